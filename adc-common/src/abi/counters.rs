@@ -1,0 +1,45 @@
+//! Per-CPU counters. Every field only grows; readers sum over CPUs.
+
+use super::abi_struct;
+
+abi_struct! {
+    /// Value of `REASON_COUNTERS`, by [`super::Reason`].
+    pub struct ReasonCounters [16] {
+        /// Packets that ended with this reason.
+        pub packets: u64,
+        /// Their bytes, Ethernet header included.
+        pub bytes: u64,
+    }
+}
+
+abi_struct! {
+    /// Value of `BACKEND_COUNTERS`, by [`super::BackendId`].
+    pub struct BackendCounters [48] {
+        /// Packets sent to the backend.
+        pub forward_packets: u64,
+        /// Bytes sent to the backend, Ethernet header included, as received from the client.
+        pub forward_bytes: u64,
+        /// Packets returned to clients.
+        pub reply_packets: u64,
+        /// Bytes returned to clients, Ethernet header included, as received from the backend.
+        pub reply_bytes: u64,
+        /// New flows scheduled to the backend (a retransmitted SYN of a half-open flow is not new).
+        pub flows_scheduled: u64,
+        /// Flows whose handshake (TCP) or first reply (UDP) was seen.
+        pub flows_established: u64,
+    }
+}
+
+abi_struct! {
+    /// Value of `TABLE_COUNTERS` (one element): what the packet walk did to the flow tables.
+    pub struct TableCounters [32] {
+        /// Flows inserted into the main tables.
+        pub inserted: u64,
+        /// Flows removed from the main tables by the packet walk (expired on read, or a reused 5-tuple).
+        pub removed: u64,
+        /// Promotions refused because a main table was full; the flow stays half-open.
+        pub full: u64,
+        /// Half-open entries found without their other direction (evicted by the LRU) and ignored.
+        pub orphans: u64,
+    }
+}

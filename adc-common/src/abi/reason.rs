@@ -1,0 +1,96 @@
+//! Why a packet was forwarded, passed or dropped.
+
+/// What becomes of a packet, by class of reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasonClass {
+    /// Rewritten and sent on.
+    Forwarded,
+    /// Not ours: handed to the kernel's own stack untouched.
+    Passed,
+    /// Ours, but it can not be delivered.
+    Dropped,
+}
+
+macro_rules! reasons {
+    ($($variant:ident = $number:literal, $class:ident, $name:literal, $meaning:literal;)*) => {
+        /// Why a packet met its fate. One enum = counter index = metric label = `adc drops` row.
+        ///
+        /// Numbers are part of the map ABI: they index `REASON_COUNTERS`.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $variant = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in numeric order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Capacity of `REASON_COUNTERS`.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// Name in metrics, CLI and JSON: snake_case, stable.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// One line for people.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// Forwarded, passed or dropped.
+            pub const fn class(self) -> ReasonClass {
+                match self { $(Self::$variant => ReasonClass::$class,)* }
+            }
+
+            /// Index into `REASON_COUNTERS`.
+            #[inline(always)]
+            pub const fn index(self) -> u32 {
+                self as u32
+            }
+        }
+    };
+}
+
+reasons! {
+    ForwardedToBackend = 0, Forwarded, "forwarded_to_backend", "A packet of a tracked flow was sent to its backend.";
+    ForwardedToClient = 1, Forwarded, "forwarded_to_client", "A reply of a tracked flow was sent to its client.";
+    ScheduledNewFlow = 2, Forwarded, "scheduled_new_flow", "A new flow was scheduled and its first packet sent to the backend.";
+    PickedUpFlow = 3, Forwarded, "picked_up_flow", "A TCP packet of a flow this node did not know was sent where the ring decides.";
+    NotIp = 4, Passed, "not_ip", "Neither IPv4 nor IPv6 (ARP, LLDP, ...).";
+    NotOurs = 5, Passed, "not_ours", "No service and no flow matches; the kernel's stack gets it.";
+    VipOtherPort = 6, Passed, "vip_other_port", "Addressed to a VIP, but to a port or protocol without a service.";
+    OtherProtocol = 7, Passed, "other_protocol", "An IP protocol that adc does not balance (ICMP, ND, OSPF, ...).";
+    FragmentNotOurs = 8, Passed, "fragment_not_ours", "An IP fragment that is not addressed to a VIP.";
+    MalformedNotOurs = 9, Passed, "malformed_not_ours", "A malformed packet that is not addressed to a VIP.";
+    TruncatedEthernet = 10, Dropped, "truncated_ethernet", "The frame ends inside its Ethernet header or VLAN tags.";
+    TruncatedIp = 11, Dropped, "truncated_ip", "The packet ends inside its IP header.";
+    BadIpHeader = 12, Dropped, "bad_ip_header", "IP version, header length or total length contradict the packet.";
+    BadExtensionHeaders = 13, Dropped, "bad_extension_headers", "IPv6 extension headers are truncated or more than adc walks.";
+    TruncatedTransport = 14, Dropped, "truncated_transport", "The packet ends inside its TCP or UDP header.";
+    BadTransportHeader = 15, Dropped, "bad_transport_header", "TCP data offset or UDP length contradict the packet.";
+    BadTcpFlags = 16, Dropped, "bad_tcp_flags", "A combination of TCP flags that no stack sends (null, SYN+FIN, Christmas tree).";
+    ZeroPort = 17, Dropped, "zero_port", "TCP or UDP source port 0.";
+    Fragment = 18, Dropped, "fragment", "An IP fragment addressed to a VIP; fragments are not tracked.";
+    TtlExceeded = 19, Dropped, "ttl_exceeded", "TTL or hop limit would reach zero here.";
+    NoBackend = 20, Dropped, "no_backend", "The service has no backend that may take new flows.";
+    BackendUnset = 21, Dropped, "backend_unset", "A ring slot or flow names a backend that is not in the table (an internal error).";
+    NextHopUnresolved = 22, Dropped, "next_hop_unresolved", "The backend's next hop is not known (route or neighbour missing).";
+    InterfaceUnset = 23, Dropped, "interface_unset", "The next hop's interface is not one adc is attached to.";
+    TupleConflict = 24, Dropped, "tuple_conflict", "Another flow already uses the translated addresses and ports on every backend tried.";
+    FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
+    HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
+    HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag.";
+}
+
+const _: () = {
+    let mut i = 0;
+    while i < Reason::COUNT {
+        assert!(
+            Reason::ALL[i].index() as usize == i,
+            "reason numbers must be dense and in order"
+        );
+        i += 1;
+    }
+};

@@ -1,0 +1,92 @@
+//! Services as the packet walk sees them.
+
+use super::{Addr16, Phase, Port, Protocol, Tick, abi_newtype, abi_struct};
+
+abi_newtype! {
+    /// Index into `SERVICES` and `RINGS`; 0 = unset.
+    pub struct ServiceId(pub u16)
+}
+
+abi_newtype! {
+    /// How packets reach the backend.
+    pub struct ForwardingMode(pub u8)
+}
+
+impl ForwardingMode {
+    /// DNAT: destination rewritten, replies return through us.
+    pub const NAT: Self = Self(1);
+}
+
+abi_newtype! {
+    /// What the scheduler hashes to find a ring slot.
+    pub struct HashOn(pub u8)
+}
+
+impl HashOn {
+    /// Source and destination address and port, and protocol.
+    pub const FIVE_TUPLE: Self = Self(0);
+    /// Source address only: one client, one backend.
+    pub const SOURCE: Self = Self(1);
+}
+
+abi_struct! {
+    /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
+    /// unset: "this address is ours, whatever the port".
+    pub struct ServiceKey [20] {
+        /// The VIP.
+        pub vip: Addr16,
+        /// Port clients connect to.
+        pub port: Port,
+        /// TCP or UDP.
+        pub protocol: Protocol,
+        /// Zero.
+        pub _pad: u8,
+    }
+}
+
+abi_struct! {
+    /// Value of `SERVICE_INDEX`.
+    pub struct ServiceIndexEntry [4] {
+        /// The service, or unset for a VIP marker.
+        pub id: ServiceId,
+        /// Zero.
+        pub _pad: [u8; 2],
+    }
+}
+
+abi_struct! {
+    /// Value of `SERVICES`, by [`ServiceId`].
+    pub struct ServiceEntry [64] {
+        /// Its key in `SERVICE_INDEX`, so that an adopting agent can read its own tables back.
+        pub key: ServiceKey,
+        /// See [`ForwardingMode`].
+        pub mode: ForwardingMode,
+        /// See [`HashOn`].
+        pub hash_on: HashOn,
+        /// Zero.
+        pub _pad: [u8; 2],
+        /// Seed of the flow hash; equal on nodes that must agree.
+        pub hash_seed: u32,
+        /// Idle timeout per [`Phase`], indexed by its number.
+        pub timeouts: [Tick; Phase::COUNT],
+    }
+}
+
+impl ServiceKey {
+    /// A service's key.
+    #[inline(always)]
+    pub fn new(vip: Addr16, port: Port, protocol: Protocol) -> Self {
+        Self {
+            vip,
+            port,
+            protocol,
+            _pad: 0,
+        }
+    }
+
+    /// The marker that says the address is a VIP.
+    #[inline(always)]
+    pub fn vip_marker(vip: Addr16) -> Self {
+        Self::new(vip, Port([0, 0]), Protocol(0))
+    }
+}

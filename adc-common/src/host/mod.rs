@@ -1,0 +1,1 @@
+//! Host twins of the datapath ports.

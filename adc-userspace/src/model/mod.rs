@@ -1,0 +1,40 @@
+//! The validated configuration, in host types. `config` makes it; everything else only reads it.
+//!
+//! Serialisable because runtime edits are kept as JSON and the API speaks it. Host order, `std::net`.
+
+mod dataplane;
+mod monitor;
+mod name;
+mod pool;
+mod service;
+mod state;
+
+pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
+pub use monitor::{
+    BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
+};
+pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
+pub use pool::{AdminState, Backend, BackendAddress, Pool, Weight};
+pub use service::{Hash, Mode, Scheduler, Service, Timeouts, TransportProtocol};
+pub use state::{EffectiveState, Health};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A whole configuration. Every reference in it resolves; every value is in range.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// This machine.
+    pub node: Node,
+    /// Interfaces, pinning, table sizes.
+    pub dataplane: Dataplane,
+    /// Metrics listener.
+    pub telemetry: Telemetry,
+    /// Health-check definitions by name.
+    pub monitors: BTreeMap<MonitorName, Monitor>,
+    /// Pools by name.
+    pub pools: BTreeMap<PoolName, Pool>,
+    /// Services by name.
+    pub services: BTreeMap<ServiceName, Service>,
+}

@@ -1,0 +1,93 @@
+//! Pools and their backends.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackendName, MonitorName};
+
+/// A named set of backends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Monitors; a backend is up while all of them say so. Empty = always up.
+    pub monitors: Vec<MonitorName>,
+    /// Backends by name.
+    pub backends: BTreeMap<BackendName, Backend>,
+}
+
+/// One address:port of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Address and port: its identity in the pool (a renamed backend keeps its flows).
+    pub address: BackendAddress,
+    /// Share of new flows.
+    pub weight: Weight,
+    /// Set by people.
+    pub admin: AdminState,
+}
+
+/// Where a backend listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BackendAddress(pub SocketAddr);
+
+/// Share of new flows, 0 ..= 1 000; 0 = none. Default 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Weight(pub u16);
+
+/// What people decided about a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminState {
+    /// In use, if healthy.
+    Enabled,
+    /// Keeps its flows, gets no new ones.
+    Draining,
+    /// Gets no new flows; checks go on; its flows are left to end (DESIGN: `on_down` is a later capability).
+    Maintenance,
+}
+
+impl Weight {
+    /// Largest weight.
+    pub const MAX: Self = Self(1_000);
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl BackendAddress {
+    /// The address without the port.
+    pub fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+
+    /// The port.
+    pub fn port(self) -> u16 {
+        self.0.port()
+    }
+}
+
+impl fmt::Display for BackendAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl AdminState {
+    /// As written in config, CLI and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Draining => "draining",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Services.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::PoolName;
+
+/// A virtual server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Address clients connect to.
+    pub vip: IpAddr,
+    /// Port clients connect to, 1 ..= 65 535.
+    pub port: u16,
+    /// TCP or UDP.
+    pub protocol: TransportProtocol,
+    /// Where flows go.
+    pub pool: PoolName,
+    /// How packets reach the backend.
+    pub mode: Mode,
+    /// How a backend is chosen for a new flow.
+    pub scheduler: Scheduler,
+    /// What the scheduler hashes.
+    pub hash: Hash,
+    /// Idle timeouts.
+    pub timeouts: Timeouts,
+}
+
+/// Protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Forwarding mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// DNAT; replies return through us.
+    Nat,
+}
+
+/// Scheduler of new flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheduler {
+    /// Consistent hashing on a Maglev ring.
+    Maglev,
+}
+
+/// What the scheduler hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hash {
+    /// Addresses, ports and protocol: every connection on its own.
+    FiveTuple,
+    /// Source address: one client, one backend.
+    Source,
+}
+
+/// Idle timeouts of a service's flows, whole seconds, 1 ..= 604 800 (a week).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Timeouts {
+    /// TCP handshake (default 30).
+    pub handshake: u32,
+    /// TCP established (default 7 440 = 2 h 4 min, RFC 5382 REQ-5).
+    pub established: u32,
+    /// TCP after one FIN (default 7 440).
+    pub half_closed: u32,
+    /// TCP after both FINs (default 60).
+    pub closed: u32,
+    /// TCP after RST (default 10).
+    pub reset: u32,
+    /// UDP before a reply (default 30).
+    pub udp_unreplied: u32,
+    /// UDP after a reply (default 120, RFC 4787 REQ-5).
+    pub udp_replied: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: 30,
+            established: 7_440,
+            half_closed: 7_440,
+            closed: 60,
+            reset: 10,
+            udp_unreplied: 30,
+            udp_replied: 120,
+        }
+    }
+}
+
+impl TransportProtocol {
+    /// As written in config, CLI and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
