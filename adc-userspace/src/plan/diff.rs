@@ -156,6 +156,7 @@ fn backend_ids(
 /// What the tables should hold after the plan.
 #[derive(Default)]
 pub(super) struct Target {
+    /// Configured services. Others stay as they are while a backend names them: its flows need their timeouts.
     pub(super) services: BTreeMap<ServiceId, ServiceEntry>,
     pub(super) index: BTreeMap<ServiceKey, ServiceId>,
     pub(super) backends: BTreeMap<BackendId, BackendEntry>,
@@ -195,7 +196,7 @@ impl Target {
         self.rings.insert(id, RingSpec { members });
     }
 
-    /// Keeps backends that are not desired but may have flows, and their services.
+    /// Keeps backends that are not desired but may have flows.
     fn keep_what_may_have_flows(&mut self, observed: &Observed, hops: &Hops) -> Vec<DrainingOut> {
         let mut kept = Vec::new();
         for (id, entry) in &observed.backends {
@@ -205,13 +206,8 @@ impl Target {
             let entry = backend_entry(identity(entry), entry.service, hops);
             kept.push(DrainingOut { id: *id, entry });
         }
-        for DrainingOut { id, entry } in &kept {
-            self.backends.insert(*id, *entry);
-            // Its flows need the service's timeouts.
-            if let Some(service) = observed.services.get(&entry.service) {
-                self.services.entry(entry.service).or_insert(*service);
-            }
-        }
+        self.backends
+            .extend(kept.iter().map(|kept| (kept.id, kept.entry)));
         kept
     }
 }

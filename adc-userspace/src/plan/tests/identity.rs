@@ -1,7 +1,7 @@
 //! What keeps its id, and which ids are given out.
 
 use super::*;
-use crate::plan::{Change, PlanError};
+use crate::plan::{Change, PlanError, RingSpec};
 
 const WEB: &[(&str, u16)] = &[("10.0.0.1:80", 100), ("10.0.0.2:80", 100)];
 
@@ -160,7 +160,7 @@ fn a_backend_without_a_known_weight_gets_no_flows() {
     let desired = desired(&config, &EffectiveWeights::new(), &all_resolved(&config));
     let tables = tables_of(&desired);
     assert_eq!(tables.backends.len(), 2);
-    assert!(tables.rings.values().all(|ring| ring.is_empty()));
+    assert!(tables.rings.values().all(RingSpec::is_empty));
 }
 
 #[test]

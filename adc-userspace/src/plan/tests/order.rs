@@ -202,6 +202,8 @@ impl World {
                 .backends
                 .get(id)
                 .expect("a flow's backend is present");
+            let timeouts = tables.services.get(&entry.service);
+            assert!(timeouts.is_some(), "a flow's service is present");
             if let Some(before) = begin.backends.get(id) {
                 assert_eq!(identity(entry), identity(before));
                 assert_eq!(entry.service, before.service);
