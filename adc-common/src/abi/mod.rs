@@ -33,7 +33,7 @@ macro_rules! abi_struct {
     ($(#[$meta:meta])* pub struct $name:ident [$size:literal] $(align $align:literal)? { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C $(, align($align))?)]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct $name { $($(#[$fmeta])* $fvis $field: $ty),* }
         const _: () = assert!(size_of::<$name>() == $size && align_of::<$name>() <= 8);
     };
