@@ -1,6 +1,7 @@
 //! What a file may say.
 
 mod damage;
+mod documents;
 mod refused;
 
 use std::{path::Path, time::Duration};
@@ -232,22 +233,4 @@ fn a_node_without_a_name_gets_the_host_name() {
     std::fs::write(&path, MINIMAL).unwrap();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     assert_eq!(load(&path).unwrap().node.name, host.trim());
-}
-
-#[test]
-fn the_example_configuration_is_valid() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/adc.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    if let Err(errors) = parse(&text, &path) {
-        panic!("{errors}");
-    }
-    // Each key in a comment is valid too once it is uncommented.
-    let uncommented: String = text
-        .lines()
-        .map(|line| line.strip_prefix("#:").unwrap_or(line))
-        .fold(String::new(), |all, line| all + line + "\n");
-    assert_ne!(text, uncommented);
-    if let Err(errors) = parse(&uncommented, &path) {
-        panic!("{errors}");
-    }
 }
