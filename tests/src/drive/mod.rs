@@ -1,0 +1,11 @@
+//! Clients: what a user of a service would do, with exact counts and times.
+
+mod held;
+mod http;
+mod load;
+mod udp;
+
+pub use held::HeldConnections;
+pub use http::{Response, get, get_in};
+pub use load::{Load, LoadReport, Request, Window};
+pub use udp::UdpClient;
