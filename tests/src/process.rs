@@ -14,7 +14,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{net::Namespace, wait::eventually_some};
+use crate::{
+    net::Namespace,
+    wait::{eventually_some, is_cancelled},
+};
 
 /// A child with its own process group and a log file; killed **and waited for** on drop.
 ///
@@ -142,7 +145,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         const TAIL_LINES: usize = 60;
-        if std::thread::panicking() {
+        if std::thread::panicking() && !is_cancelled() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];

@@ -7,7 +7,7 @@ use std::{
 
 /// If set (to anything but `0`), a missing requirement fails the test instead of skipping it. CI
 /// sets it, so that a layer that silently stops running is noticed.
-pub const MANDATORY: &str = "ADC_TESTS_MANDATORY";
+pub const STRICT: &str = "ADC_TEST_STRICT";
 
 /// Returns from the test with a printed `skipped: ...` line if the machine lacks something:
 /// `require!(root)`, `require!(namespaces, agent, "nginx")`; a string is a program.
@@ -62,7 +62,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// Prints why a test is skipped.
 ///
 /// # Panics
-/// If skipping is forbidden (see [`MANDATORY`]).
+/// If skipping is forbidden (see [`STRICT`]).
 #[doc(hidden)]
 pub fn is_missing(requirement: Result<(), String>) -> bool {
     let Err(reason) = requirement else {
@@ -71,8 +71,8 @@ pub fn is_missing(requirement: Result<(), String>) -> bool {
     // The test runner names the thread after the test.
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    let mandatory = std::env::var(MANDATORY).is_ok_and(|value| value != "0");
-    assert!(!mandatory, "{test} may not be skipped here: {reason}");
+    let strict = std::env::var(STRICT).is_ok_and(|value| value != "0");
+    assert!(!strict, "{test} may not be skipped here: {reason}");
     // Not by `println!`, which the test runner shows of failed tests only.
     writeln!(io::stderr(), "skipped: {test}: {reason}").ok();
     true

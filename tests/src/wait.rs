@@ -1,12 +1,31 @@
 //! Waiting for a condition, never for a fixed time.
 
 use std::{
+    panic::panic_any,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 /// How often a condition is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// What a cancelled wait panics with.
+#[derive(Clone, Copy, Debug)]
+pub struct Cancelled;
+
+/// Makes every wait of this process, running or to come, unwind with [`Cancelled`]: how Ctrl-C
+/// leads to an orderly teardown.
+pub fn cancel() {
+    CANCELLED.store(true, Ordering::Relaxed);
+}
+
+/// Has [`cancel`] been called?
+pub fn is_cancelled() -> bool {
+    CANCELLED.load(Ordering::Relaxed)
+}
 
 /// Waits until `condition` holds and returns how long that took.
 ///
@@ -33,6 +52,9 @@ pub fn eventually_some<T>(
 ) -> (T, Duration) {
     let started = Instant::now();
     loop {
+        if is_cancelled() {
+            panic_any(Cancelled);
+        }
         if let Some(value) = attempt() {
             return (value, started.elapsed());
         }

@@ -24,7 +24,7 @@ use crate::{
     net::Namespace,
     process::Process,
     topology::Topology,
-    wait::{eventually, eventually_some},
+    wait::{eventually, eventually_some, is_cancelled},
 };
 
 /// Environment variable that names the agent's binary.
@@ -276,7 +276,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() || is_cancelled() {
             return;
         }
         for arguments in [["status"].as_slice(), &["backend", "list"], &["drops"]] {

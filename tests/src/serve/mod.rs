@@ -5,5 +5,5 @@ mod tcp;
 mod udp;
 
 pub use nginx::Nginx;
-pub use tcp::{TcpServer, echo, http};
+pub use tcp::{TcpServer, echo, http, serve_http};
 pub use udp::UdpEcho;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv6Addr, Shutdown, TcpListener, TcpStream},
     sync::{
@@ -39,6 +40,21 @@ pub fn http(host: &BackendHost, port: u16) -> TcpServer {
     })
 }
 
+/// [`http`] as a whole process, in whatever namespace that runs in; returns if listening fails.
+///
+/// # Errors
+/// The port cannot be bound.
+pub fn serve_http(name: &str, port: u16) -> io::Result<Infallible> {
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?;
+    let name = name.to_owned();
+    let _server = TcpServer::accept_on(listener, move |stream| {
+        answer(&stream, &name).ok();
+    });
+    loop {
+        thread::park();
+    }
+}
+
 /// Sends back whatever it receives, for as long as the connection lives.
 pub fn echo(host: &BackendHost, port: u16) -> TcpServer {
     TcpServer::start(&host.namespace, port, |mut stream| {
@@ -67,6 +83,10 @@ impl TcpServer {
                     namespace.name()
                 )
             });
+        Self::accept_on(listener, serve)
+    }
+
+    fn accept_on(listener: TcpListener, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = Arc::new(listener);
         let shared = Arc::<Shared>::default();
         let acceptor = {
