@@ -10,6 +10,7 @@ pub mod drive;
 pub mod net;
 pub mod process;
 pub mod require;
+pub mod scene;
 pub mod serve;
 pub mod topology;
 pub mod wait;

@@ -251,6 +251,33 @@ impl Agent {
             .count()
     }
 
+    /// A counter of a backend: `flows_scheduled`, `flows_established`, `forward_packets`, ...
+    #[track_caller]
+    pub fn traffic(&self, pool: &str, name: &str, counter: &str) -> u64 {
+        let backend = self.backend(pool, name);
+        backend["traffic"][counter]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no traffic.{counter} in {backend}"))
+    }
+
+    /// Live flows that are bound to a backend.
+    #[track_caller]
+    pub fn flows(&self, pool: &str, name: &str) -> u64 {
+        let backend = self.backend(pool, name);
+        backend["flows"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no flows in {backend}"))
+    }
+
+    /// Live flows of all services.
+    #[track_caller]
+    pub fn flow_count(&self) -> u64 {
+        let count = self.json(&["flow", "count"]);
+        count["total"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no total in {count}"))
+    }
+
     /// What the metrics listener serves now.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {

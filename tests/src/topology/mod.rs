@@ -130,6 +130,8 @@ impl Topology {
         );
         // Enough ports for every flow of the longest case, TIME_WAIT included.
         client.sysctl("net.ipv4.ip_local_port_range", "1100 65000");
+        // Lets any group open the sockets of `drive::ping`, for both families.
+        client.sysctl("net.ipv4.ping_group_range", "0 2147483647");
 
         let mut topology = Self {
             client,
