@@ -14,10 +14,10 @@ use adc_tests::{
 fn counters_match_the_traffic_exactly() {
     require!(namespaces, agent);
     let scene = Scene::new(Topology::two_arm(3));
-    let before = scene.agent.metrics().sum(
-        "adc_reason_packets_total",
-        &[("reason", "scheduled_new_flow")],
-    );
+    let before = scene
+        .agent
+        .metrics()
+        .sum("adc_packets_total", &[("reason", "scheduled_new_flow")]);
     assert_eq!(before, 0, "health checks are not flows");
     let load = Load::start(&scene.topology.client, &[WWW, WWW6], 4, Duration::ZERO);
     load.wait_for(1_000);
@@ -27,7 +27,7 @@ fn counters_match_the_traffic_exactly() {
     let flows = report.requests.len() as u64 + 25;
 
     let metrics = scene.agent.metrics();
-    let reason = |name| metrics.sum("adc_reason_packets_total", &[("reason", name)]);
+    let reason = |name| metrics.sum("adc_packets_total", &[("reason", name)]);
     assert_eq!(reason("scheduled_new_flow"), flows);
     assert_eq!(metrics.sum("adc_backend_flows_scheduled_total", &[]), flows);
     assert_eq!(
@@ -53,12 +53,13 @@ fn counters_match_the_traffic_exactly() {
     held.close();
     eventually(Duration::from_secs(10), "packet counters agree", || {
         let metrics = scene.agent.metrics();
-        let reason = |name| metrics.sum("adc_reason_packets_total", &[("reason", name)]);
-        let total = |name| metrics.sum(name, &[]);
-        total("adc_backend_forward_packets_total")
+        let reason = |name| metrics.sum("adc_packets_total", &[("reason", name)]);
+        let sent =
+            |direction| metrics.sum("adc_backend_packets_total", &[("direction", direction)]);
+        sent("forward")
             == reason("forwarded_to_backend")
                 + reason("scheduled_new_flow")
                 + reason("picked_up_flow")
-            && total("adc_backend_reply_packets_total") == reason("forwarded_to_client")
+            && sent("reply") == reason("forwarded_to_client")
     });
 }
