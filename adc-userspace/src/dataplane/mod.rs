@@ -1,1 +1,25 @@
-//! dataplane
+//! The kernel side of the agent: loading and adopting the XDP program, its maps, its attachments.
+//!
+//! The only module that knows `aya`. It makes no choices: what to write comes as a [`crate::plan::Plan`].
+//! Each map has one writer here; `docs/MAPS.md` lists them.
+
+mod attach;
+mod batch;
+mod clock;
+mod counters;
+mod error;
+mod flows;
+mod interfaces;
+mod loader;
+mod mapped;
+mod pins;
+mod tables;
+
+pub use clock::now;
+pub use counters::Counters;
+pub use error::DataplaneError;
+pub use flows::{FlowRecord, FlowState, FlowTables, SweepReport, Timeouts};
+pub use interfaces::InterfaceTables;
+pub use loader::{Dataplane, LoadReport};
+pub use pins::PinDirectory;
+pub use tables::Tables;

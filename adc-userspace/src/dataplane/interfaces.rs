@@ -1,0 +1,83 @@
+//! Writer of `INTERFACES`, `INTERFACE_INDEX` and `REDIRECT`.
+
+use std::collections::BTreeMap;
+
+use adc_common::abi::{InterfaceEntry, InterfaceId, MAX_INTERFACES, Mac};
+use aya::maps::{Array, DevMap, HashMap, MapData, MapError};
+
+use super::{error::DataplaneError, loader::Maps, mapped::Mapped};
+
+/// What the program must know of an attached interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceRow {
+    /// Kernel index.
+    pub ifindex: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Own MAC.
+    pub mac: Mac,
+}
+
+/// The interface maps.
+pub struct InterfaceTables {
+    entries: Array<MapData, Mapped<InterfaceEntry>>,
+    index: HashMap<MapData, u32, u32>,
+    redirect: DevMap<MapData>,
+}
+
+impl InterfaceTables {
+    pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, DataplaneError> {
+        let fail = |map| move |error: MapError| DataplaneError::map("opening", map, error);
+        Ok(Self {
+            entries: maps.take("INTERFACES")?.try_into().map_err(fail("INTERFACES"))?,
+            index: maps.take("INTERFACE_INDEX")?.try_into().map_err(fail("INTERFACE_INDEX"))?,
+            redirect: maps.take("REDIRECT")?.try_into().map_err(fail("REDIRECT"))?,
+        })
+    }
+
+    /// Ids in use, by kernel index: what flows of an earlier agent refer to.
+    pub fn ids(&self) -> Result<BTreeMap<u32, InterfaceId>, DataplaneError> {
+        let mut ids = BTreeMap::new();
+        for id in 1..MAX_INTERFACES {
+            let Mapped(entry) = self
+                .entries
+                .get(&id, 0)
+                .map_err(|error| DataplaneError::map("reading", "INTERFACES", error))?;
+            if entry.ifindex != 0 {
+                ids.insert(entry.ifindex, interface_id(id));
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Writes an interface under an id, target of redirection first, so that nobody is sent to a port that
+    /// is not there yet.
+    pub fn put(&mut self, id: InterfaceId, row: InterfaceRow) -> Result<(), DataplaneError> {
+        let slot = u32::from(id.0);
+        self.redirect.set(slot, row.ifindex, None, 0).map_err(|error| {
+            DataplaneError::map("writing", "REDIRECT", std::io::Error::other(error))
+        })?;
+        let entry = InterfaceEntry { ifindex: row.ifindex, mtu: row.mtu, mac: row.mac, _pad: [0; 2] };
+        self.entries
+            .set(slot, Mapped(entry), 0)
+            .map_err(|error| DataplaneError::map("writing", "INTERFACES", error))?;
+        self.index
+            .insert(row.ifindex, slot, 0)
+            .map_err(|error| DataplaneError::map("writing", "INTERFACE_INDEX", error))
+    }
+
+    /// Takes an interface out. The `REDIRECT` slot stays: nothing names it any more.
+    pub fn remove(&mut self, id: InterfaceId, ifindex: u32) -> Result<(), DataplaneError> {
+        match self.index.remove(&ifindex) {
+            Ok(()) | Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(DataplaneError::map("removing", "INTERFACE_INDEX", error)),
+        }
+        self.entries
+            .set(u32::from(id.0), Mapped(InterfaceEntry::default()), 0)
+            .map_err(|error| DataplaneError::map("clearing", "INTERFACES", error))
+    }
+}
+
+fn interface_id(id: u32) -> InterfaceId {
+    InterfaceId(u16::try_from(id).unwrap_or(0))
+}

@@ -1,0 +1,176 @@
+//! Loading the program, over the maps of an earlier agent if there are any.
+
+use std::{io, path::Path};
+
+use adc_common::{
+    abi::{
+        Addr4, Addr6, BackendCounters, BackendEntry, FlowEntry, FlowKey, HalfOpenEntry,
+        InterfaceEntry, MAX_INTERFACES, Reason, ReasonCounters, ServiceEntry, ServiceIndexEntry,
+        ServiceKey, TableCounters,
+    },
+    datapath::Scratch,
+};
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    maps::Map,
+    programs::{ProgramError, Xdp},
+};
+
+use super::{
+    attach::Attachments,
+    counters::Counters,
+    error::DataplaneError,
+    flows::FlowTables,
+    interfaces::InterfaceTables,
+    pins::{MapShape, PinDirectory},
+    tables::Tables,
+};
+use crate::model::Limits;
+
+/// Name of the entry point in the object.
+const PROGRAM: &str = "adc_ingress";
+
+/// The object as `build.rs` embeds it; empty in a build without BPF toolchain.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/adc-xdp"));
+
+/// What was found while loading.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Maps of an earlier agent were adopted, flows and all.
+    pub adopted: bool,
+    /// Capacities that stay as they are until a clean stop, in words.
+    pub kept_capacities: Vec<String>,
+}
+
+/// The loaded program and its maps. Dropping it detaches nothing: everything is pinned.
+pub struct Dataplane {
+    /// Keeps the program loaded.
+    ebpf: Ebpf,
+    /// Where everything is pinned.
+    pub pins: PinDirectory,
+    /// Services, backends, rings.
+    pub tables: Tables,
+    /// Interfaces and redirection.
+    pub interfaces: InterfaceTables,
+    /// Flows.
+    pub flows: FlowTables,
+    /// Per-CPU counters.
+    pub counters: Counters,
+    /// Where the program is attached.
+    pub attachments: Attachments,
+}
+
+impl Dataplane {
+    /// Loads the program, adopting pinned maps; attaches nothing yet.
+    pub fn load(pin_path: &Path, limits: &Limits) -> Result<(Self, LoadReport), DataplaneError> {
+        if OBJECT.is_empty() {
+            return Err(DataplaneError::NoObject);
+        }
+        let pins = PinDirectory::open(pin_path)?;
+        let shapes = shapes(limits);
+        let mut report = LoadReport::default();
+        let mut loader = EbpfLoader::new();
+        loader.verifier_log_level(VerifierLogLevel::DISABLE);
+        for shape in &shapes {
+            if let Some(capacity) = pins.adoptable(shape)? {
+                report.adopted = true;
+                if capacity != shape.entries {
+                    report.kept_capacities.push(format!(
+                        "map {} keeps its {capacity} entries (the configuration now asks for {}): stop adc cleanly and start it to change that",
+                        shape.name, shape.entries
+                    ));
+                }
+            }
+            loader.map_max_entries(shape.name, shape.entries);
+            loader.map_pin_path(shape.name, pins.map(shape.name));
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
+        program(&mut ebpf)?.load().map_err(|error| load_error(&error))?;
+        let mut maps = Maps(&mut ebpf);
+        let tables = Tables::new(&mut maps)?;
+        let interfaces = InterfaceTables::new(&mut maps)?;
+        let flows = FlowTables::new(&mut maps)?;
+        let counters = Counters::new(&mut maps)?;
+        let attachments = Attachments::default();
+        Ok((Self { ebpf, pins, tables, interfaces, flows, counters, attachments }, report))
+    }
+
+    /// The program and where it is attached, for [`Attachments`].
+    pub(super) fn program(&mut self) -> Result<(&mut Xdp, &mut Attachments, &PinDirectory), DataplaneError> {
+        Ok((program(&mut self.ebpf)?, &mut self.attachments, &self.pins))
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
+    ebpf.program_mut(PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| DataplaneError::Load {
+            reason: format!("the embedded object has no XDP program `{PROGRAM}`; build adc again"),
+        })
+}
+
+/// Takes maps out of the loaded object, by name.
+pub(super) struct Maps<'a>(&'a mut Ebpf);
+
+impl Maps<'_> {
+    pub(super) fn take(&mut self, name: &'static str) -> Result<Map, DataplaneError> {
+        self.0.take_map(name).ok_or_else(|| {
+            DataplaneError::map("looking up", name, io::Error::from(io::ErrorKind::NotFound))
+        })
+    }
+}
+
+/// Every map that is pinned, with its layout. Ids run from 1, hence one entry more than the limit.
+fn shapes(limits: &Limits) -> Vec<MapShape> {
+    const fn shape<K, V>(name: &'static str, entries: u32) -> MapShape {
+        MapShape { name, key: size_of::<K>(), value: size_of::<V>(), entries }
+    }
+    let services = limits.services + 1;
+    let backends = limits.backends + 1;
+    // A service has one entry, and its VIP at most one marker.
+    let index = limits.services * 2;
+    let reasons = Reason::ALL.last().map_or(1, |reason| reason.index() + 1);
+    vec![
+        shape::<FlowKey<Addr4>, FlowEntry<Addr4>>("FLOWS4", limits.flows_v4 * 2),
+        shape::<FlowKey<Addr6>, FlowEntry<Addr6>>("FLOWS6", limits.flows_v6 * 2),
+        shape::<FlowKey<Addr4>, HalfOpenEntry<Addr4>>("HALF_OPEN4", limits.half_open_v4 * 2),
+        shape::<FlowKey<Addr6>, HalfOpenEntry<Addr6>>("HALF_OPEN6", limits.half_open_v6 * 2),
+        shape::<ServiceKey, ServiceIndexEntry>("SERVICE_INDEX", index),
+        shape::<u32, ServiceEntry>("SERVICES", services),
+        shape::<u32, u32>("RINGS", services),
+        shape::<u32, BackendEntry>("BACKENDS", backends),
+        shape::<u32, BackendCounters>("BACKEND_COUNTERS", backends),
+        shape::<u32, InterfaceEntry>("INTERFACES", MAX_INTERFACES),
+        shape::<u32, u32>("INTERFACE_INDEX", MAX_INTERFACES),
+        shape::<u32, [u32; 2]>("REDIRECT", MAX_INTERFACES),
+        shape::<u32, ReasonCounters>("REASON_COUNTERS", reasons),
+        shape::<u32, TableCounters>("TABLE_COUNTERS", 1),
+        shape::<u32, Scratch<Addr4>>("SCRATCH4", 1),
+        shape::<u32, Scratch<Addr6>>("SCRATCH6", 1),
+    ]
+}
+
+/// One sentence with the remedy, from whatever the kernel said.
+fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
+    let mut causes = Vec::new();
+    let mut next = Some(error);
+    let mut errno = None;
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            errno = io.raw_os_error();
+        }
+        if let Some(ProgramError::LoadError { verifier_log, .. }) = cause.downcast_ref::<ProgramError>() {
+            tracing::debug!(%verifier_log, "the verifier refused the program");
+        }
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    let remedy = match errno {
+        Some(libc::EPERM | libc::EACCES) => {
+            "run adc as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+        }
+        Some(libc::ENOMEM | libc::E2BIG) => "lower dataplane.limits, or add memory",
+        _ => "adc needs Linux 6.1 or later with BPF; `adc doctor` says what is missing",
+    };
+    DataplaneError::Load { reason: format!("{}; {remedy}", causes.join(": ")) }
+}

@@ -1,0 +1,15 @@
+//! ABI types as aya wants them.
+
+/// Any ABI type, with aya's marker on it.
+///
+/// Neither the trait (aya's) nor the type (adc-common's) is ours, hence the wrapper.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub(super) struct Mapped<T>(pub(super) T);
+
+// SAFETY: `bytemuck::Pod` promises all that `aya::Pod` asks for (no padding, any bytes valid), and the
+// wrapper is transparent.
+unsafe impl<T: bytemuck::Pod> aya::Pod for Mapped<T> {}
+
+// SAFETY: transparent over the field.
+unsafe impl<T> bytemuck::TransparentWrapper<T> for Mapped<T> {}

@@ -1,0 +1,149 @@
+//! The pin directory: what outlives the agent.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use adc_common::abi::ABI_VERSION;
+use aya::maps::MapInfo;
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{FsType, statfs},
+};
+
+use super::error::DataplaneError;
+
+/// `BPF_FS_MAGIC`, include/uapi/linux/magic.h.
+const BPF_FS_MAGIC: FsType = FsType(0xcafe_4a11);
+
+/// Where bpffs is mounted if nobody has done it yet.
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// What a map must be to be adopted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MapShape {
+    /// Name, in the object and in the directory.
+    pub(super) name: &'static str,
+    /// Bytes of a key.
+    pub(super) key: usize,
+    /// Bytes of a value.
+    pub(super) value: usize,
+    /// Capacity for a new map.
+    pub(super) entries: u32,
+}
+
+/// `<pin_path>/v<ABI>`: maps by name, links as `link-<interface>`.
+#[derive(Clone, Debug)]
+pub struct PinDirectory {
+    root: PathBuf,
+    directory: PathBuf,
+}
+
+impl PinDirectory {
+    /// Makes the directory, mounting bpffs at `/sys/fs/bpf` if that is where it belongs and nothing is there.
+    pub fn open(pin_path: &Path) -> Result<Self, DataplaneError> {
+        if pin_path.starts_with(BPFFS) && !is_bpffs(Path::new(BPFFS)) {
+            mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>).map_err(
+                |errno| DataplaneError::Pins {
+                    doing: "mounting bpffs at",
+                    path: BPFFS.into(),
+                    source: errno.into(),
+                },
+            )?;
+        }
+        let existing = pin_path.ancestors().find(|path| path.exists());
+        if !existing.is_some_and(is_bpffs) {
+            return Err(DataplaneError::NotBpffs(pin_path.into()));
+        }
+        let directory = pin_path.join(format!("v{ABI_VERSION}"));
+        fs::create_dir_all(&directory).map_err(|source| DataplaneError::Pins {
+            doing: "making the pin directory",
+            path: directory.clone(),
+            source,
+        })?;
+        Ok(Self { root: pin_path.into(), directory })
+    }
+
+    /// Where a map is pinned.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Where the link of an interface is pinned.
+    pub fn link(&self, interface: &str) -> PathBuf {
+        self.directory.join(format!("link-{interface}"))
+    }
+
+    /// Interfaces that have a pinned link.
+    pub fn linked_interfaces(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| name.strip_prefix("link-").map(str::to_owned))
+            .collect()
+    }
+
+    /// Compares a pinned map with what this version makes; `Ok(None)` = not pinned, else its capacity.
+    ///
+    /// aya 0.14 takes whatever is pinned under the name; with another value size the kernel would write
+    /// past our buffers.
+    pub(super) fn adoptable(&self, shape: &MapShape) -> Result<Option<u32>, DataplaneError> {
+        let path = self.map(shape.name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let info = MapInfo::from_pin(&path).map_err(|error| DataplaneError::Pins {
+            doing: "opening pinned map",
+            path: path.clone(),
+            source: io::Error::other(error),
+        })?;
+        let found = (info.key_size() as usize, info.value_size() as usize);
+        if found != (shape.key, shape.value) {
+            let text = |(key, value)| format!("keys of {key} and values of {value} bytes");
+            return Err(DataplaneError::Layout {
+                path,
+                directory: self.directory.clone(),
+                found: text(found),
+                needed: text((shape.key, shape.value)),
+            });
+        }
+        Ok(Some(info.max_entries()))
+    }
+
+    /// Removes a pin; one that is not there is as good.
+    pub(super) fn remove(&self, path: &Path) -> Result<(), DataplaneError> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DataplaneError::Pins {
+                doing: "removing pin",
+                path: path.into(),
+                source: error,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes every pin and the directories: after a clean stop nothing is left.
+    pub fn remove_all(&self) -> Result<(), DataplaneError> {
+        let removed = |path: &Path, result: io::Result<()>| match result {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DataplaneError::Pins {
+                doing: "removing the pin directory",
+                path: path.into(),
+                source: error,
+            }),
+            _ => Ok(()),
+        };
+        removed(&self.directory, fs::remove_dir_all(&self.directory))?;
+        match fs::remove_dir(&self.root) {
+            // Pins of another version live beside ours.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            result => removed(&self.root, result),
+        }
+    }
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+}
