@@ -173,6 +173,10 @@ impl Layer {
             Self::Fmt => run(workspace.cargo().args(["fmt", "--all", "--check"]))?,
             Self::Tidy => tidy::check_workspace(&workspace.root)?,
             Self::BuildEbpf => {
+                if let Err(error) = build_ebpf::available(workspace) {
+                    context.object = Err("there is no XDP object".to_owned());
+                    return Ok(Outcome::Skipped(format!("{error:#}")));
+                }
                 let built = build_ebpf::build(workspace, None);
                 context.object = match &built {
                     Ok(()) => Ok(()),
