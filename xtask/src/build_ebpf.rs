@@ -79,7 +79,7 @@ fn find_linker(workspace: &Workspace) -> Result<Linker> {
 }
 
 fn nothing_to_build_with(missing: &[(Route, anyhow::Error)]) -> anyhow::Error {
-    let ways: String = missing
+    let ways: Vec<String> = missing
         .iter()
         .map(|(route, error)| {
             let (describe, remedy) = (route.describe(), route.remedy());
@@ -87,7 +87,8 @@ fn nothing_to_build_with(missing: &[(Route, anyhow::Error)]) -> anyhow::Error {
         })
         .collect();
     anyhow!(
-        "no toolchain for the BPF object; `cargo xtask setup --for build` installs one, or do one of these by hand:{ways}"
+        "no toolchain for the BPF object; `cargo xtask setup --for build` installs one, or do one of these by hand:{}",
+        ways.concat()
     )
 }
 
