@@ -15,8 +15,8 @@ use crate::{
     workspace::Workspace,
 };
 
-/// How long a layer's test binaries may take together before they are taken for hung, in seconds.
-const TESTS_TIMEOUT: u32 = 600;
+/// How long compiling and running a layer's tests may take before they are taken for hung, in seconds.
+const TESTS_TIMEOUT: u32 = 1200;
 
 /// A layer of the pyramid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
