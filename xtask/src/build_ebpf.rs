@@ -7,7 +7,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
     linker::Linker,
@@ -33,37 +33,63 @@ pub(crate) fn command(args: &Args) -> Result<ExitCode> {
 /// Builds with `only`, or with the first route that works.
 pub(crate) fn build(workspace: &Workspace, only: Option<Route>) -> Result<()> {
     let scratch = scratch_directory(workspace);
-    let linker = Linker::find(&workspace.target, &scratch)
-        .context("the BPF linker is missing; `cargo xtask setup --for build` installs it")?;
-    let mut refused = Vec::new();
+    let linker = find_linker(workspace)?;
+    let mut missing = Vec::new();
+    let mut failed = Vec::new();
     for route in candidates(only) {
-        let attempt = route.probe().and_then(|()| {
-            step(format_args!("BPF object: {}", route.describe()));
-            compile(workspace, *route, &linker, &scratch)
-        });
-        match attempt {
+        if let Err(error) = route.probe() {
+            eprintln!("    not used: {}: {error:#}", route.describe());
+            missing.push((*route, error));
+            continue;
+        }
+        step(format_args!("BPF object: {}", route.describe()));
+        match compile(workspace, *route, &linker, &scratch) {
             Ok(()) => return Ok(()),
             Err(error) => {
-                let reason = format!("{}: {error:#}", route.describe());
-                eprintln!("    not used: {reason}");
-                refused.push(reason);
+                eprintln!("    did not build: {error:#}");
+                failed.push(route.describe());
             }
         }
     }
-    let mut message = String::from("no route to a BPF object works:\n");
-    for reason in &refused {
-        message.push_str("  - ");
-        message.push_str(reason);
-        message.push('\n');
+    if failed.is_empty() {
+        return Err(nothing_to_build_with(&missing));
     }
-    message.push_str(
-        "if a toolchain is what is missing, run `cargo xtask setup --for build`, or one of:",
-    );
-    for route in candidates(only) {
-        message.push_str("\n  ");
-        message.push_str(route.remedy());
+    bail!(
+        "adc-ebpf does not build with {}; the compiler's messages are above",
+        failed.join(", nor with ")
+    )
+}
+
+/// Whether a build can be tried; the error says what to install.
+pub(crate) fn available(workspace: &Workspace) -> Result<()> {
+    find_linker(workspace)?;
+    let mut missing = Vec::new();
+    for route in Route::ALL {
+        match route.probe() {
+            Ok(()) => return Ok(()),
+            Err(error) => missing.push((route, error)),
+        }
     }
-    bail!(message)
+    Err(nothing_to_build_with(&missing))
+}
+
+fn find_linker(workspace: &Workspace) -> Result<Linker> {
+    Linker::find(&workspace.target, &scratch_directory(workspace))
+        .context("`cargo xtask setup --for build` installs what is missing")
+}
+
+fn nothing_to_build_with(missing: &[(Route, anyhow::Error)]) -> anyhow::Error {
+    let ways: Vec<String> = missing
+        .iter()
+        .map(|(route, error)| {
+            let (describe, remedy) = (route.describe(), route.remedy());
+            format!("\n  {remedy}\n    (now {describe}: {error:#})")
+        })
+        .collect();
+    anyhow!(
+        "no toolchain for the BPF object; `cargo xtask setup --for build` installs one, or do one of these by hand:{}",
+        ways.concat()
+    )
 }
 
 /// A `cargo clippy` for the BPF target; the error says why no route has one.
@@ -150,4 +176,34 @@ fn publish(built: &Path, object: &Path) -> Result<()> {
     fs::rename(&aside, object).with_context(|| format!("replacing {}", object.display()))?;
     eprintln!("    wrote {} ({} bytes)", object.display(), bytes.len());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_without_a_toolchain_names_every_way_out() {
+        let missing = Route::ALL.map(|route| (route, anyhow!("not there")));
+        let message = nothing_to_build_with(&missing).to_string();
+        assert!(message.contains("cargo xtask setup"));
+        for route in Route::ALL {
+            assert!(message.contains(route.remedy()), "{message}");
+        }
+    }
+
+    #[test]
+    fn unchanged_object_keeps_its_time_stamp() {
+        let directory = tempfile::tempdir().unwrap();
+        let object = directory.path().join("bpf/adc-xdp");
+        let built = directory.path().join("adc-xdp");
+        fs::write(&built, "one").unwrap();
+        publish(directory.path(), &object).unwrap();
+        let first = fs::metadata(&object).unwrap().modified().unwrap();
+        publish(directory.path(), &object).unwrap();
+        assert_eq!(fs::metadata(&object).unwrap().modified().unwrap(), first);
+        fs::write(&built, "two").unwrap();
+        publish(directory.path(), &object).unwrap();
+        assert_eq!(fs::read_to_string(&object).unwrap(), "two");
+    }
 }

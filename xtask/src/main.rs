@@ -64,3 +64,21 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_two_dashes_go_to_adc() {
+        let cli = Cli::try_parse_from(["xtask", "run", "--", "run", "-c", "adc.toml"]);
+        assert!(cli.is_ok());
+    }
+}

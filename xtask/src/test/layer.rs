@@ -15,8 +15,8 @@ use crate::{
     workspace::Workspace,
 };
 
-/// How long a layer's test binaries may take together before they are taken for hung, in seconds.
-const TESTS_TIMEOUT: u32 = 600;
+/// How long compiling and running a layer's tests may take before they are taken for hung, in seconds.
+const TESTS_TIMEOUT: u32 = 1200;
 
 /// A layer of the pyramid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -173,6 +173,10 @@ impl Layer {
             Self::Fmt => run(workspace.cargo().args(["fmt", "--all", "--check"]))?,
             Self::Tidy => tidy::check_workspace(&workspace.root)?,
             Self::BuildEbpf => {
+                if let Err(error) = build_ebpf::available(workspace) {
+                    context.object = Err("there is no XDP object".to_owned());
+                    return Ok(Outcome::Skipped(format!("{error:#}")));
+                }
                 let built = build_ebpf::build(workspace, None);
                 context.object = match &built {
                     Ok(()) => Ok(()),
