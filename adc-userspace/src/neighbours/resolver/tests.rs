@@ -1,6 +1,6 @@
 //! The resolver against a real kernel, in network namespaces.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr, time::Duration};
 
 use adc_common::abi::Mac;
 use tokio::sync::mpsc;
@@ -65,10 +65,8 @@ async fn until(
         }
         panic!("the resolver stopped");
     };
-    match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(resolution) => resolution,
-        Err(_) => panic!("{ip} stayed at {last:?}"),
-    }
+    let found = tokio::time::timeout(PATIENCE, wait).await.ok();
+    found.unwrap_or_else(|| panic!("{ip} stayed at {last:?}"))
 }
 
 async fn until_mac(events: &mut mpsc::Receiver<NextHopEvent>, ip: &str, mac: Mac) -> NextHop {
@@ -317,16 +315,11 @@ fn changes_lost_in_an_overflow_are_found_by_a_full_dump() {
         until_mac(&mut events, BACKEND, macs[0]).await;
         // The runtime has this one thread, so the resolver reads nothing while it is blocked here, and
         // tens of thousands of route changes are more than any receive queue allowed holds.
-        let storm: String = (0..40_000)
-            .map(|i| {
-                format!(
-                    "route add 172.{}.{}.{}/32 dev a0\n",
-                    16 + i / 65_536,
-                    i / 256 % 256,
-                    i % 256
-                )
-            })
-            .collect();
+        let mut storm = String::new();
+        for i in 0..40_000 {
+            let (high, low) = (i / 256 % 256, i % 256);
+            writeln!(storm, "route add 172.16.{high}.{low}/32 dev a0").expect("memory");
+        }
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), storm).expect("written");
         node.ip(&format!("-batch {}", file.path().display()));
