@@ -38,6 +38,20 @@ fn two_gateways() -> (Namespace, Namespace) {
     (node, gateways)
 }
 
+/// Shortens the kernel's patience with neighbours on a0. Without `delay_first_probe_time` it goes from REACHABLE
+/// straight to STALE, so that nothing but our own questions ever confirms an entry.
+fn impatient(node: &Namespace) {
+    for family in ["ipv4", "ipv6"] {
+        for (setting, value) in [
+            ("base_reachable_time_ms", "1000"),
+            ("retrans_time_ms", "100"),
+            ("delay_first_probe_time", "0"),
+        ] {
+            node.sysctl(&format!("net/{family}/neigh/a0/{setting}"), value);
+        }
+    }
+}
+
 async fn started(want: &[&str]) -> (Resolver, mpsc::Receiver<NextHopEvent>) {
     let (resolver, events) = Resolver::start(vec!["a0".into(), "a1".into()])
         .await
@@ -141,13 +155,7 @@ fn a_neighbours_new_mac_is_noticed_without_traffic_and_without_a_gap() {
         return;
     }
     let (node, gateways) = two_gateways();
-    for family in ["ipv4", "ipv6"] {
-        node.sysctl(
-            &format!("net/{family}/neigh/a0/base_reachable_time_ms"),
-            "1000",
-        );
-        node.sysctl(&format!("net/{family}/neigh/a0/retrans_time_ms"), "100");
-    }
+    impatient(&node);
     let old = gateways.mac("b0");
     let new = Mac([0x02, 0xad, 0, 0, 0, 0x77]);
     node.block_on(|| async {
@@ -174,8 +182,7 @@ fn a_dead_neighbour_is_given_up_and_found_again() {
         return;
     }
     let (node, gateways) = two_gateways();
-    node.sysctl("net/ipv4/neigh/a0/base_reachable_time_ms", "1000");
-    node.sysctl("net/ipv4/neigh/a0/retrans_time_ms", "100");
+    impatient(&node);
     let mac = gateways.mac("b0");
     node.block_on(|| async {
         let (_resolver, mut events) = started(&[BACKEND]).await;
