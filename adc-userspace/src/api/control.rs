@@ -1,0 +1,73 @@
+//! The seam between the API and the agent.
+
+use std::future::Future;
+
+use super::proto::{
+    ApiError, Applied, BackendFilter, BackendView, ConfigApply, ConfigChecked, ConfigDiff,
+    ConfigView, EditRequest, FlowCount, FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
+};
+use crate::{model::ServiceName, telemetry::MetricsSnapshot};
+
+/// What a running agent can be asked. One implementation, the agent's handle; tests have a fake.
+///
+/// Mutations return what they did (or, on a dry run, would do) and must be all or nothing: an error
+/// means that nothing changed. Implementations need not authorise or audit: the server has done the
+/// first and does the second.
+pub trait Control: Send + Sync + 'static {
+    /// The node at a glance, what is wrong first.
+    fn status(&self) -> impl Future<Output = Result<Status, ApiError>> + Send;
+
+    /// Every service with its backends, by name.
+    fn services(&self) -> impl Future<Output = Result<Vec<ServiceView>, ApiError>> + Send;
+
+    /// One service. [`super::proto::ErrorCode::NotFound`] if there is none of that name.
+    fn service(
+        &self,
+        name: ServiceName,
+    ) -> impl Future<Output = Result<ServiceView, ApiError>> + Send;
+
+    /// Backends that match `filter`, by pool and name, each once: counters are summed over the
+    /// services that share a pool, or are of the one service that the filter names.
+    fn backends(
+        &self,
+        filter: BackendFilter,
+    ) -> impl Future<Output = Result<Vec<BackendView>, ApiError>> + Send;
+
+    /// Applies one runtime edit and keeps it over restarts; on a dry run only plans it.
+    fn edit(
+        &self,
+        edit: EditRequest,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Applied, ApiError>> + Send;
+
+    /// What runs, and what it was made of.
+    fn config_show(&self) -> impl Future<Output = Result<ConfigView, ApiError>> + Send;
+
+    /// What runs against what the file says now.
+    fn config_diff(&self) -> impl Future<Output = Result<ConfigDiff, ApiError>> + Send;
+
+    /// Whether this agent would accept `text`, all errors at once.
+    fn config_check(
+        &self,
+        text: String,
+    ) -> impl Future<Output = Result<ConfigChecked, ApiError>> + Send;
+
+    /// Makes a configuration the running one; the same path as a file reload.
+    fn config_apply(
+        &self,
+        request: ConfigApply,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Applied, ApiError>> + Send;
+
+    /// Flows that match `filter`, at most `filter.limit` of them, and how many match in all.
+    fn flows(&self, filter: FlowFilter) -> impl Future<Output = Result<FlowPage, ApiError>> + Send;
+
+    /// How full the flow tables are.
+    fn flow_count(&self) -> impl Future<Output = Result<FlowCount, ApiError>> + Send;
+
+    /// Every reason with its counters, in the order of `adc_common::abi::Reason::ALL`.
+    fn drops(&self) -> impl Future<Output = Result<Vec<ReasonRow>, ApiError>> + Send;
+
+    /// All that `/metrics` and `/readyz` show.
+    fn metrics_snapshot(&self) -> impl Future<Output = Result<MetricsSnapshot, ApiError>> + Send;
+}

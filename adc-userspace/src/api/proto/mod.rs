@@ -1,0 +1,29 @@
+//! JSON types of the control API, version 1.
+//!
+//! Stable: fields are added, never renamed, retyped or removed within `/api/v1`. Field names are
+//! snake_case, values of enumerations kebab-case, times RFC 3339 in UTC. Responses may gain fields,
+//! so readers ignore what they do not know; requests refuse unknown fields, because a misspelt
+//! field in a change must not be dropped silently.
+
+mod backend;
+mod config;
+mod edit;
+mod error;
+mod flow;
+mod reason;
+mod service;
+mod status;
+mod time;
+
+pub use backend::{BackendFilter, BackendView, HealthView, MonitorView, Traffic, WeightView};
+pub use config::{
+    Applied, ConfigApply, ConfigCheck, ConfigChecked, ConfigDiff, ConfigSource, ConfigView,
+    PlanView,
+};
+pub use edit::{BackendPatch, EditRequest, NewBackend, NewService};
+pub use error::{ApiError, ErrorCode, Problem};
+pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
+pub use reason::{ReasonKind, ReasonRow};
+pub use service::{Origin, ServiceSummary, ServiceView};
+pub use status::{ConfigSummary, InterfaceView, Severity, Status, Warning, warnings_about};
+pub use time::Timestamp;

@@ -1,0 +1,313 @@
+//! A fake agent and views for tests.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use adc_common::abi::{ReasonCounters, TableCounters};
+use serde_json::json;
+
+use super::{Control, proto::*};
+use crate::{
+    model::{
+        AdminState, AttachMode, Hash, Health, Mode, Scheduler, ServiceName, Timeouts,
+        TransportProtocol, Weight,
+    },
+    telemetry::MetricsSnapshot,
+};
+
+/// 2026-11-21T10:00:00Z.
+pub(crate) fn noon() -> Timestamp {
+    Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_255_200))
+}
+
+pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
+    ServiceView {
+        name: name.parse().unwrap(),
+        vip: "192.0.2.1".parse().unwrap(),
+        port: 80,
+        protocol: TransportProtocol::Tcp,
+        mode: Mode::Nat,
+        scheduler: Scheduler::Maglev,
+        hash: Hash::FiveTuple,
+        timeouts: Timeouts::default(),
+        pool: pool.parse().unwrap(),
+        origin: Origin::File,
+        flows: 3,
+        traffic: traffic(),
+        backends: vec![backend_view(pool, "web1", 100, "up")],
+    }
+}
+
+pub(crate) fn traffic() -> Traffic {
+    Traffic {
+        forward_packets: 10,
+        forward_bytes: 1_000,
+        reply_packets: 20,
+        reply_bytes: 20_000,
+        flows_scheduled: 4,
+        flows_established: 3,
+    }
+}
+
+pub(crate) fn backend_view(pool: &str, name: &str, effective: u16, reason: &str) -> BackendView {
+    let health = HealthView {
+        state: if effective > 0 {
+            Health::Up
+        } else {
+            Health::Down
+        },
+        detail: "http: status 200".into(),
+        since: Some(noon()),
+    };
+    BackendView {
+        pool: pool.parse().unwrap(),
+        name: name.parse().unwrap(),
+        address: crate::model::BackendAddress("[2001:db8::11]:8080".parse().unwrap()),
+        origin: Origin::File,
+        weight: WeightView {
+            configured: Weight(100),
+            runtime: None,
+            effective: Weight(effective),
+            reason: reason.into(),
+        },
+        admin: AdminState::Enabled,
+        admin_in_file: None,
+        health: health.clone(),
+        monitors: vec![MonitorView {
+            monitor: "http".parse().unwrap(),
+            kind: "http".into(),
+            health,
+            succeeded: 41,
+            failed: 1,
+            last_micros: Some(1_500),
+        }],
+        flows: 3,
+        traffic: traffic(),
+    }
+}
+
+pub(crate) fn flow_view(client: &str) -> FlowView {
+    FlowView {
+        protocol: TransportProtocol::Tcp,
+        client: client.parse().unwrap(),
+        vip: "192.0.2.1:80".parse().unwrap(),
+        backend: "10.1.0.11:8080".parse().unwrap(),
+        service: Some("www".parse().unwrap()),
+        pool: Some("web".parse().unwrap()),
+        backend_name: Some("web1".parse().unwrap()),
+        phase: "established".into(),
+        idle_seconds: 2,
+    }
+}
+
+fn flow_count() -> FlowCount {
+    FlowCount {
+        total: 3,
+        phases: [("established".to_owned(), 3)].into(),
+        tables: vec![FlowTableView {
+            table: "established-v4".into(),
+            flows: 3,
+            capacity: 262_144,
+        }],
+    }
+}
+
+fn config_summary() -> ConfigSummary {
+    ConfigSummary {
+        path: "/etc/adc/adc.toml".into(),
+        generation: 7,
+        hash: "5f1d7a84db00d2fc".into(),
+        edits: 0,
+        applied: noon(),
+        last_reload_error: None,
+    }
+}
+
+/// Answers from memory and remembers what it was told to do.
+#[derive(Debug, Default)]
+pub(crate) struct FakeControl {
+    pub(crate) down: bool,
+    pub(crate) edits: Mutex<Vec<(EditRequest, bool)>>,
+    pub(crate) applied: Mutex<Vec<(ConfigApply, bool)>>,
+    pub(crate) filters: Mutex<Vec<FlowFilter>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FakeControl {
+    fn view(&self) -> ServiceView {
+        let mut view = service_view("www", "web");
+        if self.down {
+            view.backends = vec![backend_view("web", "web1", 0, "down: refused")];
+        }
+        view
+    }
+
+    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        let service = self.view();
+        MetricsSnapshot {
+            node: "lb-a".into(),
+            version: "0.1.0".into(),
+            started: noon(),
+            not_ready: if self.down {
+                vec!["not attached".into()]
+            } else {
+                Vec::new()
+            },
+            interfaces: self.interfaces(),
+            backends: service.backends.clone(),
+            services: vec![service],
+            reasons: ReasonRow::all(&reasons()),
+            flows: flow_count(),
+            tables: TableCounters::default(),
+            config_generation: 7,
+            config_edits: 0,
+            last_reload_successful: true,
+            last_reload_success: noon(),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a property of the fake node")]
+    fn interfaces(&self) -> Vec<InterfaceView> {
+        vec![InterfaceView {
+            name: "eth0".into(),
+            index: 2,
+            mode: AttachMode::Native,
+            adopted: false,
+        }]
+    }
+
+    fn applied(dry_run: bool) -> Applied {
+        Applied {
+            applied: !dry_run,
+            generation: 8,
+            hash: "0123456789abcdef".into(),
+            plan: PlanView {
+                lines: vec!["ring www: rebuild".into()],
+                steps: json!([{"step": "ring", "service": "www"}]),
+            },
+            before: json!({"weight": 100}),
+            after: json!({"weight": 50}),
+            notes: Vec::new(),
+        }
+    }
+}
+
+fn reasons() -> Vec<ReasonCounters> {
+    let count = |packets| ReasonCounters {
+        packets,
+        bytes: packets * 60,
+    };
+    (0..)
+        .map(count)
+        .take(adc_common::abi::Reason::COUNT)
+        .collect()
+}
+
+impl Control for FakeControl {
+    async fn status(&self) -> Result<Status, ApiError> {
+        let services = [self.view()];
+        Ok(Status {
+            warnings: warnings_about(&services),
+            node: "lb-a".into(),
+            version: "0.1.0".into(),
+            started: noon(),
+            uptime_seconds: 90,
+            interfaces: self.interfaces(),
+            config: config_summary(),
+            flows: flow_count(),
+            services: services.iter().map(Into::into).collect(),
+        })
+    }
+
+    async fn services(&self) -> Result<Vec<ServiceView>, ApiError> {
+        Ok(vec![self.view()])
+    }
+
+    async fn service(&self, name: ServiceName) -> Result<ServiceView, ApiError> {
+        let view = self.view();
+        if view.name == name {
+            Ok(view)
+        } else {
+            Err(ApiError::not_found(format!("there is no service {name}")))
+        }
+    }
+
+    async fn backends(&self, filter: BackendFilter) -> Result<Vec<BackendView>, ApiError> {
+        let matches = |view: &BackendView| {
+            filter.pool.as_ref().is_none_or(|pool| *pool == view.pool)
+                && filter.name.as_ref().is_none_or(|name| *name == view.name)
+        };
+        Ok(self.view().backends.into_iter().filter(matches).collect())
+    }
+
+    async fn edit(&self, edit: EditRequest, dry_run: bool) -> Result<Applied, ApiError> {
+        if edit.key() == "service.taken" {
+            return Err(ApiError::new(ErrorCode::Conflict, "service taken exists"));
+        }
+        lock(&self.edits).push((edit, dry_run));
+        Ok(Self::applied(dry_run))
+    }
+
+    async fn config_show(&self) -> Result<ConfigView, ApiError> {
+        Err(ApiError::new(ErrorCode::Unavailable, "starting"))
+    }
+
+    async fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
+        Ok(ConfigDiff {
+            path: "/etc/adc/adc.toml".into(),
+            differs: false,
+            edits: Vec::new(),
+            plan: PlanView::default(),
+        })
+    }
+
+    async fn config_check(&self, text: String) -> Result<ConfigChecked, ApiError> {
+        if text.is_empty() {
+            let problem = Problem {
+                problem: "no services".into(),
+                ..Problem::default()
+            };
+            return Err(ApiError::invalid_config("1 problem", vec![problem]));
+        }
+        Ok(ConfigChecked {
+            services: 1,
+            pools: 1,
+            backends: 3,
+            monitors: 1,
+        })
+    }
+
+    async fn config_apply(&self, request: ConfigApply, dry: bool) -> Result<Applied, ApiError> {
+        lock(&self.applied).push((request, dry));
+        Ok(Self::applied(dry))
+    }
+
+    async fn flows(&self, filter: FlowFilter) -> Result<FlowPage, ApiError> {
+        let flows = [flow_view("192.0.2.7:40000"), flow_view("192.0.2.8:40001")];
+        let matching: Vec<_> = flows.into_iter().filter(|f| filter.matches(f)).collect();
+        let matched = matching.len() as u64;
+        let limit = filter.limit as usize;
+        lock(&self.filters).push(filter);
+        Ok(FlowPage {
+            flows: matching.into_iter().take(limit).collect(),
+            matched,
+        })
+    }
+
+    async fn flow_count(&self) -> Result<FlowCount, ApiError> {
+        Ok(flow_count())
+    }
+
+    async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
+        Ok(ReasonRow::all(&reasons()))
+    }
+
+    async fn metrics_snapshot(&self) -> Result<MetricsSnapshot, ApiError> {
+        Ok(self.snapshot())
+    }
+}

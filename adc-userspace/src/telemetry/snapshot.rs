@@ -1,0 +1,38 @@
+//! What a scrape shows.
+
+use adc_common::abi::TableCounters;
+
+use crate::api::proto::{BackendView, FlowCount, InterfaceView, ReasonRow, ServiceView, Timestamp};
+
+/// Everything that `/metrics` and `/readyz` show, taken at one moment.
+#[derive(Clone, Debug)]
+pub struct MetricsSnapshot {
+    /// Name of the node.
+    pub node: String,
+    /// Version of the agent.
+    pub version: String,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// Why the agent is not ready to forward; empty = it is ready: attached, and a configuration applied.
+    pub not_ready: Vec<String>,
+    /// Where the program is attached.
+    pub interfaces: Vec<InterfaceView>,
+    /// Every service; its backends carry the counters of that service.
+    pub services: Vec<ServiceView>,
+    /// Every backend of every pool once: weights, states, monitors.
+    pub backends: Vec<BackendView>,
+    /// Every reason.
+    pub reasons: Vec<ReasonRow>,
+    /// Flow tables.
+    pub flows: FlowCount,
+    /// What the packet walk did to the flow tables.
+    pub tables: TableCounters,
+    /// Generation of the running configuration.
+    pub config_generation: u64,
+    /// Runtime edits on top of the file.
+    pub config_edits: usize,
+    /// Whether the last reload was accepted.
+    pub last_reload_successful: bool,
+    /// When a reload was last accepted.
+    pub last_reload_success: Timestamp,
+}
