@@ -64,7 +64,8 @@ fn replace(program: &mut Xdp, pins: &PinDirectory, interface: &str) -> Result<bo
     }
     let pinned = PinnedLink::from_pin(&path).map_err(|error| AttachFailure::other(&error))?;
     // A link whose device was deleted has ENOLINK for every update; the interface of that name is a new one.
-    let link = XdpLink::try_from(FdLink::from(pinned)).map_err(|error| AttachFailure::other(&error))?;
+    let link =
+        XdpLink::try_from(FdLink::from(pinned)).map_err(|error| AttachFailure::other(&error))?;
     match program.attach_to_link(link) {
         Ok(_id) => Ok(true),
         Err(error) if errno_of(&error) == Some(libc::ENOLINK) => {
@@ -93,7 +94,8 @@ fn attach_anew(
         .map_err(|error| refusal(interface, &AttachFailure::other(&error)))?;
     // aya falls back to netlink in silence when the kernel refuses a link; such an attachment would die with
     // the agent. Dropping it here detaches it again.
-    let link = FdLink::try_from(link).map_err(|error| refusal(interface, &AttachFailure::other(&error)))?;
+    let link = FdLink::try_from(link)
+        .map_err(|error| refusal(interface, &AttachFailure::other(&error)))?;
     link.pin(pins.link(interface))
         .map(drop)
         .map_err(|error| refusal(interface, &AttachFailure::other(&error)))
@@ -107,14 +109,18 @@ struct AttachFailure {
 
 impl AttachFailure {
     fn other(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self { errno: errno_of(error), text: chain(error) }
+        Self {
+            errno: errno_of(error),
+            text: chain(error),
+        }
     }
 
     fn from_program(error: &ProgramError) -> Self {
         match error {
-            ProgramError::UnknownInterface { .. } => {
-                Self { errno: Some(libc::ENODEV), text: "no such interface".into() }
-            }
+            ProgramError::UnknownInterface { .. } => Self {
+                errno: Some(libc::ENODEV),
+                text: "no such interface".into(),
+            },
             _ => Self::other(error),
         }
     }
@@ -158,7 +164,13 @@ fn refusal(interface: &str, failure: &AttachFailure) -> DataplaneError {
             "the driver refused ({}): `adc doctor --interface {interface}` says why (often the MTU is too large, or LRO is on)",
             failure.text
         ),
-        _ => format!("{}; `adc doctor --interface {interface}` may say why", failure.text),
+        _ => format!(
+            "{}; `adc doctor --interface {interface}` may say why",
+            failure.text
+        ),
     };
-    DataplaneError::Attach { interface: interface.into(), reason: remedy }
+    DataplaneError::Attach {
+        interface: interface.into(),
+        reason: remedy,
+    }
 }

@@ -32,9 +32,18 @@ fn bpf(command: libc::c_long, attr: &mut BatchAttr) -> io::Result<()> {
     // SAFETY: `attr` is a full, initialised `batch` member; the pointers in it are set by the callers below
     // to buffers that outlive the call and hold `count` elements.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<BatchAttr>())
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<BatchAttr>(),
+        )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn fd_number(map: BorrowedFd<'_>) -> io::Result<u32> {
@@ -54,7 +63,11 @@ pub(super) fn for_each<K: Pod, V: Pod>(
     let mut first = true;
     loop {
         let mut attr = BatchAttr {
-            in_batch: if first { 0 } else { std::ptr::from_mut(&mut cursor) as u64 },
+            in_batch: if first {
+                0
+            } else {
+                std::ptr::from_mut(&mut cursor) as u64
+            },
             out_batch: std::ptr::from_mut(&mut next) as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64,

@@ -16,9 +16,18 @@ impl Counters {
     pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, DataplaneError> {
         let fail = |map| move |error: MapError| DataplaneError::map("opening", map, error);
         Ok(Self {
-            reasons: maps.take("REASON_COUNTERS")?.try_into().map_err(fail("REASON_COUNTERS"))?,
-            tables: maps.take("TABLE_COUNTERS")?.try_into().map_err(fail("TABLE_COUNTERS"))?,
-            backends: maps.take("BACKEND_COUNTERS")?.try_into().map_err(fail("BACKEND_COUNTERS"))?,
+            reasons: maps
+                .take("REASON_COUNTERS")?
+                .try_into()
+                .map_err(fail("REASON_COUNTERS"))?,
+            tables: maps
+                .take("TABLE_COUNTERS")?
+                .try_into()
+                .map_err(fail("TABLE_COUNTERS"))?,
+            backends: maps
+                .take("BACKEND_COUNTERS")?
+                .try_into()
+                .map_err(fail("BACKEND_COUNTERS"))?,
         })
     }
 

@@ -29,9 +29,18 @@ impl InterfaceTables {
     pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, DataplaneError> {
         let fail = |map| move |error: MapError| DataplaneError::map("opening", map, error);
         Ok(Self {
-            entries: maps.take("INTERFACES")?.try_into().map_err(fail("INTERFACES"))?,
-            index: maps.take("INTERFACE_INDEX")?.try_into().map_err(fail("INTERFACE_INDEX"))?,
-            redirect: maps.take("REDIRECT")?.try_into().map_err(fail("REDIRECT"))?,
+            entries: maps
+                .take("INTERFACES")?
+                .try_into()
+                .map_err(fail("INTERFACES"))?,
+            index: maps
+                .take("INTERFACE_INDEX")?
+                .try_into()
+                .map_err(fail("INTERFACE_INDEX"))?,
+            redirect: maps
+                .take("REDIRECT")?
+                .try_into()
+                .map_err(fail("REDIRECT"))?,
         })
     }
 
@@ -54,10 +63,17 @@ impl InterfaceTables {
     /// is not there yet.
     pub fn put(&mut self, id: InterfaceId, row: InterfaceRow) -> Result<(), DataplaneError> {
         let slot = u32::from(id.0);
-        self.redirect.set(slot, row.ifindex, None, 0).map_err(|error| {
-            DataplaneError::map("writing", "REDIRECT", std::io::Error::other(error))
-        })?;
-        let entry = InterfaceEntry { ifindex: row.ifindex, mtu: row.mtu, mac: row.mac, _pad: [0; 2] };
+        self.redirect
+            .set(slot, row.ifindex, None, 0)
+            .map_err(|error| {
+                DataplaneError::map("writing", "REDIRECT", std::io::Error::other(error))
+            })?;
+        let entry = InterfaceEntry {
+            ifindex: row.ifindex,
+            mtu: row.mtu,
+            mac: row.mac,
+            _pad: [0; 2],
+        };
         self.entries
             .set(slot, Mapped(entry), 0)
             .map_err(|error| DataplaneError::map("writing", "INTERFACES", error))?;

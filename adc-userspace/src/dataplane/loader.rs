@@ -85,18 +85,33 @@ impl Dataplane {
             loader.map_pin_path(shape.name, pins.map(shape.name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
-        program(&mut ebpf)?.load().map_err(|error| load_error(&error))?;
+        program(&mut ebpf)?
+            .load()
+            .map_err(|error| load_error(&error))?;
         let mut maps = Maps(&mut ebpf);
         let tables = Tables::new(&mut maps)?;
         let interfaces = InterfaceTables::new(&mut maps)?;
         let flows = FlowTables::new(&mut maps)?;
         let counters = Counters::new(&mut maps)?;
         let attachments = Attachments::default();
-        Ok((Self { ebpf, pins, tables, interfaces, flows, counters, attachments }, report))
+        Ok((
+            Self {
+                ebpf,
+                pins,
+                tables,
+                interfaces,
+                flows,
+                counters,
+                attachments,
+            },
+            report,
+        ))
     }
 
     /// The program and where it is attached, for [`Attachments`].
-    pub(super) fn program(&mut self) -> Result<(&mut Xdp, &mut Attachments, &PinDirectory), DataplaneError> {
+    pub(super) fn program(
+        &mut self,
+    ) -> Result<(&mut Xdp, &mut Attachments, &PinDirectory), DataplaneError> {
         Ok((program(&mut self.ebpf)?, &mut self.attachments, &self.pins))
     }
 }
@@ -123,7 +138,12 @@ impl Maps<'_> {
 /// Every map that is pinned, with its layout. Ids run from 1, hence one entry more than the limit.
 fn shapes(limits: &Limits) -> Vec<MapShape> {
     const fn shape<K, V>(name: &'static str, entries: u32) -> MapShape {
-        MapShape { name, key: size_of::<K>(), value: size_of::<V>(), entries }
+        MapShape {
+            name,
+            key: size_of::<K>(),
+            value: size_of::<V>(),
+            entries,
+        }
     }
     let services = limits.services + 1;
     let backends = limits.backends + 1;
@@ -159,7 +179,9 @@ fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
             errno = io.raw_os_error();
         }
-        if let Some(ProgramError::LoadError { verifier_log, .. }) = cause.downcast_ref::<ProgramError>() {
+        if let Some(ProgramError::LoadError { verifier_log, .. }) =
+            cause.downcast_ref::<ProgramError>()
+        {
             tracing::debug!(%verifier_log, "the verifier refused the program");
         }
         causes.push(cause.to_string());
@@ -172,5 +194,7 @@ fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
         Some(libc::ENOMEM | libc::E2BIG) => "lower dataplane.limits, or add memory",
         _ => "adc needs Linux 6.1 or later with BPF; `adc doctor` says what is missing",
     };
-    DataplaneError::Load { reason: format!("{}; {remedy}", causes.join(": ")) }
+    DataplaneError::Load {
+        reason: format!("{}; {remedy}", causes.join(": ")),
+    }
 }

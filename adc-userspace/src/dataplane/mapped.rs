@@ -1,4 +1,6 @@
-//! ABI types as aya wants them.
+//! ABI types and maps as aya wants them.
+
+use aya::maps::{Map, MapData};
 
 /// Any ABI type, with aya's marker on it.
 ///
@@ -13,3 +15,11 @@ unsafe impl<T: bytemuck::Pod> aya::Pod for Mapped<T> {}
 
 // SAFETY: transparent over the field.
 unsafe impl<T> bytemuck::TransparentWrapper<T> for Mapped<T> {}
+
+/// The descriptor behind a map of one of the kinds that adc walks or swaps in batches.
+pub(super) fn data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) => Some(data),
+        _ => None,
+    }
+}

@@ -44,13 +44,18 @@ impl PinDirectory {
     /// Makes the directory, mounting bpffs at `/sys/fs/bpf` if that is where it belongs and nothing is there.
     pub fn open(pin_path: &Path) -> Result<Self, DataplaneError> {
         if pin_path.starts_with(BPFFS) && !is_bpffs(Path::new(BPFFS)) {
-            mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>).map_err(
-                |errno| DataplaneError::Pins {
-                    doing: "mounting bpffs at",
-                    path: BPFFS.into(),
-                    source: errno.into(),
-                },
-            )?;
+            mount(
+                Some("bpf"),
+                BPFFS,
+                Some("bpf"),
+                MsFlags::empty(),
+                None::<&str>,
+            )
+            .map_err(|errno| DataplaneError::Pins {
+                doing: "mounting bpffs at",
+                path: BPFFS.into(),
+                source: errno.into(),
+            })?;
         }
         let existing = pin_path.ancestors().find(|path| path.exists());
         if !existing.is_some_and(is_bpffs) {
@@ -62,7 +67,10 @@ impl PinDirectory {
             path: directory.clone(),
             source,
         })?;
-        Ok(Self { root: pin_path.into(), directory })
+        Ok(Self {
+            root: pin_path.into(),
+            directory,
+        })
     }
 
     /// Where a map is pinned.

@@ -1,0 +1,254 @@
+//! Writer of `SERVICE_INDEX`, `SERVICES`, `RINGS` and `BACKENDS`.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    os::fd::{AsFd, AsRawFd},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use adc_common::abi::{Addr16, InterfaceId};
+use adc_common::abi::{
+    BackendCounters, BackendEntry, BackendId, Ring, ServiceEntry, ServiceId, ServiceIndexEntry,
+    ServiceKey,
+};
+use aya::{
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuValues},
+    util::nr_cpus,
+};
+use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
+use bytemuck::TransparentWrapper as _;
+
+use super::{
+    batch,
+    counters::Counters,
+    error::DataplaneError,
+    loader::Maps,
+    mapped::{Mapped, data},
+};
+use crate::{
+    plan::{Change, Observed},
+    ring::{self, Member},
+};
+
+/// The configuration maps. [`Self::apply`] is their only writer.
+pub struct Tables {
+    index: HashMap<MapData, Mapped<ServiceKey>, Mapped<ServiceIndexEntry>>,
+    services: Array<MapData, Mapped<ServiceEntry>>,
+    rings: MapData,
+    backends: Array<MapData, Mapped<BackendEntry>>,
+    /// What was last written, so that unchanged rings stay untouched.
+    observed: Observed,
+}
+
+impl Tables {
+    pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, DataplaneError> {
+        let fail = |map| move |error: MapError| DataplaneError::map("opening", map, error);
+        let Map::ArrayOfMaps(rings) = maps.take("RINGS")? else {
+            return Err(fail("RINGS")(MapError::InvalidMapType { map_type: 0 }));
+        };
+        let mut tables = Self {
+            index: maps
+                .take("SERVICE_INDEX")?
+                .try_into()
+                .map_err(fail("SERVICE_INDEX"))?,
+            services: maps
+                .take("SERVICES")?
+                .try_into()
+                .map_err(fail("SERVICES"))?,
+            rings,
+            backends: maps
+                .take("BACKENDS")?
+                .try_into()
+                .map_err(fail("BACKENDS"))?,
+            observed: Observed::default(),
+        };
+        tables.observed = tables.read_back()?;
+        Ok(tables)
+    }
+
+    /// What the maps hold, as far as this process knows; flows are not counted here.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    fn read_back(&self) -> Result<Observed, DataplaneError> {
+        let mut observed = Observed::default();
+        for entry in self.index.iter() {
+            let (Mapped(key), Mapped(value)) =
+                entry.map_err(|error| DataplaneError::map("reading", "SERVICE_INDEX", error))?;
+            observed.index.insert(key, value.id);
+        }
+        for id in 1..self.services.len() {
+            let Mapped(entry) = self
+                .services
+                .get(&id, 0)
+                .map_err(|error| DataplaneError::map("reading", "SERVICES", error))?;
+            if entry != ServiceEntry::default() {
+                observed.services.insert(ServiceId(id16(id)), entry);
+            }
+        }
+        for id in 1..self.backends.len() {
+            let Mapped(entry) = self
+                .backends
+                .get(&id, 0)
+                .map_err(|error| DataplaneError::map("reading", "BACKENDS", error))?;
+            if entry.address != Addr16::UNSET {
+                observed.backends.insert(BackendId(id16(id)), entry);
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Makes the changes, in order; rings, which do not depend on each other, together. On an error what was
+    /// done so far is recorded, and the next plan starts from there.
+    pub fn apply(
+        &mut self,
+        changes: &[Change],
+        counters: &mut Counters,
+    ) -> Result<(), DataplaneError> {
+        let mut rest = changes;
+        while let Some(change) = rest.first() {
+            let rings = rest
+                .iter()
+                .take_while(|change| ring_change(change).is_some())
+                .count();
+            if rings > 0 {
+                let (together, later) = rest.split_at(rings);
+                self.swap_rings(together)?;
+                together
+                    .iter()
+                    .for_each(|change| self.observed.record(change));
+                rest = later;
+            } else {
+                self.apply_one(change, counters)?;
+                self.observed.record(change);
+                rest = rest.get(1..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_one(
+        &mut self,
+        change: &Change,
+        counters: &mut Counters,
+    ) -> Result<(), DataplaneError> {
+        match change {
+            Change::RemoveIndex { key, .. } => match self.index.remove(&Mapped(*key)) {
+                Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+                Err(error) => Err(DataplaneError::map("removing", "SERVICE_INDEX", error)),
+            },
+            Change::PutIndex { key, id } => {
+                let entry = ServiceIndexEntry {
+                    id: *id,
+                    _pad: [0; 2],
+                };
+                self.index
+                    .insert(Mapped(*key), Mapped(entry), 0)
+                    .map_err(|error| DataplaneError::map("writing", "SERVICE_INDEX", error))
+            }
+            Change::PutService { id, entry, .. } => self.set_service(*id, *entry),
+            Change::ClearService { id } => self.set_service(*id, ServiceEntry::default()),
+            Change::PutBackend { id, entry, .. } => self.set_backend(*id, *entry),
+            Change::ClearBackend { id, .. } => {
+                self.set_backend(*id, BackendEntry::default())?;
+                clear_counters(*id, counters)
+            }
+            Change::PutRing { .. } | Change::ClearRing { .. } => {
+                self.swap_rings(std::slice::from_ref(change))
+            }
+        }
+    }
+
+    fn set_service(&mut self, id: ServiceId, entry: ServiceEntry) -> Result<(), DataplaneError> {
+        self.services
+            .set(u32::from(id.0), Mapped(entry), 0)
+            .map_err(|error| DataplaneError::map("writing", "SERVICES", error))
+    }
+
+    fn set_backend(&mut self, id: BackendId, entry: BackendEntry) -> Result<(), DataplaneError> {
+        self.backends
+            .set(u32::from(id.0), Mapped(entry), 0)
+            .map_err(|error| DataplaneError::map("writing", "BACKENDS", error))
+    }
+
+    /// Builds all rings aside, then swaps them in with one system call, so that the kernel waits for one RCU
+    /// grace period, not for one per ring. A cleared ring is swapped for one of unset slots: array-of-maps
+    /// slots can be emptied too, but a reader could then tell "cleared" from "never made", and need not.
+    fn swap_rings(&self, changes: &[Change]) -> Result<(), DataplaneError> {
+        let wanted: Vec<(ServiceId, &[Member])> = changes.iter().filter_map(ring_change).collect();
+        let members: Vec<&[Member]> = wanted.iter().map(|(_, members)| *members).collect();
+        let built = Mutex::new(BTreeMap::new());
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        ring::build_each(&members, threads, |at, ring| {
+            let map = new_ring(ring)?;
+            built
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(at, map);
+            Ok(())
+        })?;
+        let built = built.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let slots: Vec<u32> = wanted
+            .iter()
+            .map(|(service, _)| u32::from(service.0))
+            .collect();
+        let fds: Vec<i32> = built
+            .values()
+            .filter_map(|map| Some(data(map)?.fd().as_fd().as_raw_fd()))
+            .collect();
+        batch::put_all(self.rings.fd().as_fd(), &slots, &fds)
+            .map_err(|error| DataplaneError::map("swapping rings", "RINGS", error))
+    }
+
+    /// Ids of interfaces that backends are reached by.
+    pub fn interfaces_in_use(&self) -> impl Iterator<Item = InterfaceId> {
+        self.observed
+            .backends
+            .values()
+            .map(|backend| backend.hop.interface)
+    }
+}
+
+/// The service and members of a ring change; `None` for other changes.
+fn ring_change(change: &Change) -> Option<(ServiceId, &[Member])> {
+    match change {
+        Change::PutRing { service, spec, .. } => Some((*service, &spec.members)),
+        Change::ClearRing { service, .. } => Some((*service, &[])),
+        Change::RemoveIndex { .. }
+        | Change::PutService { .. }
+        | Change::PutBackend { .. }
+        | Change::PutIndex { .. }
+        | Change::ClearBackend { .. }
+        | Change::ClearService { .. } => None,
+    }
+}
+
+/// An inner map with the ring in it. By way of `aya_obj`, because aya's own constructor keeps the
+/// descriptor to itself and the batched swap needs it.
+fn new_ring(ring: &Ring) -> Result<Map, DataplaneError> {
+    let fail = |error: MapError| DataplaneError::map("creating a ring for", "RINGS", error);
+    let (key, value) = (size_of::<u32>() as u32, size_of::<Ring>() as u32);
+    let shape = aya_obj::Map::new_from_params(BPF_MAP_TYPE_ARRAY as u32, key, value, 1, 0);
+    let mut map = Map::Array(MapData::create(shape, "ring", None).map_err(fail)?);
+    let mut slots = Array::<_, Mapped<Ring>>::try_from(&mut map).map_err(fail)?;
+    slots.set(0, Mapped::wrap_ref(ring), 0).map_err(fail)?;
+    Ok(map)
+}
+
+fn clear_counters(id: BackendId, counters: &mut Counters) -> Result<(), DataplaneError> {
+    let fail = |error: std::io::Error| DataplaneError::map("clearing", "BACKEND_COUNTERS", error);
+    let cpus = nr_cpus().map_err(|(_, error)| fail(error))?;
+    let zeros =
+        PerCpuValues::try_from(vec![Mapped(BackendCounters::default()); cpus]).map_err(fail)?;
+    counters
+        .backends
+        .set(u32::from(id.0), zeros, 0)
+        .map_err(|error| DataplaneError::map("clearing", "BACKEND_COUNTERS", error))
+}
+
+fn id16(id: u32) -> u16 {
+    u16::try_from(id).unwrap_or(0)
+}
