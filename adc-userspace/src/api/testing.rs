@@ -1,6 +1,7 @@
 //! A fake agent and views for tests.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -11,15 +12,15 @@ use serde_json::json;
 use super::{Control, proto::*};
 use crate::{
     model::{
-        AdminState, AttachMode, Hash, Health, Mode, Scheduler, ServiceName, Timeouts,
-        TransportProtocol, Weight,
+        AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
+        Node, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol, Weight,
     },
     telemetry::MetricsSnapshot,
 };
 
 /// 2026-11-21T10:00:00Z.
 pub(crate) fn noon() -> Timestamp {
-    Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_255_200))
+    Timestamp(SystemTime::UNIX_EPOCH + Duration::from_hours(498_682))
 }
 
 pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
@@ -64,7 +65,7 @@ pub(crate) fn backend_view(pool: &str, name: &str, effective: u16, reason: &str)
     BackendView {
         pool: pool.parse().unwrap(),
         name: name.parse().unwrap(),
-        address: crate::model::BackendAddress("[2001:db8::11]:8080".parse().unwrap()),
+        address: BackendAddress("[2001:db8::11]:8080".parse().unwrap()),
         origin: Origin::File,
         weight: WeightView {
             configured: Weight(100),
@@ -122,6 +123,31 @@ fn config_summary() -> ConfigSummary {
         edits: 0,
         applied: noon(),
         last_reload_error: None,
+    }
+}
+
+fn config() -> Config {
+    let pool = Pool {
+        monitors: vec!["http".parse().unwrap()],
+        backends: BTreeMap::new(),
+    };
+    Config {
+        node: Node {
+            name: "lb-a".into(),
+            state_dir: "/var/lib/adc".into(),
+            run_dir: "/run/adc".into(),
+        },
+        dataplane: Dataplane {
+            interfaces: vec!["eth0".into()],
+            attach: AttachMode::Native,
+            pin_path: "/sys/fs/bpf/adc".into(),
+            vip_interface: None,
+            limits: Limits::default(),
+        },
+        telemetry: Telemetry { listen: None },
+        monitors: BTreeMap::new(),
+        pools: [("web".parse().unwrap(), pool)].into(),
+        services: BTreeMap::new(),
     }
 }
 
@@ -246,15 +272,28 @@ impl Control for FakeControl {
     }
 
     async fn edit(&self, edit: EditRequest, dry_run: bool) -> Result<Applied, ApiError> {
+        // Named in every message about it, as the real one does.
         if edit.key() == "service.taken" {
-            return Err(ApiError::new(ErrorCode::Conflict, "service taken exists"));
+            return Err(ApiError::new(
+                ErrorCode::Conflict,
+                "service taken exists already; choose another name",
+            ));
         }
         lock(&self.edits).push((edit, dry_run));
         Ok(Self::applied(dry_run))
     }
 
     async fn config_show(&self) -> Result<ConfigView, ApiError> {
-        Err(ApiError::new(ErrorCode::Unavailable, "starting"))
+        Ok(ConfigView {
+            summary: config_summary(),
+            text: "[node]\nname = \"lb-a\"\n".into(),
+            edits: vec![EditRequest::BackendAdmin {
+                pool: "web".parse().unwrap(),
+                name: "web1".parse().unwrap(),
+                state: AdminState::Draining,
+            }],
+            config: config(),
+        })
     }
 
     async fn config_diff(&self) -> Result<ConfigDiff, ApiError> {

@@ -85,11 +85,11 @@ pub struct Applied {
 pub struct ConfigView {
     /// Generation, hash, file.
     pub summary: ConfigSummary,
-    /// The file as it was applied.
+    /// File and edits together as TOML: saved and applied, it gives the same again.
     pub text: String,
-    /// Runtime edits on top of it, oldest first.
+    /// The runtime edits in it.
     pub edits: Vec<EditRequest>,
-    /// The two together, validated, every default filled in: what runs.
+    /// The same, validated, every default filled in.
     pub config: Config,
 }
 
@@ -100,7 +100,7 @@ pub struct ConfigDiff {
     pub path: PathBuf,
     /// Whether the file, without edits, differs from what runs.
     pub differs: bool,
-    /// Runtime edits on top of the file, oldest first.
+    /// Runtime edits on top of the file.
     pub edits: Vec<EditRequest>,
     /// What `adc config apply` would do: the file as it is on disk now, edits kept.
     pub plan: PlanView,

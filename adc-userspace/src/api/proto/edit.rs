@@ -1,13 +1,13 @@
 //! Changes at run time.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
-    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, PoolName, Scheduler,
-    Service, ServiceName, Timeouts, TransportProtocol, Weight,
+    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, Pool,
+    PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Weight,
 };
 
 /// One change of the running configuration, kept over restarts until the edits are reset.
@@ -25,6 +25,18 @@ pub enum EditRequest {
     ServiceRemove {
         /// Which.
         name: ServiceName,
+    },
+    /// A new pool, with the backends in it.
+    PoolAdd {
+        /// Its name, not yet in use.
+        name: PoolName,
+        /// The pool.
+        pool: Pool,
+    },
+    /// Removes a pool that no service uses.
+    PoolRemove {
+        /// Which.
+        name: PoolName,
     },
     /// A new backend.
     BackendAdd {
@@ -90,6 +102,17 @@ pub struct NewService {
     pub timeouts: Timeouts,
 }
 
+/// Body of `POST /api/v1/pools`: an empty pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPool {
+    /// Its name.
+    pub name: PoolName,
+    /// Its monitors; none = its backends are always up.
+    #[serde(default)]
+    pub monitors: Vec<MonitorName>,
+}
+
 /// Body of `POST /api/v1/pools/{pool}/backends`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +174,18 @@ impl From<NewService> for EditRequest {
     }
 }
 
+impl From<NewPool> for EditRequest {
+    fn from(new: NewPool) -> Self {
+        Self::PoolAdd {
+            name: new.name,
+            pool: Pool {
+                monitors: new.monitors,
+                backends: BTreeMap::new(),
+            },
+        }
+    }
+}
+
 impl NewBackend {
     /// As an edit of `pool`.
     ///
@@ -191,6 +226,7 @@ impl EditRequest {
             Self::ServiceAdd { name, .. } | Self::ServiceRemove { name } => {
                 format!("service.{name}")
             }
+            Self::PoolAdd { name, .. } | Self::PoolRemove { name } => format!("pool.{name}"),
             Self::BackendAdd { pool, name, .. }
             | Self::BackendRemove { pool, name }
             | Self::BackendWeight { pool, name, .. }
@@ -203,6 +239,9 @@ impl EditRequest {
         match self {
             Self::ServiceAdd { name, .. } | Self::ServiceRemove { name } => {
                 serde_json::to_value(config.services.get(name)).unwrap_or_default()
+            }
+            Self::PoolAdd { name, .. } | Self::PoolRemove { name } => {
+                serde_json::to_value(config.pools.get(name)).unwrap_or_default()
             }
             Self::BackendAdd { pool, name, .. }
             | Self::BackendRemove { pool, name }
@@ -227,6 +266,10 @@ impl std::fmt::Display for EditRequest {
                 service.pool
             ),
             Self::ServiceRemove { name } => write!(f, "service {name}: remove"),
+            Self::PoolAdd { name, pool } => {
+                write!(f, "pool {name}: add with {} backends", pool.backends.len())
+            }
+            Self::PoolRemove { name } => write!(f, "pool {name}: remove"),
             Self::BackendAdd {
                 pool,
                 name,

@@ -13,6 +13,8 @@ mod flow;
 mod reason;
 mod service;
 mod status;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use backend::{BackendFilter, BackendView, HealthView, MonitorView, Traffic, WeightView};
@@ -20,7 +22,7 @@ pub use config::{
     Applied, ConfigApply, ConfigCheck, ConfigChecked, ConfigDiff, ConfigSource, ConfigView,
     PlanView,
 };
-pub use edit::{BackendPatch, EditRequest, NewBackend, NewService};
+pub use edit::{BackendPatch, EditRequest, NewBackend, NewPool, NewService};
 pub use error::{ApiError, ErrorCode, Problem};
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use reason::{ReasonKind, ReasonRow};

@@ -8,7 +8,7 @@ use axum::{
     http::{Method, Uri},
     middleware::{self, Next},
     response::Response,
-    routing::{get, patch, post},
+    routing::{delete, get, patch, post},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
         proto::{
             ApiError, Applied, BackendFilter, BackendPatch, BackendView, ConfigApply, ConfigCheck,
             ConfigChecked, ConfigDiff, ConfigView, EditRequest, ErrorCode, FlowCount, FlowFilter,
-            FlowPage, NewBackend, NewService, ReasonRow, ServiceView, Status,
+            FlowPage, NewBackend, NewPool, NewService, ReasonRow, ServiceView, Status,
         },
     },
     model::{BackendName, PoolName, ServiceName},
@@ -38,6 +38,8 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
             get(service::<C>).delete(remove_service::<C>),
         )
         .route("/backends", get(backends::<C>))
+        .route("/pools", post(add_pool::<C>))
+        .route("/pools/{pool}", delete(remove_pool::<C>))
         .route("/pools/{pool}/backends", post(add_backend::<C>))
         .route(
             "/pools/{pool}/backends/{backend}",
@@ -174,6 +176,24 @@ async fn remove_service<C: Control>(
     Params(change): Params<Change>,
 ) -> Answer<Applied> {
     edit(control, caller, EditRequest::ServiceRemove { name }, change).await
+}
+
+async fn add_pool<C: Control>(
+    State(control): State<Arc<C>>,
+    Extension(caller): Extension<Caller>,
+    Params(change): Params<Change>,
+    Body(new): Body<NewPool>,
+) -> Answer<Applied> {
+    edit(control, caller, new.into(), change).await
+}
+
+async fn remove_pool<C: Control>(
+    State(control): State<Arc<C>>,
+    Extension(caller): Extension<Caller>,
+    Segments(name): Segments<PoolName>,
+    Params(change): Params<Change>,
+) -> Answer<Applied> {
+    edit(control, caller, EditRequest::PoolRemove { name }, change).await
 }
 
 async fn add_backend<C: Control>(
