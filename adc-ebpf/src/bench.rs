@@ -1,2 +1,8 @@
+//! Bench wrapper.
 #![no_std]
 #![no_main]
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,2 +1,31 @@
+//! The XDP program. No decisions here: `adc-common` decides, this crate adapts it to the kernel.
 #![no_std]
 #![no_main]
+
+mod action;
+mod clock;
+mod maps;
+mod packet;
+mod tables;
+
+use adc_common::datapath::process;
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+
+/// Entry point, attached to every interface in `dataplane.interfaces`.
+#[xdp]
+pub fn adc_ingress(ctx: XdpContext) -> u32 {
+    let mut packet = packet::XdpPacket::new(&ctx);
+    let verdict = process(&mut packet, &tables::KernelTables, &clock::KernelClock);
+    action::of(verdict)
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// GPL, because several helpers are GPL-only; the source is dual-licensed, see the manifest.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

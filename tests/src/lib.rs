@@ -1,1 +1,16 @@
+//! Test harness of adc, and the demo that is built from it.
+//!
+//! Everything here panics with context instead of returning errors: its callers are tests, and a
+//! test that goes on after a failed step proves nothing. Every resource (namespace, process, pins,
+//! temporary directory) is owned by a value whose `Drop` removes it, also while unwinding.
 
+pub mod agent;
+pub mod demo;
+pub mod drive;
+pub mod net;
+pub mod process;
+pub mod require;
+pub mod scene;
+pub mod serve;
+pub mod topology;
+pub mod wait;

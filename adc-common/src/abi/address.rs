@@ -4,37 +4,37 @@ use super::abi_newtype;
 
 abi_newtype! {
     /// An IPv4 address, network order.
-    pub struct Addr4(pub [u8; 4])
+    pub struct Addr4(pub [u8; 4]) align 4
 }
 
 abi_newtype! {
     /// An IPv6 address, network order.
-    pub struct Addr6(pub [u8; 16])
+    pub struct Addr6(pub [u8; 16]) align 4
 }
 
 abi_newtype! {
     /// An address of either family in 16 bytes; IPv4 is stored v4-mapped (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2).
-    pub struct Addr16(pub [u8; 16])
+    pub struct Addr16(pub [u8; 16]) align 4
 }
 
 abi_newtype! {
     /// A TCP or UDP port, network order.
-    pub struct Port(pub [u8; 2])
+    pub struct Port(pub [u8; 2]) align 2
 }
 
 abi_newtype! {
     /// An Ethernet MAC address.
-    pub struct Mac(pub [u8; 6])
+    pub struct Mac(pub [u8; 6]) align 2
 }
 
 abi_newtype! {
     /// A VLAN id (1..=4094), host order; 0 = untagged.
-    pub struct VlanId(pub u16)
+    pub struct VlanId(pub u16) align 2
 }
 
 abi_newtype! {
     /// An IP protocol number (IANA).
-    pub struct Protocol(pub u8)
+    pub struct Protocol(pub u8) align 1
 }
 
 impl Protocol {
@@ -71,20 +71,29 @@ impl Addr16 {
     /// The unspecified address, which no service or backend can have.
     pub const UNSET: Self = Self([0; 16]);
 
-    const V4_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+    /// Words 2 and 3 of a v4-mapped address before its own four bytes; words 0 and 1 are zero.
+    const V4_MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
     /// The IPv4 address inside, if this is a v4-mapped one.
+    ///
+    /// Compared in whole words: byte-wise code becomes unaligned stack access in the BPF program, which
+    /// the verifier refuses.
     #[inline(always)]
     pub fn v4(self) -> Option<Addr4> {
-        let [prefix @ .., a, b, c, d] = self.0;
-        (prefix == Self::V4_PREFIX).then_some(Addr4([a, b, c, d]))
+        let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(self.0);
+        (a == 0 && b == 0 && c == Self::V4_MAPPED).then_some(Addr4(d.to_ne_bytes()))
     }
 }
 
 impl From<Addr4> for Addr16 {
     #[inline(always)]
-    fn from(Addr4([a, b, c, d]): Addr4) -> Self {
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    fn from(Addr4(octets): Addr4) -> Self {
+        Self(bytemuck::cast([
+            0,
+            0,
+            Self::V4_MAPPED,
+            u32::from_ne_bytes(octets),
+        ]))
     }
 }
 

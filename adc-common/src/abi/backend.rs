@@ -8,12 +8,12 @@ abi_newtype! {
     /// One id stands for one backend *as seen by one service*: a pool shared by two services has two
     /// ids per backend. So a single counter lookup per packet serves both the service's and the
     /// backend's figures, and a flow needs only this id to find its service.
-    pub struct BackendId(pub u16)
+    pub struct BackendId(pub u16) align 2
 }
 
 abi_newtype! {
     /// Bit set in [`BackendEntry::flags`].
-    pub struct BackendFlags(pub u8)
+    pub struct BackendFlags(pub u8) align 1
 }
 
 impl BackendFlags {

@@ -8,12 +8,14 @@
 //!
 //! Sizes are a budget: an IPv4 entry is 16 + 32 bytes behind the kernel's 48-byte element header, so
 //! 96 bytes that never straddle more than two cache lines, and 224 bytes a flow with hash buckets.
+//! Keys and values are 8-aligned because they stand on the BPF stack, where the verifier demands aligned
+//! access (`check_ptr_alignment`, Linux 6.1) and the compiler wants to move 8 bytes at a time.
 
-use super::{Addr4, Addr6, BackendId, Hop, Port, Protocol, Tick, abi_newtype, abi_struct};
+use super::{Addr4, Addr6, BackendId, Hop, Port, Protocol, Tick, abi_newtype};
 
 abi_newtype! {
     /// Where a flow is in its life; TCP phases follow RFC 9293 §3.3.2 as seen from the middle.
-    pub struct Phase(pub u8)
+    pub struct Phase(pub u8) align 1
 }
 
 impl Phase {
@@ -39,6 +41,15 @@ impl Phase {
     /// Number of phases.
     pub const COUNT: usize = 9;
 
+    /// Room for phases in a table indexed by them: a power of two, so that a mask bounds the index.
+    pub const CAPACITY: usize = 16;
+
+    /// This phase as an index below [`Self::CAPACITY`].
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        (self.0 & 15) as usize
+    }
+
     /// Name, as shown by `adc flow list`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,7 +69,7 @@ impl Phase {
 
 abi_newtype! {
     /// Bit set in a flow entry.
-    pub struct FlowFlags(pub u8)
+    pub struct FlowFlags(pub u8) align 1
 }
 
 impl FlowFlags {
@@ -80,103 +91,109 @@ impl FlowFlags {
     }
 }
 
-macro_rules! flow_abi {
-    ($family:literal, $addr:ty, $tuple:ident [$tuple_size:literal], $key:ident [$key_size:literal], $entry:ident [$entry_size:literal], $half:ident [$half_size:literal]) => {
-        abi_struct! {
-            #[doc = concat!("Addresses and ports of an ", $family, " packet.")]
-            pub struct $tuple [$tuple_size] {
-                /// Source address.
-                pub src: $addr,
-                /// Destination address.
-                pub dst: $addr,
-                /// Source port.
-                pub sport: Port,
-                /// Destination port.
-                pub dport: Port,
-            }
-        }
+/// Addresses and ports of a packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tuple<A> {
+    /// Source address.
+    pub src: A,
+    /// Destination address.
+    pub dst: A,
+    /// Source port.
+    pub sport: Port,
+    /// Destination port.
+    pub dport: Port,
+}
 
-        abi_struct! {
-            #[doc = concat!("Key of the ", $family, " flow tables: the packet as it arrives.")]
-            pub struct $key [$key_size] {
-                /// Addresses and ports.
-                pub tuple: $tuple,
-                /// TCP or UDP.
-                pub protocol: Protocol,
-                /// Zero.
-                pub _pad: [u8; 3],
-            }
-        }
+/// Key of the flow tables: the packet as it arrives.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowKey<A> {
+    /// Addresses and ports.
+    pub tuple: Tuple<A>,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Zero.
+    pub _pad: [u8; 3],
+}
 
-        abi_struct! {
-            #[doc = concat!("Value of the ", $family, " flow tables: one direction of a flow.")]
-            pub struct $entry [$entry_size] {
-                /// The tuple of packets that arrive in the other direction (its key).
-                pub other: $tuple,
-                /// In a reply entry: where to send, the client's last hop. In a forward entry: the client's
-                /// last hop as last seen, so that a moved client router is noticed without a second lookup.
-                pub hop: Hop,
-                /// When a packet of this direction was last seen; refreshed at most once a second.
-                pub last_seen: Tick,
-                /// Backend the flow is bound to.
-                pub backend: BackendId,
-                /// Same in both entries.
-                pub phase: Phase,
-                /// See [`FlowFlags`].
-                pub flags: FlowFlags,
-            }
-        }
+/// Value of the main flow tables: one direction of a flow.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FlowEntry<A> {
+    /// The tuple of packets that arrive in the other direction (its key).
+    pub other: Tuple<A>,
+    /// In a reply entry: where to send, the client's last hop. In a forward entry: the client's last hop
+    /// as last seen, so that a moved client router is noticed without a second lookup.
+    pub hop: Hop,
+    /// When a packet of this direction was last seen; refreshed at most once a second.
+    pub last_seen: Tick,
+    /// Backend the flow is bound to.
+    pub backend: BackendId,
+    /// Same in both entries.
+    pub phase: Phase,
+    /// See [`FlowFlags`].
+    pub flags: FlowFlags,
+}
 
-        abi_struct! {
-            #[doc = concat!("Value of the ", $family, " half-open tables.")]
-            pub struct $half [$half_size] {
-                /// The entry that moves to the main table once the flow is validated.
-                pub flow: $entry,
-                /// TCP: initial sequence number of this direction's sender, host order; 0 until seen.
-                pub initial_seq: u32,
-            }
-        }
+/// Value of the half-open tables.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HalfOpenEntry<A> {
+    /// The entry that moves to the main table once the flow is validated.
+    pub flow: FlowEntry<A>,
+    /// TCP: initial sequence number of this direction's sender, host order; meaningful from the moment
+    /// that sender's SYN was seen.
+    pub initial_seq: u32,
+    /// Zero.
+    pub _pad: [u8; 4],
+}
 
-        impl $tuple {
-            /// With source and destination exchanged.
-            #[inline(always)]
-            pub const fn reversed(self) -> Self {
-                Self {
-                    src: self.dst,
-                    dst: self.src,
-                    sport: self.dport,
-                    dport: self.sport,
-                }
-            }
+impl<A: Copy> Tuple<A> {
+    /// With source and destination exchanged.
+    #[inline(always)]
+    pub const fn reversed(self) -> Self {
+        Self {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
         }
+    }
+}
 
-        impl $key {
-            /// A key.
-            #[inline(always)]
-            pub const fn new(tuple: $tuple, protocol: Protocol) -> Self {
-                Self {
-                    tuple,
-                    protocol,
-                    _pad: [0; 3],
-                }
-            }
+impl<A> FlowKey<A> {
+    /// A key.
+    #[inline(always)]
+    pub const fn new(tuple: Tuple<A>, protocol: Protocol) -> Self {
+        Self {
+            tuple,
+            protocol,
+            _pad: [0; 3],
         }
+    }
+}
+
+/// Makes one instance of a generic layout `Pod`.
+///
+/// `bytemuck`'s derive refuses generic structs, because it can not see padding in them; here each
+/// instance is checked: its size must be the one given *and* the sum of its fields.
+macro_rules! pod_instance {
+    ($ty:ty, $size:literal = $($field:ty),+) => {
+        const _: () = assert!(size_of::<$ty>() == $size && align_of::<$ty>() <= 8 && $size == $(size_of::<$field>() +)+ 0);
+        // SAFETY: `repr(C)`, every field is `Pod`, and the size equals the sum of the fields, so every
+        // byte belongs to a field and every bit pattern is valid.
+        unsafe impl bytemuck::Zeroable for $ty {}
+        // SAFETY: as above.
+        unsafe impl bytemuck::Pod for $ty {}
     };
 }
 
-flow_abi!(
-    "IPv4",
-    Addr4,
-    Tuple4[12],
-    FlowKey4[16],
-    FlowEntry4[32],
-    HalfOpenEntry4[36]
-);
-flow_abi!(
-    "IPv6",
-    Addr6,
-    Tuple6[36],
-    FlowKey6[40],
-    FlowEntry6[56],
-    HalfOpenEntry6[60]
-);
+pod_instance!(Tuple<Addr4>, 12 = Addr4, Addr4, Port, Port);
+pod_instance!(Tuple<Addr6>, 36 = Addr6, Addr6, Port, Port);
+pod_instance!(FlowKey<Addr4>, 16 = Tuple<Addr4>, Protocol, [u8; 3]);
+pod_instance!(FlowKey<Addr6>, 40 = Tuple<Addr6>, Protocol, [u8; 3]);
+pod_instance!(FlowEntry<Addr4>, 32 = Tuple<Addr4>, Hop, Tick, BackendId, Phase, FlowFlags);
+pod_instance!(FlowEntry<Addr6>, 56 = Tuple<Addr6>, Hop, Tick, BackendId, Phase, FlowFlags);
+pod_instance!(HalfOpenEntry<Addr4>, 40 = FlowEntry<Addr4>, u32, [u8; 4]);
+pod_instance!(HalfOpenEntry<Addr6>, 64 = FlowEntry<Addr6>, u32, [u8; 4]);

@@ -7,13 +7,13 @@ pub const MAX_INTERFACES: u32 = 64;
 
 abi_newtype! {
     /// Index into `INTERFACES` and `REDIRECT`; 0 = unset. Given out by the agent, at most [`MAX_INTERFACES`] - 1.
-    pub struct InterfaceId(pub u16)
+    pub struct InterfaceId(pub u16) align 2
 }
 
 abi_struct! {
     /// A next hop. For backends the agent resolves it through netlink and keeps it fresh; for a
     /// client it is where the client's own packets came from.
-    pub struct Hop [12] {
+    pub struct Hop [12] align 4 {
         /// Destination MAC.
         pub mac: Mac,
         /// Outer VLAN tag to send with.

@@ -18,10 +18,7 @@ mod tick;
 pub use address::{Addr4, Addr6, Addr16, Mac, Port, Protocol, VlanId};
 pub use backend::{BackendEntry, BackendFlags, BackendId};
 pub use counters::{BackendCounters, ReasonCounters, TableCounters};
-pub use flow::{
-    FlowEntry4, FlowEntry6, FlowFlags, FlowKey4, FlowKey6, HalfOpenEntry4, HalfOpenEntry6, Phase,
-    Tuple4, Tuple6,
-};
+pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
 pub use reason::{Reason, ReasonClass};
 pub use ring::{RING_SLOTS, Ring};
@@ -33,20 +30,23 @@ pub const ABI_VERSION: u32 = 1;
 
 /// Declares a map key or value: `repr(C)`, `Pod`, comparable, with its size asserted.
 macro_rules! abi_struct {
-    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] $(align $align:literal)? { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$meta])*
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(C $(, align($align))?)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct $name { $($(#[$fmeta])* $fvis $field: $ty),* }
         const _: () = assert!(size_of::<$name>() == $size && align_of::<$name>() <= 8);
     };
 }
 
 /// Declares an integer or byte-array newtype that may stand inside a map key or value.
+///
+/// The alignment is that of the integer the bytes stand for: without it the BPF compiler would move every
+/// address byte by byte.
 macro_rules! abi_newtype {
-    ($(#[$meta:meta])* pub struct $name:ident(pub $inner:ty)) => {
+    ($(#[$meta:meta])* pub struct $name:ident(pub $inner:ty) align $align:literal) => {
         $(#[$meta])*
-        #[repr(transparent)]
+        #[repr(C, align($align))]
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct $name(pub $inner);
     };

@@ -4,12 +4,12 @@ use super::{Addr16, Phase, Port, Protocol, Tick, abi_newtype, abi_struct};
 
 abi_newtype! {
     /// Index into `SERVICES` and `RINGS`; 0 = unset.
-    pub struct ServiceId(pub u16)
+    pub struct ServiceId(pub u16) align 2
 }
 
 abi_newtype! {
     /// How packets reach the backend.
-    pub struct ForwardingMode(pub u8)
+    pub struct ForwardingMode(pub u8) align 1
 }
 
 impl ForwardingMode {
@@ -19,7 +19,7 @@ impl ForwardingMode {
 
 abi_newtype! {
     /// What the scheduler hashes to find a ring slot.
-    pub struct HashOn(pub u8)
+    pub struct HashOn(pub u8) align 1
 }
 
 impl HashOn {
@@ -32,7 +32,7 @@ impl HashOn {
 abi_struct! {
     /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
     /// unset: "this address is ours, whatever the port".
-    pub struct ServiceKey [20] {
+    pub struct ServiceKey [24] align 8 {
         /// The VIP.
         pub vip: Addr16,
         /// Port clients connect to.
@@ -40,7 +40,7 @@ abi_struct! {
         /// TCP or UDP.
         pub protocol: Protocol,
         /// Zero.
-        pub _pad: u8,
+        pub _pad: [u8; 5],
     }
 }
 
@@ -56,7 +56,7 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `SERVICES`, by [`ServiceId`].
-    pub struct ServiceEntry [64] {
+    pub struct ServiceEntry [96] {
         /// Its key in `SERVICE_INDEX`, so that an adopting agent can read its own tables back.
         pub key: ServiceKey,
         /// See [`ForwardingMode`].
@@ -67,8 +67,8 @@ abi_struct! {
         pub _pad: [u8; 2],
         /// Seed of the flow hash; equal on nodes that must agree.
         pub hash_seed: u32,
-        /// Idle timeout per [`Phase`], indexed by its number.
-        pub timeouts: [Tick; Phase::COUNT],
+        /// Idle timeout per [`Phase`], indexed by its number; the rest is zero.
+        pub timeouts: [Tick; Phase::CAPACITY],
     }
 }
 
@@ -80,7 +80,7 @@ impl ServiceKey {
             vip,
             port,
             protocol,
-            _pad: 0,
+            _pad: [0; 5],
         }
     }
 

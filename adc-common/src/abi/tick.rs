@@ -7,7 +7,7 @@ abi_newtype! {
     ///
     /// A shift is all the packet path pays for it. Spans are valid up to 2^31 ticks (26 days); flow
     /// timeouts are far below that, and the sweep removes a flow long before its age could wrap.
-    pub struct Tick(pub u32)
+    pub struct Tick(pub u32) align 4
 }
 
 impl Tick {

@@ -1,1 +1,27 @@
-//! The packet walk.
+//! The packet walk: parse, decide, deliver.
+//!
+//! [`process`] is the only entry. It is generic over three ports so that one body of code is unit-tested
+//! and fuzzed on the host and run by the kernel. The order is strict: everything is parsed, then the
+//! fate is decided (tables may change), and only then is a byte of the packet written.
+
+mod checksum;
+mod decide;
+mod deliver;
+mod family;
+mod handshake;
+mod hash;
+mod parse;
+mod pipeline;
+mod ports;
+mod schedule;
+mod scratch;
+mod track;
+mod verdict;
+mod wire;
+
+pub use family::Family;
+pub use pipeline::process;
+pub use ports::{Clock, FlowTables, InsertError, MAX_HEADER_OFFSET, PacketBuf, Tables};
+pub use scratch::Scratch;
+pub use verdict::{Action, Verdict};
+pub use wire::WireHeader;

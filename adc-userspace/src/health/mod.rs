@@ -1,1 +1,26 @@
-//! health
+//! Active health checks: probe every backend of every pool, and tell the agent when a verdict changes.
+//!
+//! `fsm` and `rotation` are pure: rise and fall for one monitor of one backend, and what several
+//! monitors mean together. `probe` holds the sockets. `runner` joins them: one task per backend and
+//! monitor, a bound on the probes in flight, and one stream of [`HealthEvent`]s.
+//!
+//! ```text
+//! config ─► targets() ─► Checker::reconcile ─► task per (backend, monitor): sleep ─► Probe::run ─► RiseFall
+//!                                 events ◄─ dispatcher ◄─ rotation::combine ◄─────────────────────────┘
+//! ```
+
+mod finding;
+pub mod fsm;
+pub mod probe;
+pub mod rotation;
+mod runner;
+mod schedule;
+mod targets;
+
+pub use finding::Finding;
+pub use probe::{InvalidMonitor, Probe, ProbeOutcome};
+pub use runner::{
+    Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent, MonitorStatus, ProbeLoad, ResultTotals,
+    Snapshot, TargetStatus,
+};
+pub use targets::{CompiledMonitor, Target, TargetKey, compile_monitors, targets};

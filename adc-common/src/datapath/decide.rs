@@ -1,0 +1,123 @@
+//! What to do with a parsed packet. Tables may change here; the packet does not.
+
+use super::{
+    family::Family,
+    handshake,
+    parse::{self, vlan_id},
+    ports::{FlowTables, PacketBuf, Tables},
+    schedule,
+    scratch::{Delivery, Scratch, Seen},
+    track,
+    wire::tcp_flags::{FIN, RST, SYN},
+};
+use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Phase, Reason, ServiceKey, Tick};
+
+/// How stale an entry's `last_seen` may get before a packet refreshes it: a write per second, not per packet.
+const REFRESH_AFTER: Tick = Tick::from_secs(1);
+
+/// Idle time below which no timeout can have passed, so that it need not be looked up. Config allows
+/// timeouts from 1 s; a shorter one than this is enforced by the agent's sweep.
+const EXPIRY_CHECK_AFTER: Tick = Tick::from_secs(8);
+
+/// The fate of a well-formed packet; fills `scratch.delivery` if the reason's class is `Forwarded`.
+#[inline(always)]
+pub(super) fn decide<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Reason
+where
+    A: Family,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
+    let Scratch { seen, delivery, .. } = scratch;
+    let settled = tables.with_flow(&seen.key, |entry| {
+        let idle = seen.now.since(entry.last_seen);
+        if idle >= REFRESH_AFTER && idle < EXPIRY_CHECK_AFTER {
+            entry.last_seen = seen.now;
+        }
+        aim(entry, delivery);
+        idle < EXPIRY_CHECK_AFTER && is_settled(packet, entry, seen)
+    });
+    match settled {
+        Some(true) => follow(tables, delivery),
+        Some(false) if track::examine(packet, tables, scratch) => {
+            follow(tables, &mut scratch.delivery)
+        }
+        // No validated flow: a handshake in progress, a new flow, or not ours.
+        Some(false) | None => match handshake::advance(packet, tables, scratch) {
+            Some(reason) => reason,
+            None => schedule::new_flow(packet, tables, scratch),
+        },
+    }
+}
+
+/// Whether nothing about the flow can change with this packet: the case that must be fast.
+#[inline(always)]
+fn is_settled<A: Family, P: PacketBuf>(packet: &P, entry: &FlowEntry<A>, seen: &Seen<A>) -> bool {
+    let same_phase = match entry.phase {
+        Phase::ESTABLISHED => seen.frame.flags & (SYN | FIN | RST) == 0,
+        Phase::REPLIED => true,
+        _ => false,
+    };
+    let same_hop = entry.flags.contains(FlowFlags::REPLY)
+        || entry.hop.mac == parse::src_mac(packet)
+            && entry.hop.vlan == vlan_id(seen.frame.outer_tci);
+    same_phase && same_hop
+}
+
+/// Points `delivery` where the entry says.
+#[inline(always)]
+pub(super) fn aim<A: Family>(entry: &FlowEntry<A>, delivery: &mut Delivery<A>) {
+    delivery.to = entry.other.reversed();
+    delivery.hop = entry.hop;
+    delivery.backend = entry.backend;
+    delivery.reply = u16::from(entry.flags.0 & FlowFlags::REPLY.0);
+}
+
+/// Sends an aimed packet along its flow.
+#[inline(always)]
+pub(super) fn follow<A: Family, T: Tables>(tables: &T, delivery: &mut Delivery<A>) -> Reason {
+    if delivery.reply == 0 {
+        towards_backend(tables, delivery, Reason::ForwardedToBackend)
+    } else {
+        Reason::ForwardedToClient
+    }
+}
+
+/// Fills in the next hop of `delivery.backend`.
+#[inline(always)]
+pub(super) fn towards_backend<A: Family, T: Tables>(
+    tables: &T,
+    delivery: &mut Delivery<A>,
+    reason: Reason,
+) -> Reason {
+    let Some(backend) = tables.backend(delivery.backend) else {
+        return Reason::BackendUnset;
+    };
+    if !backend.flags.contains(BackendFlags::HOP_RESOLVED) {
+        return Reason::NextHopUnresolved;
+    }
+    delivery.hop = backend.hop;
+    reason
+}
+
+/// Judges a packet that did not parse, or is of no protocol that adc balances: dropped if it concerns a
+/// VIP or a flow of ours, else left to the kernel, so that the box stays manageable.
+#[inline(never)]
+pub(super) fn refuse<A, T>(tables: &T, scratch: &mut Scratch<A>, reason: Reason) -> Reason
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    if reason == Reason::OtherProtocol || reason == Reason::TruncatedIp {
+        return reason;
+    }
+    let key = &scratch.seen.key;
+    scratch.index = ServiceKey::vip_marker(key.tuple.dst.into());
+    if tables.service_id(&scratch.index).is_some() || tables.with_flow(key, |_| ()).is_some() {
+        return reason;
+    }
+    if reason == Reason::Fragment {
+        Reason::FragmentNotOurs
+    } else {
+        Reason::MalformedNotOurs
+    }
+}

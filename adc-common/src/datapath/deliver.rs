@@ -1,0 +1,194 @@
+//! Rewrites a packet and sends it. Everything that can fail is checked before the first byte changes.
+
+use super::{
+    checksum::{self, Delta},
+    family::Family,
+    parse::Frame,
+    ports::{PacketBuf, Tables},
+    scratch::{Delivery, Seen},
+    verdict::{Action, Verdict},
+    wire::{EthernetHeader, Ports, TPID_8021AD, TPID_8021Q, VlanTag, VlanTags},
+};
+use crate::abi::{BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
+use network_types::{tcp::TcpHdr, udp::UdpHdr};
+
+/// Priority and drop-eligible bits of a TCI: kept across VLANs.
+const TCI_PRIORITY: u16 = 0xf000;
+
+/// Sends the packet as decided.
+#[inline(always)]
+pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    seen: &Seen<A>,
+    delivery: &Delivery<A>,
+    reason: Reason,
+) -> Verdict {
+    let bytes = packet.length() as u64;
+    let egress = match prepare(packet, tables, &seen.frame, delivery) {
+        Ok(egress) => egress,
+        Err(refusal) => return Verdict::stay(refusal),
+    };
+    if rewrite(packet, seen, delivery, egress.mac).is_none() {
+        return Verdict::stay(Reason::HeadroomError);
+    }
+    tables.count_backend(delivery.backend, |backend| {
+        count_packet(backend, delivery.reply != 0, bytes);
+    });
+    let same = egress.ifindex == packet.ingress_ifindex();
+    let action = if same {
+        Action::Transmit
+    } else {
+        Action::Redirect(delivery.hop.interface)
+    };
+    Verdict { reason, action }
+}
+
+#[inline(always)]
+fn count_packet(backend: &mut BackendCounters, reply: bool, bytes: u64) {
+    if reply {
+        backend.reply_packets = backend.reply_packets.wrapping_add(1);
+        backend.reply_bytes = backend.reply_bytes.wrapping_add(bytes);
+    } else {
+        backend.forward_packets = backend.forward_packets.wrapping_add(1);
+        backend.forward_bytes = backend.forward_bytes.wrapping_add(bytes);
+    }
+}
+
+/// The interface to leave by, if the packet may leave.
+#[inline(always)]
+fn prepare<'t, A: Family, P: PacketBuf, T: Tables>(
+    packet: &P,
+    tables: &'t T,
+    frame: &Frame,
+    delivery: &Delivery<A>,
+) -> Result<&'t InterfaceEntry, Reason> {
+    let hop_limit = A::hop_limit(packet, frame.network()).ok_or(Reason::TruncatedIp)?;
+    if hop_limit <= 1 {
+        return Err(Reason::TtlExceeded);
+    }
+    tables
+        .interface(delivery.hop.interface)
+        .ok_or(Reason::InterfaceUnset)
+}
+
+#[inline(always)]
+fn rewrite<A: Family, P: PacketBuf>(
+    packet: &mut P,
+    seen: &Seen<A>,
+    delivery: &Delivery<A>,
+    src_mac: Mac,
+) -> Option<()> {
+    let frame = &seen.frame;
+    let from = &seen.key.tuple;
+    let to = &delivery.to;
+    let shift = resize_link(packet, frame, &delivery.hop)?;
+    let network = frame.network().wrapping_add_signed(shift);
+    let transport = frame.transport().wrapping_add_signed(shift);
+    let addresses = Delta::replace(
+        from.src.checksum_words().plus(from.dst.checksum_words()),
+        to.src.checksum_words().plus(to.dst.checksum_words()),
+    );
+    let old_ports = Ports {
+        source: from.sport.0,
+        dest: from.dport.0,
+    };
+    let new_ports = Ports {
+        source: to.sport.0,
+        dest: to.dport.0,
+    };
+    let change = addresses.plus(Delta::replace(port_sum(old_ports), port_sum(new_ports)));
+    A::rewrite(packet, network, to, addresses)?;
+    if seen.key.protocol == Protocol::TCP {
+        let mut header = packet.header::<TcpHdr>(transport)?;
+        header.source = new_ports.source;
+        header.dest = new_ports.dest;
+        header.check = checksum::apply(header.check, change);
+        packet.set_header(transport, header)?;
+    } else {
+        let mut header = packet.header::<UdpHdr>(transport)?;
+        header.src = new_ports.source;
+        header.dst = new_ports.dest;
+        header.check = udp_checksum(header.check, change);
+        packet.set_header(transport, header)?;
+    }
+    write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
+}
+
+#[inline(always)]
+fn port_sum(ports: Ports) -> Delta {
+    let ([a, b], [c, d]) = (ports.source, ports.dest);
+    Delta::of_word(u32::from_ne_bytes([a, b, c, d]))
+}
+
+/// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
+#[inline(always)]
+fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
+    if check == [0, 0] {
+        return check;
+    }
+    match checksum::apply(check, change) {
+        [0, 0] => [0xff, 0xff],
+        sum => sum,
+    }
+}
+
+/// Bytes of Ethernet header and tags that a hop wants.
+#[inline(always)]
+const fn link_length(hop: &Hop) -> usize {
+    let tags = match (hop.vlan, hop.inner_vlan) {
+        (VlanId::NONE, _) => 0,
+        (_, VlanId::NONE) => 1,
+        _ => 2,
+    };
+    size_of::<EthernetHeader>() + tags * size_of::<VlanTag>()
+}
+
+/// Makes room for, or takes away, VLAN tags. Returns how far the layers above moved.
+#[inline(always)]
+fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option<isize> {
+    let wanted = link_length(hop);
+    if wanted == frame.network() {
+        return Some(0);
+    }
+    let moved = if wanted > frame.network() {
+        packet.grow_head(wanted - frame.network())
+    } else {
+        packet.shrink_head(frame.network() - wanted)
+    };
+    moved.then_some(wanted.cast_signed() - frame.network().cast_signed())
+}
+
+/// Writes MACs and tags; `network` is where the IP header now starts.
+#[inline(always)]
+fn write_link<A: Family, P: PacketBuf>(
+    packet: &mut P,
+    frame: &Frame,
+    hop: &Hop,
+    src_mac: Mac,
+    network: usize,
+) -> Option<()> {
+    const UNTAGGED: usize = size_of::<EthernetHeader>();
+    let ethertype = A::ETHERTYPE;
+    let tag = |old: u16, vlan: VlanId, ethertype: [u8; 2]| VlanTag {
+        tci: ((old & TCI_PRIORITY) | vlan.0).to_be_bytes(),
+        ethertype,
+    };
+    let outer_type = if network == UNTAGGED {
+        ethertype
+    } else if hop.inner_vlan == VlanId::NONE {
+        packet.set_header(UNTAGGED, tag(frame.outer_tci, hop.vlan, ethertype))?;
+        TPID_8021Q
+    } else {
+        let outer = tag(frame.outer_tci, hop.vlan, TPID_8021Q);
+        let inner = tag(frame.inner_tci, hop.inner_vlan, ethertype);
+        packet.set_header(UNTAGGED, VlanTags { outer, inner })?;
+        TPID_8021AD
+    };
+    let ethernet = EthernetHeader {
+        dst: hop.mac.0,
+        src: src_mac.0,
+        ethertype: outer_type,
+    };
+    packet.set_header(0, ethernet)
+}

@@ -1,0 +1,123 @@
+//! IPv4 and IPv6 behind one trait, so that the walk is written once.
+
+use super::{
+    checksum::{self, Delta},
+    ports::PacketBuf,
+    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+};
+use crate::abi::{Addr4, Addr6, Addr16, Tuple};
+use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+
+/// An address family of the packet walk.
+pub trait Family: Copy + Default + Eq + Into<Addr16> {
+    /// EtherType of its packets.
+    const ETHERTYPE: [u8; 2];
+
+    /// The address as native-endian words, for checksums.
+    fn checksum_words(self) -> Delta;
+
+    /// The address as two words, for the flow hash.
+    fn hash_words(self) -> [u64; 2];
+
+    /// The address of this family inside `address`; `None` if it is of the other one.
+    fn from_addr16(address: Addr16) -> Option<Self>;
+
+    /// TTL or hop limit of the header at `offset`.
+    fn hop_limit(packet: &impl PacketBuf, offset: usize) -> Option<u8>;
+
+    /// Writes new addresses and a hop limit one lower. The IPv4 header checksum follows by RFC 1624;
+    /// `addresses` is the change that the addresses make to a sum.
+    fn rewrite<P: PacketBuf>(
+        packet: &mut P,
+        offset: usize,
+        to: &Tuple<Self>,
+        addresses: Delta,
+    ) -> Option<()>
+    where
+        Self: Sized;
+}
+
+impl Family for Addr4 {
+    const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV4;
+
+    #[inline(always)]
+    fn checksum_words(self) -> Delta {
+        Delta::of_word(u32::from_ne_bytes(self.0))
+    }
+
+    #[inline(always)]
+    fn hash_words(self) -> [u64; 2] {
+        [u64::from(u32::from_be_bytes(self.0)), 0]
+    }
+
+    #[inline(always)]
+    fn from_addr16(address: Addr16) -> Option<Self> {
+        address.v4()
+    }
+
+    #[inline(always)]
+    fn hop_limit(packet: &impl PacketBuf, offset: usize) -> Option<u8> {
+        Some(packet.header::<Ipv4Hdr>(offset)?.ttl)
+    }
+
+    #[inline(always)]
+    fn rewrite<P: PacketBuf>(
+        packet: &mut P,
+        offset: usize,
+        to: &Tuple<Self>,
+        addresses: Delta,
+    ) -> Option<()> {
+        let mut header = packet.header::<Ipv4Hdr>(offset)?;
+        let old = u16::from_ne_bytes([header.ttl, header.proto]);
+        header.ttl = header.ttl.wrapping_sub(1);
+        let new = u16::from_ne_bytes([header.ttl, header.proto]);
+        let change = addresses.plus(Delta::replace16(old, new));
+        header.check = checksum::apply(header.check, change);
+        header.src_addr = to.src.0;
+        header.dst_addr = to.dst.0;
+        packet.set_header(offset, header)
+    }
+}
+
+impl Family for Addr6 {
+    const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV6;
+
+    #[inline(always)]
+    fn checksum_words(self) -> Delta {
+        let [a, b] = bytemuck::cast::<[u8; 16], [u64; 2]>(self.0);
+        Delta::of_long(a).plus(Delta::of_long(b))
+    }
+
+    #[inline(always)]
+    fn hash_words(self) -> [u64; 2] {
+        let [a, b] = bytemuck::cast::<[u8; 16], [u64; 2]>(self.0);
+        [u64::from_be(a), u64::from_be(b)]
+    }
+
+    #[inline(always)]
+    fn from_addr16(address: Addr16) -> Option<Self> {
+        match address.v4() {
+            Some(_) => None,
+            None => Some(Self(address.0)),
+        }
+    }
+
+    #[inline(always)]
+    fn hop_limit(packet: &impl PacketBuf, offset: usize) -> Option<u8> {
+        Some(packet.header::<Ipv6Hdr>(offset)?.hop_limit)
+    }
+
+    #[inline(always)]
+    fn rewrite<P: PacketBuf>(
+        packet: &mut P,
+        offset: usize,
+        to: &Tuple<Self>,
+        _addresses: Delta,
+    ) -> Option<()> {
+        let mut header = packet.header::<Ipv6Hdr>(offset)?;
+        header.hop_limit = header.hop_limit.wrapping_sub(1);
+        header.src_addr = to.src.0;
+        header.dst_addr = to.dst.0;
+        packet.set_header(offset, header)
+    }
+}

@@ -1,0 +1,226 @@
+//! Half-open flows: TCP handshakes and unanswered UDP. What is validated here moves to the main table.
+
+use super::{
+    decide::{aim, follow},
+    family::Family,
+    ports::{FlowTables, InsertError, PacketBuf, Tables},
+    scratch::{Delivery, Scratch, Seen},
+    track::timeout_of,
+    wire::tcp_flags::{ACK, RST, SYN},
+};
+use crate::abi::{FlowFlags, FlowKey, Phase, Protocol, Reason, Tick};
+use network_types::tcp::TcpHdr;
+
+/// How far the first ACK may run ahead of the backend's SYN: data that the backend sent with its
+/// SYN-ACK (TCP Fast Open, RFC 7413) or a lost first ACK. Anything beyond did not see that SYN-ACK.
+const ACK_WINDOW: u32 = 65_536;
+
+/// What a half-open packet does to its flow.
+enum Step {
+    /// The phase of both entries becomes this one.
+    Enter(Phase),
+    /// The same, and the flow moves to the main table.
+    Promote(Phase),
+    /// Nothing.
+    Keep,
+    /// The packet is dropped.
+    Refuse,
+}
+
+/// What of a half-open entry its handling needs.
+#[derive(Clone, Copy)]
+struct Glance {
+    last_seen: Tick,
+    initial_seq: u32,
+    phase: Phase,
+    flags: FlowFlags,
+}
+
+/// Handles a packet of a half-open flow. `None` if there is none, or if it turned out to be dead or torn
+/// and was removed: the packet then counts as new.
+#[inline(never)]
+pub(super) fn advance<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Option<Reason>
+where
+    A: Family,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
+    let Scratch {
+        seen,
+        delivery,
+        other: other_key,
+        ..
+    } = scratch;
+    let own = tables.with_half_open(&seen.key, |half| {
+        aim(&half.flow, delivery);
+        Glance {
+            last_seen: half.flow.last_seen,
+            initial_seq: half.initial_seq,
+            phase: half.flow.phase,
+            flags: half.flow.flags,
+        }
+    })?;
+    *other_key = FlowKey::new(delivery.to.reversed(), seen.key.protocol);
+    let other_seq = tables.with_half_open(other_key, |other| {
+        (other.flow.other == seen.key.tuple).then_some(other.initial_seq)
+    });
+    // The LRU may evict one half; a half flow is never used.
+    let Some(other_seq) = other_seq.flatten() else {
+        tables.count_table(|table| table.orphans = table.orphans.wrapping_add(1));
+        tables.remove_half_open(&seen.key);
+        return None;
+    };
+    if seen.now.since(own.last_seen) >= timeout_of(tables, delivery.backend, own.phase) {
+        tables.remove_half_open(&seen.key);
+        tables.remove_half_open(other_key);
+        return None;
+    }
+    let mut initial_seq = own.initial_seq;
+    let step = if seen.key.protocol == Protocol::UDP {
+        udp_step(own)
+    } else {
+        let header = packet.header::<TcpHdr>(seen.frame.transport())?;
+        if seen.frame.flags & SYN != 0 {
+            initial_seq = u32::from_be_bytes(header.seq);
+        }
+        tcp_step(own, seen.frame.flags, &header, other_seq)
+    };
+    match step {
+        Step::Refuse => return Some(Reason::HandshakeMismatch),
+        Step::Keep => touch(tables, seen, own.phase, initial_seq, other_key),
+        Step::Enter(phase) => touch(tables, seen, phase, initial_seq, other_key),
+        Step::Promote(phase) => {
+            touch(tables, seen, phase, initial_seq, other_key);
+            promote(tables, seen, delivery, other_key);
+        }
+    }
+    Some(follow(tables, delivery))
+}
+
+/// RFC 4787 §4.3: a reply from the backend makes a UDP mapping worth keeping.
+#[inline(always)]
+const fn udp_step(own: Glance) -> Step {
+    match own.phase {
+        Phase::REPLIED => Step::Promote(Phase::REPLIED),
+        _ if own.flags.contains(FlowFlags::REPLY) => Step::Promote(Phase::REPLIED),
+        _ => Step::Keep,
+    }
+}
+
+#[inline(always)]
+fn tcp_step(own: Glance, flags: u8, header: &TcpHdr, other_seq: u32) -> Step {
+    let ack = u32::from_be_bytes(header.ack_seq);
+    let acked = ack.wrapping_sub(other_seq.wrapping_add(1));
+    if own.flags.contains(FlowFlags::REPLY) {
+        reply_step(own.phase, flags, acked)
+    } else {
+        forward_step(own.phase, flags, acked)
+    }
+}
+
+/// A packet from the client.
+#[inline(always)]
+const fn forward_step(phase: Phase, flags: u8, acked: u32) -> Step {
+    if flags & RST != 0 {
+        return Step::Enter(Phase::RESET);
+    }
+    match phase {
+        // A repeated SYN, or a new attempt from the same port: the backend tells them apart.
+        _ if flags & (SYN | ACK) == SYN => Step::Enter(Phase::SYN_SENT),
+        Phase::SYN_RECEIVED if acked < ACK_WINDOW => Step::Promote(Phase::ESTABLISHED),
+        // Validated, but the main table was full: try again.
+        Phase::ESTABLISHED => Step::Promote(Phase::ESTABLISHED),
+        Phase::PICKED_UP | Phase::RESET => Step::Keep,
+        // An ACK of a SYN-ACK that the backend never sent.
+        _ => Step::Refuse,
+    }
+}
+
+/// A packet from the backend.
+#[inline(always)]
+const fn reply_step(phase: Phase, flags: u8, acked: u32) -> Step {
+    if flags & RST != 0 {
+        return Step::Enter(Phase::RESET);
+    }
+    match phase {
+        Phase::SYN_SENT | Phase::SYN_RECEIVED if flags & (SYN | ACK) == SYN | ACK => {
+            // Data in the SYN (Fast Open) may be acknowledged with it.
+            if acked < ACK_WINDOW {
+                Step::Enter(Phase::SYN_RECEIVED)
+            } else {
+                Step::Refuse
+            }
+        }
+        Phase::PICKED_UP | Phase::ESTABLISHED => Step::Promote(Phase::ESTABLISHED),
+        // A challenge ACK from an older connection, or data before the client's ACK arrives: the client judges.
+        _ => Step::Keep,
+    }
+}
+
+/// Writes the phase to both entries, and this direction's initial sequence number.
+#[inline(always)]
+fn touch<A, T>(tables: &T, seen: &Seen<A>, phase: Phase, initial_seq: u32, other_key: &FlowKey<A>)
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    let _own = tables.with_half_open(&seen.key, |own| {
+        own.flow.phase = phase;
+        own.flow.last_seen = seen.now;
+        own.initial_seq = initial_seq;
+    });
+    let _other = tables.with_half_open(other_key, |other| {
+        other.flow.phase = phase;
+        other.flow.last_seen = seen.now;
+    });
+}
+
+/// Moves a validated flow to the main table, reply entry first, so that no forward packet can be
+/// answered before its answer has a way back. Both halves already hold their new phase.
+#[inline(always)]
+fn promote<A, T>(tables: &T, seen: &Seen<A>, delivery: &Delivery<A>, other_key: &FlowKey<A>)
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    let (reply_key, forward_key) = if delivery.reply == 0 {
+        (other_key, &seen.key)
+    } else {
+        (&seen.key, other_key)
+    };
+    let mut moved = move_half(tables, reply_key);
+    if moved.is_ok() {
+        moved = move_half(tables, forward_key);
+        if moved == Err(InsertError::Refused) {
+            tables.remove_flow(reply_key);
+        }
+    }
+    match moved {
+        Ok(()) => {
+            tables.count_table(|table| table.inserted = table.inserted.wrapping_add(1));
+            tables.count_backend(delivery.backend, |backend| {
+                backend.flows_established = backend.flows_established.wrapping_add(1);
+            });
+        }
+        // Another CPU promoted it a moment ago.
+        Err(InsertError::Exists) => {}
+        Err(InsertError::Refused) => {
+            tables.count_table(|table| table.full = table.full.wrapping_add(1));
+            return;
+        }
+    }
+    tables.remove_half_open(&seen.key);
+    tables.remove_half_open(other_key);
+}
+
+/// Copies one half to the main table.
+#[inline(always)]
+fn move_half<A, T>(tables: &T, key: &FlowKey<A>) -> Result<(), InsertError>
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    tables
+        .with_half_open(key, |half| tables.insert_flow(key, &half.flow))
+        .unwrap_or(Err(InsertError::Refused))
+}

@@ -1,0 +1,311 @@
+//! Packet → [`Frame`] and flow key. All bounds are decided here.
+
+use super::{
+    family::Family,
+    ports::PacketBuf,
+    wire::{
+        EthernetHeader, ExtensionHeader, Ports, TCP_OFFSET_BYTE, TPID_8021AD, TPID_8021Q, VlanTag,
+        tcp_flags,
+    },
+};
+use crate::abi::{Addr4, Addr6, FlowKey, Mac, Port, Protocol, Reason, VlanId};
+use network_types::{
+    ip::{Ipv4Hdr, Ipv6Hdr},
+    udp::UdpHdr,
+};
+
+/// Extension headers that are walked before a packet is refused. Linux has no limit; real packets
+/// carry at most hop-by-hop, destination options, routing and fragment.
+const MAX_EXTENSION_HEADERS: usize = 6;
+
+/// Sender of the frame.
+#[inline(always)]
+pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
+    packet
+        .header::<EthernetHeader>(0)
+        .map_or(Mac::default(), |ethernet| Mac(ethernet.src))
+}
+
+/// Where the layers of a frame start, and what of them every later step needs.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Frame {
+    /// Offset of the IP header.
+    network: u16,
+    /// Offset of the TCP or UDP header.
+    transport: u16,
+    /// TCI of the outer tag, 0 without one.
+    pub(super) outer_tci: u16,
+    /// TCI of the inner tag.
+    pub(super) inner_tci: u16,
+    /// TCP flags; 0 for UDP.
+    pub(super) flags: u8,
+}
+
+/// The frame up to its IP header.
+pub(super) struct Link {
+    pub(super) frame: Frame,
+    pub(super) ethertype: [u8; 2],
+}
+
+impl Frame {
+    /// Offset of the IP header.
+    #[inline(always)]
+    pub(super) const fn network(&self) -> usize {
+        self.network as usize
+    }
+
+    /// Offset of the TCP or UDP header.
+    #[inline(always)]
+    pub(super) const fn transport(&self) -> usize {
+        self.transport as usize
+    }
+}
+
+/// Ethernet header and up to two tags.
+#[inline(always)]
+pub(super) fn link<P: PacketBuf>(packet: &P) -> Result<Link, Reason> {
+    const UNTAGGED: usize = size_of::<EthernetHeader>();
+    const TAG: usize = size_of::<VlanTag>();
+    let ethernet = packet
+        .header::<EthernetHeader>(0)
+        .ok_or(Reason::TruncatedEthernet)?;
+    let mut frame = Frame {
+        network: UNTAGGED as u16,
+        transport: 0,
+        outer_tci: 0,
+        inner_tci: 0,
+        flags: 0,
+    };
+    let mut ethertype = ethernet.ethertype;
+    if is_tag(ethertype) {
+        let tag = packet
+            .header::<VlanTag>(UNTAGGED)
+            .ok_or(Reason::TruncatedEthernet)?;
+        frame.outer_tci = u16::from_be_bytes(tag.tci);
+        frame.network = (UNTAGGED + TAG) as u16;
+        ethertype = tag.ethertype;
+        if is_tag(ethertype) {
+            let tag = packet
+                .header::<VlanTag>(UNTAGGED + TAG)
+                .ok_or(Reason::TruncatedEthernet)?;
+            frame.inner_tci = u16::from_be_bytes(tag.tci);
+            frame.network = (UNTAGGED + 2 * TAG) as u16;
+            ethertype = tag.ethertype;
+        }
+    }
+    Ok(Link { frame, ethertype })
+}
+
+#[inline(always)]
+fn is_tag(ethertype: [u8; 2]) -> bool {
+    ethertype == TPID_8021Q || ethertype == TPID_8021AD
+}
+
+/// VLAN id of a TCI (IEEE 802.1Q §9.6: the low 12 bits).
+#[inline(always)]
+pub(super) const fn vlan_id(tci: u16) -> VlanId {
+    VlanId(tci & 0x0fff)
+}
+
+/// Whether the EtherType is one that adc balances.
+#[inline(always)]
+pub(super) fn is_ipv4(ethertype: [u8; 2]) -> bool {
+    ethertype == Addr4::ETHERTYPE
+}
+
+/// Whether the EtherType is IPv6.
+#[inline(always)]
+pub(super) fn is_ipv6(ethertype: [u8; 2]) -> bool {
+    ethertype == Addr6::ETHERTYPE
+}
+
+/// A family whose packets can be parsed.
+pub(super) trait Parse: Family {
+    /// Everything from the IP header on: fills `frame` and `key`. On error `key` holds what could be read,
+    /// so that the caller can tell whether the packet is ours.
+    fn parse<P: PacketBuf>(
+        packet: &P,
+        frame: &mut Frame,
+        key: &mut FlowKey<Self>,
+    ) -> Result<(), Reason>;
+}
+
+impl Parse for Addr4 {
+    #[inline(always)]
+    fn parse<P: PacketBuf>(
+        packet: &P,
+        frame: &mut Frame,
+        key: &mut FlowKey<Self>,
+    ) -> Result<(), Reason> {
+        let start = frame.network();
+        let ip = packet.header::<Ipv4Hdr>(start).ok_or(Reason::TruncatedIp)?;
+        key.tuple.src = Self(ip.src_addr);
+        key.tuple.dst = Self(ip.dst_addr);
+        key.protocol = Protocol(ip.proto);
+        let header_length = usize::from(ip.vihl & 0x0f) * 4;
+        let total = usize::from(u16::from_be_bytes(ip.tot_len));
+        let room = packet.length().saturating_sub(start);
+        if ip.vihl >> 4 != 4 || header_length < 20 || total < header_length || total > room {
+            return Err(Reason::BadIpHeader);
+        }
+        // RFC 791 §3.1: the low 13 bits are the offset, bit 13 is "more fragments".
+        if u16::from_be_bytes(ip.frags) & 0x3fff != 0 {
+            return Err(Reason::Fragment);
+        }
+        frame.transport = (start + header_length) as u16;
+        transport(packet, frame, key, total - header_length)
+    }
+}
+
+impl Parse for Addr6 {
+    #[inline(always)]
+    fn parse<P: PacketBuf>(
+        packet: &P,
+        frame: &mut Frame,
+        key: &mut FlowKey<Self>,
+    ) -> Result<(), Reason> {
+        let ip = packet
+            .header::<Ipv6Hdr>(frame.network())
+            .ok_or(Reason::TruncatedIp)?;
+        key.tuple.src = Self(ip.src_addr);
+        key.tuple.dst = Self(ip.dst_addr);
+        let payload = usize::from(u16::from_be_bytes(ip.payload_len));
+        let start = frame.network() + size_of::<Ipv6Hdr>();
+        let [vcf, ..] = ip.vcf;
+        if vcf >> 4 != 6 || payload > packet.length().saturating_sub(start) {
+            return Err(Reason::BadIpHeader);
+        }
+        let (protocol, offset) = walk_extensions(packet, ip.next_hdr, start)?;
+        key.protocol = protocol;
+        frame.transport = offset as u16;
+        let left = (start + payload)
+            .checked_sub(offset)
+            .ok_or(Reason::BadExtensionHeaders)?;
+        transport(packet, frame, key, left)
+    }
+}
+
+/// RFC 8200 §4: follows the chain to a header that is not an extension.
+#[inline(always)]
+fn walk_extensions<P: PacketBuf>(
+    packet: &P,
+    first: u8,
+    start: usize,
+) -> Result<(Protocol, usize), Reason> {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const FRAGMENT: u8 = 44;
+    const AUTHENTICATION: u8 = 51;
+    const DESTINATION: u8 = 60;
+    let mut next = first;
+    let mut offset = start;
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        match next {
+            HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION => {}
+            FRAGMENT => return Err(Reason::Fragment),
+            _ => return Ok((Protocol(next), offset)),
+        }
+        let Some(header) = packet.header::<ExtensionHeader>(offset) else {
+            return Err(Reason::BadExtensionHeaders);
+        };
+        // RFC 8200: 8-byte units without the first; RFC 4302 §2.2: 4-byte units minus two.
+        let length = usize::from(header.length);
+        offset += if next == AUTHENTICATION {
+            (length + 2) * 4
+        } else {
+            (length + 1) * 8
+        };
+        next = header.next;
+    }
+    match next {
+        HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION | FRAGMENT => {
+            Err(Reason::BadExtensionHeaders)
+        }
+        _ => Ok((Protocol(next), offset)),
+    }
+}
+
+/// Ports and flags; `length` is what IP says the segment has.
+#[inline(always)]
+fn transport<A: Family, P: PacketBuf>(
+    packet: &P,
+    frame: &mut Frame,
+    key: &mut FlowKey<A>,
+    length: usize,
+) -> Result<(), Reason> {
+    if key.protocol != Protocol::TCP && key.protocol != Protocol::UDP {
+        return Err(Reason::OtherProtocol);
+    }
+    let ports = packet
+        .header::<Ports>(frame.transport())
+        .ok_or(Reason::TruncatedTransport)?;
+    key.tuple.sport = Port(ports.source);
+    key.tuple.dport = Port(ports.dest);
+    if key.protocol == Protocol::TCP {
+        tcp(packet, frame, length)?;
+    } else {
+        udp(packet, frame.transport(), length)?;
+    }
+    if key.tuple.sport == Port([0, 0]) {
+        Err(Reason::ZeroPort)
+    } else {
+        Ok(())
+    }
+}
+
+#[inline(always)]
+fn tcp<P: PacketBuf>(packet: &P, frame: &mut Frame, length: usize) -> Result<(), Reason> {
+    if length < 20 {
+        return Err(Reason::TruncatedTransport);
+    }
+    // The last two bytes of a minimal header prove that all of it is there.
+    if packet.header::<[u8; 2]>(frame.transport() + 18).is_none() {
+        return Err(Reason::TruncatedTransport);
+    }
+    let Some([offset, flags]) = packet.header::<[u8; 2]>(frame.transport() + TCP_OFFSET_BYTE)
+    else {
+        return Err(Reason::TruncatedTransport);
+    };
+    let header = usize::from(offset >> 4) * 4;
+    if header < 20 || header > length {
+        return Err(Reason::BadTransportHeader);
+    }
+    if !flags_are_legal(flags) {
+        return Err(Reason::BadTcpFlags);
+    }
+    frame.flags = flags;
+    Ok(())
+}
+
+#[inline(always)]
+fn udp<P: PacketBuf>(packet: &P, offset: usize, length: usize) -> Result<(), Reason> {
+    if length < 8 {
+        return Err(Reason::TruncatedTransport);
+    }
+    let Some(header) = packet.header::<UdpHdr>(offset) else {
+        return Err(Reason::TruncatedTransport);
+    };
+    let claimed = usize::from(u16::from_be_bytes(header.len));
+    if claimed < 8 || claimed > length {
+        Err(Reason::BadTransportHeader)
+    } else {
+        Ok(())
+    }
+}
+
+/// Combinations of SYN, FIN, RST, ACK and URG that a stack may send; PSH, ECE and CWR say nothing here.
+#[inline(always)]
+const fn flags_are_legal(flags: u8) -> bool {
+    use tcp_flags::{ACK, FIN, RST, SYN, URG};
+    const LEGAL: u64 = 1 << SYN
+        | 1 << (SYN | URG)
+        | 1 << (SYN | ACK)
+        | 1 << RST
+        | 1 << (RST | ACK)
+        | 1 << (FIN | ACK)
+        | 1 << (FIN | ACK | URG)
+        | 1 << ACK
+        | 1 << (ACK | URG);
+    LEGAL >> (flags & (SYN | FIN | RST | ACK | URG)) & 1 == 1
+}

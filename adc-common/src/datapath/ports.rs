@@ -1,0 +1,123 @@
+//! The three ports through which the packet walk touches the world.
+
+use super::{scratch::Scratch, wire::WireHeader};
+use crate::abi::{
+    Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
+    InterfaceEntry, InterfaceId, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters, Tick,
+};
+
+/// Largest offset at which a header may start. Far above any legal header chain, and low enough that
+/// offset plus header stays under the verifier's `MAX_PACKET_OFF` (0xffff, `kernel/bpf/verifier.c`, Linux 6.1).
+pub const MAX_HEADER_OFFSET: usize = 0x3fff;
+
+/// One packet, from its Ethernet header on.
+pub trait PacketBuf {
+    /// Length of the frame in bytes.
+    fn length(&self) -> usize;
+
+    /// Kernel index of the interface it came in by.
+    fn ingress_ifindex(&self) -> u32;
+
+    /// A copy of the header at `offset`; `None` if the frame ends before it does, or `offset` is over
+    /// [`MAX_HEADER_OFFSET`].
+    fn header<H: WireHeader>(&self, offset: usize) -> Option<H>;
+
+    /// Overwrites the header at `offset`; `None` under the same conditions, and then nothing is written.
+    ///
+    /// Whole headers are copied out and in, so that an adapter may move words where a reference to a
+    /// byte-aligned header could only move bytes.
+    #[must_use]
+    fn set_header<H: WireHeader>(&mut self, offset: usize, header: H) -> Option<()>;
+
+    /// Adds `bytes` (4 or 8) of room, undefined bytes, before the Ethernet header. False if there is no headroom.
+    #[must_use]
+    fn grow_head(&mut self, bytes: usize) -> bool;
+
+    /// Removes `bytes` (4 or 8) from the front. False if the driver refuses.
+    #[must_use]
+    fn shrink_head(&mut self, bytes: usize) -> bool;
+}
+
+/// Why an entry could not be inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError {
+    /// The key is there already.
+    Exists,
+    /// The table is full, or the kernel refused for another reason.
+    Refused,
+}
+
+/// The flow tables of one address family.
+pub trait FlowTables<A> {
+    /// Runs `work` with this CPU's working memory. Never nested.
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<A>) -> R) -> Option<R>;
+
+    /// Runs `visit` on the entry in the main table. Other CPUs may read and write the same entry meanwhile.
+    fn with_flow<R>(
+        &self,
+        key: &FlowKey<A>,
+        visit: impl FnOnce(&mut FlowEntry<A>) -> R,
+    ) -> Option<R>;
+
+    /// Inserts into the main table unless the key exists.
+    fn insert_flow(&self, key: &FlowKey<A>, entry: &FlowEntry<A>) -> Result<(), InsertError>;
+
+    /// Removes from the main table; false if it was not there.
+    fn remove_flow(&self, key: &FlowKey<A>) -> bool;
+
+    /// Runs `visit` on the half-open entry.
+    fn with_half_open<R>(
+        &self,
+        key: &FlowKey<A>,
+        visit: impl FnOnce(&mut HalfOpenEntry<A>) -> R,
+    ) -> Option<R>;
+
+    /// Inserts a half-open entry unless the key exists; the oldest entries make room.
+    fn insert_half_open(
+        &self,
+        key: &FlowKey<A>,
+        entry: &HalfOpenEntry<A>,
+    ) -> Result<(), InsertError>;
+
+    /// Inserts or overwrites a half-open entry.
+    fn put_half_open(&self, key: &FlowKey<A>, entry: &HalfOpenEntry<A>) -> Result<(), InsertError>;
+
+    /// Removes a half-open entry, if it is there.
+    fn remove_half_open(&self, key: &FlowKey<A>);
+}
+
+/// All tables.
+pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
+    /// The service behind a key: `Some(unset)` for a VIP marker.
+    fn service_id(&self, key: &ServiceKey) -> Option<ServiceId>;
+
+    /// A service.
+    fn service(&self, id: ServiceId) -> Option<&ServiceEntry>;
+
+    /// The backend in a slot of a service's ring; unset if there is none.
+    fn ring_slot(&self, service: ServiceId, slot: usize) -> BackendId;
+
+    /// A backend; `None` for an unused id.
+    fn backend(&self, id: BackendId) -> Option<&BackendEntry>;
+
+    /// An interface; `None` for an unused id.
+    fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry>;
+
+    /// The id of an interface; unset if adc is not attached to it.
+    fn interface_id(&self, ifindex: u32) -> InterfaceId;
+
+    /// Changes this CPU's counters of a backend.
+    fn count_backend(&self, id: BackendId, change: impl FnOnce(&mut BackendCounters));
+
+    /// Changes this CPU's flow table counters.
+    fn count_table(&self, change: impl FnOnce(&mut TableCounters));
+
+    /// Counts a packet of `bytes` under its reason.
+    fn count_reason(&self, reason: Reason, bytes: u64);
+}
+
+/// The time.
+pub trait Clock {
+    /// Now, in `CLOCK_MONOTONIC` ticks.
+    fn now(&self) -> Tick;
+}

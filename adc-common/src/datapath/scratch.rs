@@ -1,0 +1,46 @@
+//! Working memory of one packet.
+//!
+//! The BPF stack has 512 bytes for a whole call chain, and the verifier refuses unaligned access to it; an
+//! IPv6 key alone has 40. So what a packet's walk builds up lives in one per-CPU map element instead. XDP
+//! runs with bottom halves off, so no second packet uses it meanwhile.
+
+use super::parse::Frame;
+use crate::abi::{BackendId, FlowKey, HalfOpenEntry, Hop, ServiceKey, Tick, Tuple};
+
+/// A parsed packet and the time it is judged at.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen<A> {
+    pub(super) key: FlowKey<A>,
+    pub(super) frame: Frame,
+    pub(super) now: Tick,
+}
+
+/// How a packet is to leave.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Delivery<A> {
+    /// Its addresses and ports from here on.
+    pub(super) to: Tuple<A>,
+    /// Where it goes.
+    pub(super) hop: Hop,
+    /// The backend it goes to or comes from.
+    pub(super) backend: BackendId,
+    /// 1 if it goes to the client.
+    pub(super) reply: u16,
+}
+
+/// Everything one packet's walk keeps. Contents survive from packet to packet and mean nothing then: each
+/// part is written before it is read.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Scratch<A> {
+    pub(super) seen: Seen<A>,
+    pub(super) delivery: Delivery<A>,
+    /// Key of the flow's other direction.
+    pub(super) other: FlowKey<A>,
+    /// An entry on its way into a table.
+    pub(super) half: HalfOpenEntry<A>,
+    /// Key of a service lookup.
+    pub(super) index: ServiceKey,
+}

@@ -1,0 +1,99 @@
+//! Header overlays: what may be laid over packet bytes.
+
+use network_types::{
+    ip::{Ipv4Hdr, Ipv6Hdr},
+    tcp::TcpHdr,
+    udp::UdpHdr,
+};
+
+/// A type that may be laid over any bytes of a packet.
+///
+/// # Safety
+///
+/// `repr(C)`, alignment 1, no padding, every bit pattern valid: no `bool`, no `enum`, no reference.
+pub unsafe trait WireHeader: Copy {
+    /// Fails to compile for a type with an alignment over 1.
+    const ALIGNED: () = assert!(align_of::<Self>() == 1);
+}
+
+macro_rules! wire_header {
+    ($($ty:ty),*) => {
+        $(
+            // SAFETY: `repr(C)` structs of byte arrays only; the alignment is asserted.
+            unsafe impl WireHeader for $ty {}
+            const _: () = <$ty as WireHeader>::ALIGNED;
+        )*
+    };
+}
+
+/// Ethernet header up to the EtherType (IEEE 802.3). network-types has one, but with a `u16` in it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct EthernetHeader {
+    pub(super) dst: [u8; 6],
+    pub(super) src: [u8; 6],
+    pub(super) ethertype: [u8; 2],
+}
+
+/// The four bytes of an 802.1Q or 802.1ad tag that follow its TPID: TCI, then the next EtherType.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct VlanTag {
+    pub(super) tci: [u8; 2],
+    pub(super) ethertype: [u8; 2],
+}
+
+/// Two tags, outer first, behind the outer TPID.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct VlanTags {
+    pub(super) outer: VlanTag,
+    pub(super) inner: VlanTag,
+}
+
+/// Source and destination port, as TCP and UDP both start.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) source: [u8; 2],
+    pub(super) dest: [u8; 2],
+}
+
+/// The first two bytes that all IPv6 extension headers share (RFC 8200 §4).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct ExtensionHeader {
+    pub(super) next: u8,
+    pub(super) length: u8,
+}
+
+wire_header!(
+    EthernetHeader,
+    VlanTag,
+    VlanTags,
+    Ports,
+    ExtensionHeader,
+    [u8; 2]
+);
+wire_header!(Ipv4Hdr, Ipv6Hdr, TcpHdr, UdpHdr);
+
+/// EtherType of IPv4.
+pub(super) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// EtherType of IPv6.
+pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+/// TPID of a customer tag (802.1Q).
+pub(super) const TPID_8021Q: [u8; 2] = [0x81, 0x00];
+/// TPID of a service tag (802.1ad).
+pub(super) const TPID_8021AD: [u8; 2] = [0x88, 0xa8];
+
+/// TCP flag bits (RFC 9293 §3.1), byte 13 of the header.
+pub(super) mod tcp_flags {
+    pub(in super::super) const FIN: u8 = 0x01;
+    pub(in super::super) const SYN: u8 = 0x02;
+    pub(in super::super) const RST: u8 = 0x04;
+    pub(in super::super) const ACK: u8 = 0x10;
+    pub(in super::super) const URG: u8 = 0x20;
+}
+
+/// Offset of the data offset byte in a TCP header; the flags follow it.
+pub(super) const TCP_OFFSET_BYTE: usize = 12;

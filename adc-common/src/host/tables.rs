@@ -1,0 +1,204 @@
+//! Tables in hash maps.
+
+use std::{cell::RefCell, collections::HashMap, hash::Hash};
+
+use crate::{
+    abi::{
+        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
+        InterfaceEntry, InterfaceId, Reason, ReasonCounters, ServiceEntry, ServiceId, ServiceKey,
+        TableCounters,
+    },
+    datapath::{FlowTables, InsertError, Scratch, Tables},
+};
+
+/// The flow tables of one family. Half-open entries are never evicted here; capacity bounds the main table.
+#[derive(Debug)]
+pub struct FlowMaps<A> {
+    /// Validated flows.
+    pub flows: RefCell<HashMap<FlowKey<A>, FlowEntry<A>>>,
+    /// Half-open flows.
+    pub half_open: RefCell<HashMap<FlowKey<A>, HalfOpenEntry<A>>>,
+    /// Entries that the main table takes.
+    pub capacity: usize,
+}
+
+impl<A> Default for FlowMaps<A> {
+    fn default() -> Self {
+        Self {
+            flows: RefCell::default(),
+            half_open: RefCell::default(),
+            capacity: 1 << 20,
+        }
+    }
+}
+
+/// All tables; fill the public maps, then process packets.
+#[derive(Debug, Default)]
+pub struct HostTables {
+    /// IPv4 flows.
+    pub v4: FlowMaps<Addr4>,
+    /// IPv6 flows.
+    pub v6: FlowMaps<Addr6>,
+    /// `SERVICE_INDEX`.
+    pub index: HashMap<ServiceKey, ServiceId>,
+    /// `SERVICES`.
+    pub services: HashMap<ServiceId, ServiceEntry>,
+    /// `RINGS`: slots of each service.
+    pub rings: HashMap<ServiceId, Vec<BackendId>>,
+    /// `BACKENDS`.
+    pub backends: HashMap<BackendId, BackendEntry>,
+    /// `INTERFACES`.
+    pub interfaces: HashMap<InterfaceId, InterfaceEntry>,
+    /// `BACKEND_COUNTERS`.
+    pub backend_counters: RefCell<HashMap<BackendId, BackendCounters>>,
+    /// `TABLE_COUNTERS`.
+    pub table_counters: RefCell<TableCounters>,
+    /// `REASON_COUNTERS`.
+    pub reason_counters: RefCell<HashMap<Reason, ReasonCounters>>,
+}
+
+impl HostTables {
+    /// How many packets ended with `reason`.
+    pub fn packets_with(&self, reason: Reason) -> u64 {
+        self.reason_counters
+            .borrow()
+            .get(&reason)
+            .map_or(0, |counters| counters.packets)
+    }
+}
+
+macro_rules! flow_tables {
+    ($family:ty, $field:ident) => {
+        impl FlowTables<$family> for HostTables {
+            fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<$family>) -> R) -> Option<R> {
+                Some(work(&mut Scratch::default()))
+            }
+
+            fn with_flow<R>(
+                &self,
+                key: &FlowKey<$family>,
+                visit: impl FnOnce(&mut FlowEntry<$family>) -> R,
+            ) -> Option<R> {
+                self.$field.flows.borrow_mut().get_mut(key).map(visit)
+            }
+
+            fn insert_flow(
+                &self,
+                key: &FlowKey<$family>,
+                entry: &FlowEntry<$family>,
+            ) -> Result<(), InsertError> {
+                insert_new(
+                    &mut self.$field.flows.borrow_mut(),
+                    self.$field.capacity,
+                    key,
+                    entry,
+                )
+            }
+
+            fn remove_flow(&self, key: &FlowKey<$family>) -> bool {
+                self.$field.flows.borrow_mut().remove(key).is_some()
+            }
+
+            fn with_half_open<R>(
+                &self,
+                key: &FlowKey<$family>,
+                visit: impl FnOnce(&mut HalfOpenEntry<$family>) -> R,
+            ) -> Option<R> {
+                self.$field.half_open.borrow_mut().get_mut(key).map(visit)
+            }
+
+            fn insert_half_open(
+                &self,
+                key: &FlowKey<$family>,
+                entry: &HalfOpenEntry<$family>,
+            ) -> Result<(), InsertError> {
+                insert_new(
+                    &mut self.$field.half_open.borrow_mut(),
+                    usize::MAX,
+                    key,
+                    entry,
+                )
+            }
+
+            fn put_half_open(
+                &self,
+                key: &FlowKey<$family>,
+                entry: &HalfOpenEntry<$family>,
+            ) -> Result<(), InsertError> {
+                self.$field.half_open.borrow_mut().insert(*key, *entry);
+                Ok(())
+            }
+
+            fn remove_half_open(&self, key: &FlowKey<$family>) {
+                self.$field.half_open.borrow_mut().remove(key);
+            }
+        }
+    };
+}
+
+flow_tables!(Addr4, v4);
+flow_tables!(Addr6, v6);
+
+fn insert_new<K: Eq + Hash + Copy, V: Copy>(
+    map: &mut HashMap<K, V>,
+    capacity: usize,
+    key: &K,
+    value: &V,
+) -> Result<(), InsertError> {
+    if map.contains_key(key) {
+        return Err(InsertError::Exists);
+    }
+    if map.len() >= capacity {
+        return Err(InsertError::Refused);
+    }
+    map.insert(*key, *value);
+    Ok(())
+}
+
+impl Tables for HostTables {
+    fn service_id(&self, key: &ServiceKey) -> Option<ServiceId> {
+        self.index.get(key).copied()
+    }
+
+    fn service(&self, id: ServiceId) -> Option<&ServiceEntry> {
+        self.services.get(&id)
+    }
+
+    fn ring_slot(&self, service: ServiceId, slot: usize) -> BackendId {
+        self.rings
+            .get(&service)
+            .and_then(|ring| ring.get(slot))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn backend(&self, id: BackendId) -> Option<&BackendEntry> {
+        self.backends.get(&id)
+    }
+
+    fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry> {
+        self.interfaces.get(&id)
+    }
+
+    fn interface_id(&self, ifindex: u32) -> InterfaceId {
+        self.interfaces
+            .iter()
+            .find(|(_, entry)| entry.ifindex == ifindex)
+            .map_or(InterfaceId(0), |(id, _)| *id)
+    }
+
+    fn count_backend(&self, id: BackendId, change: impl FnOnce(&mut BackendCounters)) {
+        change(self.backend_counters.borrow_mut().entry(id).or_default());
+    }
+
+    fn count_table(&self, change: impl FnOnce(&mut TableCounters)) {
+        change(&mut self.table_counters.borrow_mut());
+    }
+
+    fn count_reason(&self, reason: Reason, bytes: u64) {
+        let mut counters = self.reason_counters.borrow_mut();
+        let counter = counters.entry(reason).or_default();
+        counter.packets += 1;
+        counter.bytes += bytes;
+    }
+}

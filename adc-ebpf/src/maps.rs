@@ -1,0 +1,67 @@
+//! Every map. `docs/MAPS.md` says who writes and who reads each; the agent sets the sizes at load.
+
+use adc_common::abi::{
+    Addr4, Addr6, BackendCounters, BackendEntry, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
+    MAX_INTERFACES, Reason, ReasonCounters, Ring, ServiceEntry, ServiceIndexEntry, ServiceKey,
+    TableCounters,
+};
+use adc_common::datapath::Scratch;
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray},
+    macros::btf_map,
+};
+
+const INTERFACES_MAX: usize = MAX_INTERFACES as usize;
+
+// Placeholders where the agent sets the size from `dataplane.limits`.
+const FLOWS: usize = 1024;
+const SERVICES_MAX: usize = 1024;
+const BACKENDS_MAX: usize = 1024;
+
+#[btf_map]
+pub static FLOWS4: HashMap<FlowKey<Addr4>, FlowEntry<Addr4>, FLOWS> = HashMap::new();
+
+#[btf_map]
+pub static FLOWS6: HashMap<FlowKey<Addr6>, FlowEntry<Addr6>, FLOWS> = HashMap::new();
+
+#[btf_map]
+pub static HALF_OPEN4: LruHashMap<FlowKey<Addr4>, HalfOpenEntry<Addr4>, FLOWS> = LruHashMap::new();
+
+#[btf_map]
+pub static HALF_OPEN6: LruHashMap<FlowKey<Addr6>, HalfOpenEntry<Addr6>, FLOWS> = LruHashMap::new();
+
+#[btf_map]
+pub static SERVICE_INDEX: HashMap<ServiceKey, ServiceIndexEntry, SERVICES_MAX> = HashMap::new();
+
+#[btf_map]
+pub static SERVICES: Array<ServiceEntry, SERVICES_MAX> = Array::new();
+
+#[btf_map]
+pub static RINGS: ArrayOfMaps<Array<Ring, 1>, SERVICES_MAX> = ArrayOfMaps::new();
+
+#[btf_map]
+pub static BACKENDS: Array<BackendEntry, BACKENDS_MAX> = Array::new();
+
+#[btf_map]
+pub static BACKEND_COUNTERS: PerCpuArray<BackendCounters, BACKENDS_MAX> = PerCpuArray::new();
+
+#[btf_map]
+pub static INTERFACES: Array<InterfaceEntry, INTERFACES_MAX> = Array::new();
+
+#[btf_map]
+pub static INTERFACE_INDEX: HashMap<u32, u32, INTERFACES_MAX> = HashMap::new();
+
+#[btf_map]
+pub static REDIRECT: DevMap<INTERFACES_MAX> = DevMap::new();
+
+#[btf_map]
+pub static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::COUNT }> = PerCpuArray::new();
+
+#[btf_map]
+pub static TABLE_COUNTERS: PerCpuArray<TableCounters, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub static SCRATCH4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub static SCRATCH6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();

@@ -1,0 +1,94 @@
+//! `PacketBuf` over an XDP context: the one bounds check and the one cast.
+
+use core::mem::MaybeUninit;
+
+use adc_common::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
+use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
+
+/// The packet behind an XDP context.
+pub struct XdpPacket<'a> {
+    ctx: &'a XdpContext,
+}
+
+impl<'a> XdpPacket<'a> {
+    /// The packet of this run.
+    #[inline(always)]
+    pub fn new(ctx: &'a XdpContext) -> Self {
+        Self { ctx }
+    }
+
+    /// Address of `H` at `offset`, if all of it lies inside the packet.
+    #[inline(always)]
+    fn at<H>(&self, offset: usize) -> Option<*mut H> {
+        if offset > MAX_HEADER_OFFSET {
+            return None;
+        }
+        let start = self.ctx.data() + offset;
+        (start + size_of::<H>() <= self.ctx.data_end()).then_some(start as *mut H)
+    }
+
+    #[inline(always)]
+    fn adjust_head(&mut self, delta: i32) -> bool {
+        // SAFETY: the context is the one this program was called with; every header is looked up anew
+        // after this call, as the verifier demands.
+        unsafe { bpf_xdp_adjust_head(self.ctx.ctx, delta) == 0 }
+    }
+}
+
+/// Copies a header into or out of the packet, four bytes at a time.
+///
+/// Headers lie on any even address in a packet. The kernel allows unaligned packet access on the machines
+/// we build for (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`: x86-64, arm64), but the compiler would split a
+/// byte-aligned copy into single bytes. LLVM 22 can be told otherwise (`allows-misaligned-mem-access`), yet
+/// then it does the same to the stack, where the verifier forbids it.
+#[inline(always)]
+fn copy<H: WireHeader>(from: *const H, to: *mut H) {
+    let words = size_of::<H>() / 4;
+    let (from, to) = (from.cast::<u32>(), to.cast::<u32>());
+    for word in 0..words {
+        // SAFETY: inside the header; BPF has no alignment fault, see above.
+        unsafe { *to.add(word) = *from.add(word) };
+    }
+    if size_of::<H>() % 4 == 2 {
+        // SAFETY: the last two bytes of the header.
+        unsafe { *to.add(words).cast::<u16>() = *from.add(words).cast::<u16>() };
+    }
+}
+
+impl PacketBuf for XdpPacket<'_> {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.ctx.data_end() - self.ctx.data()
+    }
+
+    #[inline(always)]
+    fn ingress_ifindex(&self) -> u32 {
+        self.ctx.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn header<H: WireHeader>(&self, offset: usize) -> Option<H> {
+        let from = self.at::<H>(offset)?;
+        let mut header = MaybeUninit::<H>::uninit();
+        copy(from, header.as_mut_ptr());
+        // SAFETY: `copy` wrote every byte, and `WireHeader` promises that any bytes are valid.
+        Some(unsafe { header.assume_init() })
+    }
+
+    #[inline(always)]
+    fn set_header<H: WireHeader>(&mut self, offset: usize, header: H) -> Option<()> {
+        let to = self.at::<H>(offset)?;
+        copy(&raw const header, to);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn grow_head(&mut self, bytes: usize) -> bool {
+        self.adjust_head(-(bytes as i32))
+    }
+
+    #[inline(always)]
+    fn shrink_head(&mut self, bytes: usize) -> bool {
+        self.adjust_head(bytes as i32)
+    }
+}

@@ -1,0 +1,182 @@
+//! `Tables` over the BPF maps.
+
+use adc_common::{
+    abi::{
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
+        HalfOpenEntry, InterfaceEntry, InterfaceId, RING_SLOTS, Reason, ServiceEntry, ServiceId,
+        ServiceKey, TableCounters,
+    },
+    datapath::{FlowTables, InsertError, Scratch, Tables},
+};
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+
+use crate::maps::{
+    BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX,
+    INTERFACES, REASON_COUNTERS, RINGS, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
+    TABLE_COUNTERS,
+};
+
+/// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
+const EEXIST: i32 = -17;
+
+/// The maps of this program.
+pub struct KernelTables;
+
+macro_rules! flow_tables {
+    ($family:ty, $flows:ident, $half_open:ident, $scratch:ident) => {
+        impl FlowTables<$family> for KernelTables {
+            #[inline(always)]
+            fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<$family>) -> R) -> Option<R> {
+                let scratch = $scratch.get_ptr_mut(0)?;
+                // SAFETY: per-CPU, and XDP runs with bottom halves off: this run is alone with it. Any bytes are
+                // a valid `Scratch`: it is made of `Pod` parts and integers.
+                Some(work(unsafe { &mut *scratch }))
+            }
+
+            #[inline(always)]
+            fn with_flow<R>(
+                &self,
+                key: &FlowKey<$family>,
+                visit: impl FnOnce(&mut FlowEntry<$family>) -> R,
+            ) -> Option<R> {
+                let entry = $flows.get_ptr_mut(key)?;
+                // SAFETY: the element stays allocated for this run (RCU; preallocated table). Another CPU may
+                // write the same fields; each is one aligned word or less, and any mix of old and new is valid.
+                Some(visit(unsafe { &mut *entry }))
+            }
+
+            #[inline(always)]
+            fn insert_flow(
+                &self,
+                key: &FlowKey<$family>,
+                entry: &FlowEntry<$family>,
+            ) -> Result<(), InsertError> {
+                outcome($flows.insert(key, entry, u64::from(BPF_NOEXIST)))
+            }
+
+            #[inline(always)]
+            fn remove_flow(&self, key: &FlowKey<$family>) -> bool {
+                $flows.remove(key).is_ok()
+            }
+
+            #[inline(always)]
+            fn with_half_open<R>(
+                &self,
+                key: &FlowKey<$family>,
+                visit: impl FnOnce(&mut HalfOpenEntry<$family>) -> R,
+            ) -> Option<R> {
+                let entry = $half_open.get_ptr_mut(key)?;
+                // SAFETY: as for the main table; an evicted element may be reused under us, and the caller
+                // checks that both halves point at each other before it believes either.
+                Some(visit(unsafe { &mut *entry }))
+            }
+
+            #[inline(always)]
+            fn insert_half_open(
+                &self,
+                key: &FlowKey<$family>,
+                entry: &HalfOpenEntry<$family>,
+            ) -> Result<(), InsertError> {
+                outcome($half_open.insert(key, entry, u64::from(BPF_NOEXIST)))
+            }
+
+            #[inline(always)]
+            fn put_half_open(
+                &self,
+                key: &FlowKey<$family>,
+                entry: &HalfOpenEntry<$family>,
+            ) -> Result<(), InsertError> {
+                outcome($half_open.insert(key, entry, u64::from(BPF_ANY)))
+            }
+
+            #[inline(always)]
+            fn remove_half_open(&self, key: &FlowKey<$family>) {
+                // Already gone is as good: the LRU may have been faster.
+                let _gone = $half_open.remove(key);
+            }
+        }
+    };
+}
+
+flow_tables!(Addr4, FLOWS4, HALF_OPEN4, SCRATCH4);
+flow_tables!(Addr6, FLOWS6, HALF_OPEN6, SCRATCH6);
+
+#[inline(always)]
+fn outcome(result: Result<(), i32>) -> Result<(), InsertError> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(EEXIST) => Err(InsertError::Exists),
+        Err(_) => Err(InsertError::Refused),
+    }
+}
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn service_id(&self, key: &ServiceKey) -> Option<ServiceId> {
+        // SAFETY: only one aligned half-word of the entry is read, at once.
+        unsafe { SERVICE_INDEX.get(key) }.map(|entry| entry.id)
+    }
+
+    #[inline(always)]
+    fn service(&self, id: ServiceId) -> Option<&ServiceEntry> {
+        SERVICES.get(u32::from(id.0))
+    }
+
+    #[inline(always)]
+    fn ring_slot(&self, service: ServiceId, slot: usize) -> BackendId {
+        let Some(ring) = RINGS.get_value(u32::from(service.0), &0) else {
+            return BackendId(0);
+        };
+        ring.slots
+            .get(slot & (RING_SLOTS - 1))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn backend(&self, id: BackendId) -> Option<&BackendEntry> {
+        BACKENDS
+            .get(u32::from(id.0))
+            .filter(|entry| entry.address != Addr16::UNSET)
+    }
+
+    #[inline(always)]
+    fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry> {
+        INTERFACES
+            .get(u32::from(id.0))
+            .filter(|entry| entry.ifindex != 0)
+    }
+
+    #[inline(always)]
+    fn interface_id(&self, ifindex: u32) -> InterfaceId {
+        // SAFETY: one aligned word is read, at once.
+        let id = unsafe { INTERFACE_INDEX.get(ifindex) };
+        InterfaceId(id.map_or(0, |id| *id as u16))
+    }
+
+    #[inline(always)]
+    fn count_backend(&self, id: BackendId, change: impl FnOnce(&mut BackendCounters)) {
+        if let Some(counters) = BACKEND_COUNTERS.get_ptr_mut(u32::from(id.0)) {
+            // SAFETY: per-CPU value; XDP runs with bottom halves off, so nothing else on this CPU writes it.
+            change(unsafe { &mut *counters });
+        }
+    }
+
+    #[inline(always)]
+    fn count_table(&self, change: impl FnOnce(&mut TableCounters)) {
+        if let Some(counters) = TABLE_COUNTERS.get_ptr_mut(0) {
+            // SAFETY: as above.
+            change(unsafe { &mut *counters });
+        }
+    }
+
+    #[inline(always)]
+    fn count_reason(&self, reason: Reason, bytes: u64) {
+        if let Some(counters) = REASON_COUNTERS.get_ptr_mut(reason.index()) {
+            // SAFETY: as above.
+            let counters = unsafe { &mut *counters };
+            counters.packets = counters.packets.wrapping_add(1);
+            counters.bytes = counters.bytes.wrapping_add(bytes);
+        }
+    }
+}

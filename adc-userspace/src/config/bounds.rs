@@ -1,0 +1,34 @@
+//! What each value may be. The readers, the rules and `docs/configuration.md` speak of these numbers.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use crate::model::Weight;
+
+/// TCP and UDP ports.
+pub(super) const PORT: RangeInclusive<u16> = 1..=u16::MAX;
+/// Weight of a backend; 0 = no new flows.
+pub(super) const WEIGHT: RangeInclusive<u16> = 0..=Weight::MAX.0;
+/// Idle timeout of a flow, in seconds. A week is far below the 26 days after which a `Tick` wraps.
+pub(super) const FLOW_TIMEOUT_SECS: RangeInclusive<u32> = 1..=604_800;
+/// Time between two probes of one backend.
+pub(super) const INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_hours(1);
+/// Time a probe may take.
+pub(super) const PROBE_TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(1);
+/// Probes in a row that change a backend's health.
+pub(super) const RISE_FALL: RangeInclusive<u32> = 1..=100;
+/// Spread of a probe interval, in percent.
+pub(super) const JITTER_PERCENT: RangeInclusive<u8> = 0..=50;
+/// HTTP status codes (RFC 9110 §15).
+pub(super) const STATUS: RangeInclusive<u16> = 100..=599;
+/// Capacity of a flow table, in flows.
+pub(super) const FLOWS: RangeInclusive<u32> = 1_024..=16_777_216;
+/// Capacity of a table indexed by a 16-bit id whose 0 means "unset".
+pub(super) const IDS: RangeInclusive<u32> = 1..=65_535;
+/// Interfaces that one agent may attach to.
+pub(super) const MAX_INTERFACES: usize = 63;
+/// Longest interface name in bytes: `IFNAMSIZ` less the terminating zero.
+pub(super) const MAX_INTERFACE_NAME: usize = 15;
+/// Largest configuration file that is read, in bytes: room for 65 535 backends several times over.
+pub(super) const MAX_FILE: u64 = 32 << 20;

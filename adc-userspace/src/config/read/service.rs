@@ -1,0 +1,89 @@
+//! `[service.NAME]`.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use super::{
+    super::{bounds, error::Fault},
+    section::Section,
+};
+use crate::model::{
+    Hash, Mode, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol,
+};
+
+const VIP: &str = "an IPv4 or IPv6 address without port or prefix, such as \"203.0.113.10\"";
+
+pub(super) fn services(root: &Section<'_>) -> BTreeMap<ServiceName, Service> {
+    let mut services = BTreeMap::new();
+    for (name, section) in root.named("service") {
+        let name = section.name::<ServiceName>(name);
+        let service = service(&section);
+        section.finish();
+        services.extend(name.zip(service));
+    }
+    services
+}
+
+fn service(section: &Section<'_>) -> Option<Service> {
+    section.require("vip", VIP);
+    section.require("port", "1 to 65535");
+    section.require("pool", "the name of a pool");
+    // Everything is read before anything is given up, so that no error hides another.
+    let vip = vip(section);
+    let port = section.integer("port", bounds::PORT);
+    let pool = section.text("pool");
+    let pool = pool.and_then(|name| section.name_at::<PoolName>(&section.key("pool"), name));
+    let protocol = section.word("protocol").unwrap_or(TransportProtocol::Tcp);
+    let mode = section.word("mode").unwrap_or(Mode::Nat);
+    let scheduler = section.word("scheduler").unwrap_or(Scheduler::Maglev);
+    let hash = section.word("hash").unwrap_or(Hash::FiveTuple);
+    let timeouts = timeouts(section.table("timeouts"));
+    Some(Service {
+        vip: vip?,
+        port: port?,
+        protocol,
+        pool: pool?,
+        mode,
+        scheduler,
+        hash,
+        timeouts,
+    })
+}
+
+fn vip(section: &Section<'_>) -> Option<IpAddr> {
+    let text = section.text("vip")?;
+    let vip = text.parse().ok();
+    if vip.is_none() {
+        let fault = Fault::new("not an IP address").value(text);
+        section.fault("vip", fault.allowed(VIP));
+    }
+    vip
+}
+
+fn timeouts(section: Section<'_>) -> Timeouts {
+    let default = Timeouts::default();
+    let timeouts = Timeouts {
+        handshake: seconds(&section, "handshake", default.handshake),
+        established: seconds(&section, "established", default.established),
+        half_closed: seconds(&section, "half_closed", default.half_closed),
+        closed: seconds(&section, "closed", default.closed),
+        reset: seconds(&section, "reset", default.reset),
+        udp_unreplied: seconds(&section, "udp_unreplied", default.udp_unreplied),
+        udp_replied: seconds(&section, "udp_replied", default.udp_replied),
+    };
+    section.finish();
+    timeouts
+}
+
+fn seconds(section: &Section<'_>, key: &'static str, default: u32) -> u32 {
+    let of = |secs: &u32| Duration::from_secs(u64::from(*secs));
+    let bounds = bounds::FLOW_TIMEOUT_SECS;
+    let Some(given) = section.duration(key, of(bounds.start())..=of(bounds.end())) else {
+        return default;
+    };
+    if given.subsec_nanos() != 0 {
+        let shown = humantime::format_duration(given).to_string();
+        let fault = Fault::new("not a whole number of seconds").value(shown);
+        section.fault(key, fault.allowed("whole seconds, such as \"30s\""));
+    }
+    u32::try_from(given.as_secs()).unwrap_or(default)
+}

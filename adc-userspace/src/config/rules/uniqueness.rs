@@ -1,0 +1,66 @@
+//! What may be there only once.
+
+use std::collections::HashMap;
+
+use super::{
+    super::error::Fault,
+    place::{Breach, Place},
+};
+use crate::model::Config;
+
+pub(super) fn check(config: &Config, breaches: &mut Vec<Breach>) {
+    services_do_not_overlap(config, breaches);
+    backends_are_listed_once(config, breaches);
+    no_backend_is_a_vip(config, breaches);
+}
+
+fn services_do_not_overlap(config: &Config, breaches: &mut Vec<Breach>) {
+    let mut seen = HashMap::new();
+    for (name, service) in &config.services {
+        let key = (service.vip, service.port, service.protocol);
+        if let Some(first) = seen.insert(key, name) {
+            let (vip, port, protocol) = key;
+            let fault = Fault::new("the same VIP, port and protocol as").value(format!(
+                "{} {}",
+                std::net::SocketAddr::new(vip, port),
+                protocol.name()
+            ));
+            let other = Place::Service(first.clone(), "vip");
+            breaches.push(Breach::new(Place::Service(name.clone(), "vip"), fault).with(other));
+        }
+    }
+}
+
+fn backends_are_listed_once(config: &Config, breaches: &mut Vec<Breach>) {
+    for (pool_name, pool) in &config.pools {
+        let mut seen = HashMap::new();
+        for (name, backend) in &pool.backends {
+            if let Some(first) = seen.insert(backend.address, name) {
+                let at = |name| Place::Backend(pool_name.clone(), name, "address");
+                let fault =
+                    Fault::new("the same address and port as").value(backend.address.to_string());
+                breaches.push(Breach::new(at(name.clone()), fault).with(at(first.clone())));
+            }
+        }
+    }
+}
+
+/// A packet sent to a backend that is a VIP would come back to us.
+fn no_backend_is_a_vip(config: &Config, breaches: &mut Vec<Breach>) {
+    let vips: HashMap<_, _> = config
+        .services
+        .iter()
+        .map(|(name, s)| (s.vip, name))
+        .collect();
+    for (pool_name, pool) in &config.pools {
+        for (name, backend) in &pool.backends {
+            if let Some(service) = vips.get(&backend.address.ip()) {
+                let at = Place::Backend(pool_name.clone(), name.clone(), "address");
+                let fault = Fault::new("its packets would come back to us: it is the VIP of")
+                    .value(backend.address.to_string());
+                let other = Place::Service((*service).clone(), "vip");
+                breaches.push(Breach::new(at, fault).with(other));
+            }
+        }
+    }
+}

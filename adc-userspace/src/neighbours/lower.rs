@@ -1,0 +1,136 @@
+//! From the device that a route names down to the interface that adc is attached to.
+//!
+//! Supported: the attached interface itself, whatever it is; VLAN devices (one 802.1Q tag, or 802.1Q inside
+//! 802.1ad) on it; bonds whose ports are attached (the active port, or in the balancing modes the first one
+//! that is up: the switch accepts a bond's frames on any port). Not supported: bridges, because only the
+//! bridge knows which port a MAC is behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Link, LinkKind, Obstacle};
+
+/// More layers than anybody stacks; a loop in the facts ends here.
+const MAX_DEPTH: usize = 8;
+
+/// Where packets leave, and with which tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exit {
+    /// The attached interface.
+    pub(super) ifindex: u32,
+    /// Outer tag.
+    pub(super) vlan: Option<u16>,
+    /// Inner tag.
+    pub(super) inner_vlan: Option<u16>,
+}
+
+#[derive(Clone, Copy)]
+struct Tag {
+    id: u16,
+    service: bool,
+}
+
+/// Follows the devices below `oif` to an attached one.
+pub(super) fn exit(
+    links: &BTreeMap<u32, Link>,
+    attached: &BTreeSet<String>,
+    oif: u32,
+) -> Result<Exit, Obstacle> {
+    let mut tags = Vec::new();
+    let mut device = existing(links, oif)?;
+    for _ in 0..MAX_DEPTH {
+        usable(device)?;
+        if attached.contains(&device.name) {
+            let (vlan, inner_vlan) = written(&tags, || name_of(links, oif))?;
+            return Ok(Exit {
+                ifindex: device.index,
+                vlan,
+                inner_vlan,
+            });
+        }
+        device = match device.kind {
+            LinkKind::Vlan {
+                id,
+                service_tag,
+                lower,
+            } => {
+                tags.push(Tag {
+                    id,
+                    service: service_tag,
+                });
+                let lower = lower.ok_or_else(|| Obstacle::Vlan {
+                    device: device.name.clone(),
+                    why: "its lower device is in another network namespace",
+                })?;
+                existing(links, lower)?
+            }
+            LinkKind::Bond { active } => bond_port(links, attached, device, active)?,
+            LinkKind::Bridge => return Err(Obstacle::Bridge(device.name.clone())),
+            LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => {
+                return Err(Obstacle::NotAttached(device.name.clone()));
+            }
+        };
+    }
+    Err(Obstacle::NotAttached(name_of(links, oif)))
+}
+
+fn existing(links: &BTreeMap<u32, Link>, index: u32) -> Result<&Link, Obstacle> {
+    links.get(&index).ok_or(Obstacle::NoDevice(index))
+}
+
+fn name_of(links: &BTreeMap<u32, Link>, index: u32) -> String {
+    links
+        .get(&index)
+        .map_or_else(|| format!("interface {index}"), |link| link.name.clone())
+}
+
+fn usable(device: &Link) -> Result<(), Obstacle> {
+    if !device.up {
+        return Err(Obstacle::Down(device.name.clone()));
+    }
+    if !device.carrier {
+        return Err(Obstacle::NoCarrier(device.name.clone()));
+    }
+    Ok(())
+}
+
+fn bond_port<'a>(
+    links: &'a BTreeMap<u32, Link>,
+    attached: &BTreeSet<String>,
+    bond: &Link,
+    active: Option<u32>,
+) -> Result<&'a Link, Obstacle> {
+    let ports = || {
+        links
+            .values()
+            .filter(|link| link.controller == Some(bond.index))
+    };
+    ports()
+        .filter(|port| active.is_none_or(|active| port.index == active))
+        .find(|port| port.usable() && attached.contains(&port.name))
+        .ok_or_else(|| Obstacle::BondNotAttached {
+            bond: bond.name.clone(),
+            ports: ports()
+                .map(|port| port.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+}
+
+/// The tags as (outer, inner); collected from the top device down, so the inner one comes first.
+fn written(
+    tags: &[Tag],
+    device: impl Fn() -> String,
+) -> Result<(Option<u16>, Option<u16>), Obstacle> {
+    let refused = |why| Obstacle::Vlan {
+        device: device(),
+        why,
+    };
+    match *tags {
+        [] => Ok((None, None)),
+        [tag] if tag.service => Err(refused("a single 802.1ad tag")),
+        [tag] => Ok((Some(tag.id), None)),
+        [inner, outer] if outer.service && !inner.service => Ok((Some(outer.id), Some(inner.id))),
+        [_, _] => Err(refused("two tags that are not 802.1Q inside 802.1ad")),
+        _ => Err(refused("more than two tags")),
+    }
+}

@@ -1,0 +1,146 @@
+//! What the tables should hold.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::{IpAddr, SocketAddr},
+};
+
+use adc_common::abi::{
+    ForwardingMode, HashOn, Hop, Phase, Port, Protocol, ServiceEntry, ServiceKey, Tick,
+};
+
+use crate::model::{
+    BackendAddress, Config, Hash, Mode, Pool, PoolName, Service, ServiceName, Timeouts,
+    TransportProtocol, Weight,
+};
+
+/// Effective weight of each backend of each pool: what is left of the configured one after admin state and
+/// health. A backend that is missing gets no new flows.
+pub type EffectiveWeights = BTreeMap<(PoolName, BackendAddress), Weight>;
+
+/// Next hop towards each backend address. An address that is missing is not resolved.
+pub type Hops = BTreeMap<IpAddr, Hop>;
+
+/// Everything that should be in the tables, without ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Services by VIP, port and protocol.
+    pub services: BTreeMap<ServiceKey, DesiredService>,
+    /// Next hops of these backends and of those that drain out.
+    pub hops: Hops,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredService {
+    /// For people to read.
+    pub name: ServiceName,
+    /// Content of its slot.
+    pub entry: ServiceEntry,
+    /// Effective weight by address and port.
+    pub backends: BTreeMap<SocketAddr, Weight>,
+}
+
+/// Makes table contents of a configuration.
+///
+/// `hops` should also have the addresses of [`super::Observed::addresses`].
+pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desired {
+    let mut services = BTreeMap::new();
+    for (name, service) in &config.services {
+        // Two services with one key are refused by validation; here, the first name would win.
+        if let Entry::Vacant(place) = services.entry(key_of(service)) {
+            let pool = config.pools.get(&service.pool);
+            place.insert(DesiredService {
+                name: name.clone(),
+                entry: entry_of(service),
+                backends: pool.map_or_else(BTreeMap::new, |pool| {
+                    backends_of(&service.pool, pool, weights)
+                }),
+            });
+        }
+    }
+    Desired {
+        services,
+        hops: hops
+            .iter()
+            .map(|(address, hop)| (address.to_canonical(), *hop))
+            .collect(),
+    }
+}
+
+fn backends_of(
+    name: &PoolName,
+    pool: &Pool,
+    weights: &EffectiveWeights,
+) -> BTreeMap<SocketAddr, Weight> {
+    let mut key = None;
+    let mut weight_of = |address: BackendAddress| {
+        let key = key.get_or_insert_with(|| (name.clone(), address));
+        key.1 = address;
+        weights.get(key).copied().unwrap_or(Weight(0))
+    };
+    pool.backends
+        .values()
+        .map(|backend| {
+            let address = backend.address;
+            // The tables hold address and port only: no scope, and a v4-mapped address is IPv4.
+            let identity = SocketAddr::new(address.ip().to_canonical(), address.port());
+            (identity, weight_of(address))
+        })
+        .collect()
+}
+
+fn key_of(service: &Service) -> ServiceKey {
+    let protocol = match service.protocol {
+        TransportProtocol::Tcp => Protocol::TCP,
+        TransportProtocol::Udp => Protocol::UDP,
+    };
+    ServiceKey::new(service.vip.into(), Port::new(service.port), protocol)
+}
+
+fn entry_of(service: &Service) -> ServiceEntry {
+    let key = key_of(service);
+    ServiceEntry {
+        key,
+        mode: match service.mode {
+            Mode::Nat => ForwardingMode::NAT,
+        },
+        hash_on: match service.hash {
+            Hash::FiveTuple => HashOn::FIVE_TUPLE,
+            Hash::Source => HashOn::SOURCE,
+        },
+        _pad: [0; 2],
+        hash_seed: hash_seed(key),
+        timeouts: ticks(&service.timeouts),
+    }
+}
+
+/// The seed depends on the VIP alone: the same on every node, and the same for all services of a
+/// VIP, so that with `hash = "source"` a client finds the same backend of a pool on every port.
+/// FNV-1a, 32 bits.
+fn hash_seed(key: ServiceKey) -> u32 {
+    key.vip.0.iter().fold(0x811c_9dc5, |hash: u32, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+fn ticks(timeouts: &Timeouts) -> [Tick; Phase::COUNT] {
+    let mut ticks = [Tick(0); Phase::COUNT];
+    for (phase, seconds) in [
+        (Phase::SYN_SENT, timeouts.handshake),
+        (Phase::SYN_RECEIVED, timeouts.handshake),
+        (Phase::ESTABLISHED, timeouts.established),
+        (Phase::HALF_CLOSED, timeouts.half_closed),
+        (Phase::CLOSED, timeouts.closed),
+        (Phase::RESET, timeouts.reset),
+        (Phase::UNREPLIED, timeouts.udp_unreplied),
+        (Phase::REPLIED, timeouts.udp_replied),
+        // Not answered yet, so no more trusted than a handshake.
+        (Phase::PICKED_UP, timeouts.handshake),
+    ] {
+        if let Some(tick) = ticks.get_mut(usize::from(phase.0)) {
+            *tick = Tick::from_secs(seconds);
+        }
+    }
+    ticks
+}

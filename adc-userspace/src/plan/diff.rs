@@ -1,0 +1,236 @@
+//! Which id everything has, and what the tables should hold then.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use adc_common::abi::{
+    Addr16, BackendEntry, BackendFlags, BackendId, Port, ServiceEntry, ServiceId, ServiceKey,
+};
+
+use super::{
+    Desired, DesiredService, DrainingOut, Hops, Observed, Plan, PlanError, RingSpec, ServiceLabel,
+    emit::emit, ids::FreeIds, observed::identity,
+};
+use crate::{
+    model::{Limits, Weight},
+    ring::Member,
+};
+
+/// What turns `observed` into `desired`.
+///
+/// What is no longer desired goes in two plans: the first takes it out of index and ring, a later one clears it,
+/// once flows that were counted in between no longer name it.
+///
+/// # Errors
+/// [`PlanError`] if there are more services or backends than `limits` has ids for. Nothing is planned then.
+pub fn diff(desired: &Desired, observed: &Observed, limits: &Limits) -> Result<Plan, PlanError> {
+    let service_ids = service_ids(desired, observed, limits)?;
+    let backend_ids = backend_ids(desired, observed, limits, &service_ids)?;
+
+    let mut target = Target::default();
+    let mut labels = BTreeMap::new();
+    for (key, service) in &desired.services {
+        let Some(&id) = service_ids.get(key) else {
+            continue;
+        };
+        target.add_service(id, *key, service, &backend_ids, &desired.hops);
+        labels.insert(id, label(*key, Some(service)));
+    }
+    for (id, entry) in &observed.services {
+        labels.entry(*id).or_insert_with(|| label(entry.key, None));
+    }
+    let draining_out = target.keep_what_may_have_flows(observed, &desired.hops);
+    Ok(Plan {
+        changes: emit(&target, observed),
+        draining_out,
+        labels,
+    })
+}
+
+fn label(key: ServiceKey, service: Option<&DesiredService>) -> ServiceLabel {
+    ServiceLabel {
+        key,
+        name: service.map(|service| service.name.clone()),
+    }
+}
+
+/// The id of each desired service: the one it has, or a free one.
+fn service_ids(
+    desired: &Desired,
+    observed: &Observed,
+    limits: &Limits,
+) -> Result<BTreeMap<ServiceKey, ServiceId>, PlanError> {
+    let mut known: BTreeMap<ServiceKey, ServiceId> = BTreeMap::new();
+    for (id, entry) in &observed.services {
+        let indexed = observed.index.get(&entry.key) == Some(id);
+        // Should two slots have one key, the one that packets find is the service.
+        if indexed || !known.contains_key(&entry.key) {
+            known.insert(entry.key, *id);
+        }
+    }
+    // A slot is used as long as a backend names it, even if it reads as empty.
+    let used: BTreeSet<u16> = (observed.services.keys())
+        .chain(observed.backends.values().map(|entry| &entry.service))
+        .map(|id| id.0)
+        .collect();
+    let kept = used.len();
+    let mut free = FreeIds::new(limits.services, used.into_iter());
+    let mut ids = BTreeMap::new();
+    for key in desired.services.keys() {
+        let id = known.get(key).copied().or_else(|| free.service());
+        let Some(id) = id else {
+            let reused = desired
+                .services
+                .keys()
+                .filter(|key| known.contains_key(key));
+            return Err(PlanError::OutOfServiceIds {
+                limit: limits.services,
+                configured: desired.services.len(),
+                kept: kept - reused.count(),
+            });
+        };
+        ids.insert(*key, id);
+    }
+    Ok(ids)
+}
+
+type BackendIds = BTreeMap<(ServiceId, SocketAddr), BackendId>;
+
+/// The id of each desired backend: the one it has, or a free one.
+fn backend_ids(
+    desired: &Desired,
+    observed: &Observed,
+    limits: &Limits,
+    service_ids: &BTreeMap<ServiceKey, ServiceId>,
+) -> Result<BackendIds, PlanError> {
+    let mut known = BackendIds::new();
+    for (id, entry) in &observed.backends {
+        known.entry((entry.service, identity(entry))).or_insert(*id);
+    }
+    let with_flows = observed.backends_with_flows.iter().flatten();
+    let used: BTreeSet<u16> = (observed.backends.keys())
+        .chain(with_flows)
+        .map(|id| id.0)
+        .collect();
+    let (total, mut reused) = (used.len(), 0);
+    let mut free = FreeIds::new(limits.backends, used.into_iter());
+    let mut ids = BackendIds::new();
+    let mut missing = false;
+    for (key, service) in &desired.services {
+        let Some(&service_id) = service_ids.get(key) else {
+            continue;
+        };
+        for address in service.backends.keys() {
+            let place = (service_id, *address);
+            let id = match known.get(&place) {
+                Some(id) => {
+                    reused += 1;
+                    Some(*id)
+                }
+                None => free.backend(),
+            };
+            match id {
+                Some(id) => {
+                    ids.insert(place, id);
+                }
+                None => missing = true,
+            }
+        }
+    }
+    if missing {
+        let backends = desired
+            .services
+            .values()
+            .map(|service| service.backends.len());
+        return Err(PlanError::OutOfBackendIds {
+            limit: limits.backends,
+            configured: backends.sum(),
+            kept: total - reused,
+        });
+    }
+    Ok(ids)
+}
+
+/// What the tables should hold after the plan.
+#[derive(Default)]
+pub(super) struct Target {
+    /// Configured services. Others stay as they are while a backend names them: its flows need their timeouts.
+    pub(super) services: BTreeMap<ServiceId, ServiceEntry>,
+    pub(super) index: BTreeMap<ServiceKey, ServiceId>,
+    pub(super) backends: BTreeMap<BackendId, BackendEntry>,
+    /// Rings of configured services; all others are to be empty.
+    pub(super) rings: BTreeMap<ServiceId, RingSpec>,
+}
+
+impl Target {
+    fn add_service(
+        &mut self,
+        id: ServiceId,
+        key: ServiceKey,
+        service: &DesiredService,
+        ids: &BackendIds,
+        hops: &Hops,
+    ) {
+        self.services.insert(id, service.entry);
+        self.index.insert(key, id);
+        self.index
+            .insert(ServiceKey::vip_marker(key.vip), ServiceId(0));
+        let mut members = Vec::with_capacity(service.backends.len());
+        for (address, weight) in &service.backends {
+            let Some(&backend) = ids.get(&(id, *address)) else {
+                continue;
+            };
+            let entry = backend_entry(*address, id, hops);
+            self.backends.insert(backend, entry);
+            // Without a next hop a backend would only be a way to lose packets.
+            if *weight > Weight(0) && entry.flags.contains(BackendFlags::HOP_RESOLVED) {
+                members.push(Member {
+                    backend,
+                    identity: *address,
+                    weight: *weight,
+                });
+            }
+        }
+        self.rings.insert(id, RingSpec { members });
+    }
+
+    /// Keeps backends that are not desired but may have flows.
+    fn keep_what_may_have_flows(&mut self, observed: &Observed, hops: &Hops) -> Vec<DrainingOut> {
+        let mut kept = Vec::new();
+        for (id, entry) in &observed.backends {
+            if self.backends.contains_key(id) || has_no_flows(*id, entry, observed) {
+                continue;
+            }
+            let entry = backend_entry(identity(entry), entry.service, hops);
+            kept.push(DrainingOut { id: *id, entry });
+        }
+        self.backends
+            .extend(kept.iter().map(|kept| (kept.id, kept.entry)));
+        kept
+    }
+}
+
+/// Whether no flow names the backend, and none can come: only if the ring was without it when flows were counted.
+fn has_no_flows(id: BackendId, entry: &BackendEntry, observed: &Observed) -> bool {
+    let flows = observed.backends_with_flows.as_ref();
+    let ring = observed.rings.get(&entry.service);
+    flows.is_some_and(|flows| !flows.contains(&id))
+        && ring.is_some_and(|ring| !ring.names(id, entry))
+}
+
+fn backend_entry(address: SocketAddr, service: ServiceId, hops: &Hops) -> BackendEntry {
+    let hop = hops.get(&address.ip()).copied();
+    BackendEntry {
+        address: Addr16::from(address.ip()),
+        port: Port::new(address.port()),
+        service,
+        hop: hop.unwrap_or_default(),
+        flags: match hop {
+            Some(_) => BackendFlags::HOP_RESOLVED,
+            None => BackendFlags::default(),
+        },
+        _pad: [0; 3],
+    }
+}
