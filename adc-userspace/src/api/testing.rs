@@ -155,7 +155,8 @@ fn config() -> Config {
 #[derive(Debug, Default)]
 pub(crate) struct FakeControl {
     pub(crate) down: bool,
-    pub(crate) edits: Mutex<Vec<(EditRequest, bool)>>,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) edits: Mutex<Vec<(Edit, bool)>>,
     pub(crate) applied: Mutex<Vec<(ConfigApply, bool)>>,
     pub(crate) filters: Mutex<Vec<FlowFilter>>,
 }
@@ -245,6 +246,7 @@ impl Control for FakeControl {
             uptime_seconds: 90,
             interfaces: self.interfaces(),
             config: config_summary(),
+            differences: self.differences.clone(),
             flows: flow_count(),
             services: services.iter().map(Into::into).collect(),
         })
@@ -271,9 +273,8 @@ impl Control for FakeControl {
         Ok(self.view().backends.into_iter().filter(matches).collect())
     }
 
-    async fn edit(&self, edit: EditRequest, dry_run: bool) -> Result<Applied, ApiError> {
-        // Named in every message about it, as the real one does.
-        if edit.key() == "service.taken" {
+    async fn edit(&self, edit: Edit, dry_run: bool) -> Result<Applied, ApiError> {
+        if matches!(&edit, Edit::ServiceRemove { name } if name.as_str() == "taken") {
             return Err(ApiError::new(
                 ErrorCode::Conflict,
                 "service taken exists already; choose another name",
@@ -287,7 +288,7 @@ impl Control for FakeControl {
         Ok(ConfigView {
             summary: config_summary(),
             text: "[node]\nname = \"lb-a\"\n".into(),
-            edits: vec![EditRequest::BackendAdmin {
+            edits: vec![Edit::BackendAdmin {
                 pool: "web".parse().unwrap(),
                 name: "web1".parse().unwrap(),
                 state: AdminState::Draining,
@@ -299,8 +300,8 @@ impl Control for FakeControl {
     async fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
         Ok(ConfigDiff {
             path: "/etc/adc/adc.toml".into(),
-            differs: false,
             edits: Vec::new(),
+            differences: Vec::new(),
             plan: PlanView::default(),
         })
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     api::proto::{ApiError, ConfigChecked},
     model::AttachMode,
+    telemetry::LogFormat,
 };
 
 /// What `adc run` was told.
@@ -16,6 +17,8 @@ pub struct RunOptions {
     pub config: PathBuf,
     /// Overrides `dataplane.attach` of the file.
     pub mode: Option<AttachMode>,
+    /// How log records are written.
+    pub log_format: LogFormat,
 }
 
 /// How bad a finding of `adc doctor` is.

@@ -72,7 +72,7 @@ pub fn run(
 
 fn error_text(failure: &Failure, format: Format) -> String {
     match format {
-        Format::Table => format!("adc: {failure}\n"),
+        Format::Table => failure.to_string(),
         Format::Json => output::json(&failure.to_api()).unwrap_or_else(|_| format!("{failure}\n")),
     }
 }

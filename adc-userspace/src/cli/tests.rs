@@ -277,7 +277,8 @@ fn tables_show_whole_addresses_and_reasons() {
     assert!(ran.out.contains("1 of 2 flows"), "{}", ran.out);
     let ran = agent.run("config show");
     assert!(
-        ran.out.contains("#   backend web/web1: draining"),
+        ran.out
+            .contains("#   set admin state of pool web backend web1 to draining"),
         "{}",
         ran.out
     );
@@ -317,23 +318,32 @@ fn changes_reach_the_agent_and_show_the_plan() {
     let lines = [
         (
             "service add dns --vip 192.0.2.1 --port 53 --protocol udp --pool dns",
-            "service dns: add udp 192.0.2.1 port 53 to pool dns",
+            "add service dns",
         ),
-        ("service remove www", "service www: remove"),
-        ("pool add dns", "pool dns: add with 0 backends"),
-        ("pool remove dns", "pool dns: remove"),
+        ("service remove www", "remove service www"),
+        ("pool add dns", "add pool dns"),
+        ("pool remove dns", "remove pool dns"),
         (
             "backend add web 10.0.0.5:80 --weight 7",
-            "backend web/10.0.0.5:80: add 10.0.0.5:80 weight 7",
+            "add pool web backend 10.0.0.5:80",
         ),
-        ("backend weight web web1 50", "backend web/web1: weight 50"),
-        ("backend drain web web1", "backend web/web1: draining"),
-        ("backend enable web web1", "backend web/web1: enabled"),
+        (
+            "backend weight web web1 50",
+            "set weight of pool web backend web1 to 50",
+        ),
+        (
+            "backend drain web web1",
+            "set admin state of pool web backend web1 to draining",
+        ),
+        (
+            "backend enable web web1",
+            "set admin state of pool web backend web1 to enabled",
+        ),
         (
             "backend maintenance web web1",
-            "backend web/web1: maintenance",
+            "set admin state of pool web backend web1 to maintenance",
         ),
-        ("backend remove web web1", "backend web/web1: remove"),
+        ("backend remove web web1", "remove pool web backend web1"),
     ];
     for (line, edit) in lines {
         for dry in [false, true] {

@@ -242,5 +242,5 @@ async fn a_busy_port_is_named_with_its_remedy() {
         .unwrap_err()
         .to_string();
     assert!(error.contains(&first.address().to_string()), "{error}");
-    assert!(error.contains("telemetry.listen"), "{error}");
+    assert!(error.contains("metrics.listen"), "{error}");
 }

@@ -149,7 +149,6 @@ fn edits_in_json() {
         serde_json::to_value(&edit).unwrap(),
         json!({"edit": "backend-weight", "pool": "web", "name": "web1", "weight": 50})
     );
-    assert_eq!(edit.key(), "pool.web.backends.web1");
 }
 
 #[test]
@@ -157,7 +156,7 @@ fn what_a_request_leaves_out_has_defaults() {
     let body =
         json!({"name": "www", "vip": "192.0.2.1", "port": 80, "protocol": "tcp", "pool": "web"});
     let new: NewService = serde_json::from_value(body).unwrap();
-    let EditRequest::ServiceAdd { service, .. } = new.into() else {
+    let Edit::ServiceAdd { service, .. } = new.into() else {
         panic!("not an addition");
     };
     assert_eq!(service.timeouts.established, 7440);
@@ -166,7 +165,7 @@ fn what_a_request_leaves_out_has_defaults() {
     assert_eq!((new.weight, new.admin), (Weight(100), AdminState::Enabled));
     assert_eq!(new.address, BackendAddress("10.0.0.5:80".parse().unwrap()));
     let edit = new.into_edit("web".parse().unwrap()).unwrap();
-    assert_eq!(edit.key(), "pool.web.backends.10.0.0.5:80");
+    assert_eq!(edit.to_string(), "add pool web backend 10.0.0.5:80");
 }
 
 #[test]

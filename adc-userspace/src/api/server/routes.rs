@@ -20,7 +20,7 @@ use crate::{
         Control,
         proto::{
             ApiError, Applied, BackendFilter, BackendPatch, BackendView, ConfigApply, ConfigCheck,
-            ConfigChecked, ConfigDiff, ConfigView, EditRequest, ErrorCode, FlowCount, FlowFilter,
+            ConfigChecked, ConfigDiff, ConfigView, Edit, ErrorCode, FlowCount, FlowFilter,
             FlowPage, NewBackend, NewPool, NewService, ReasonRow, ServiceView, Status,
         },
     },
@@ -175,7 +175,7 @@ async fn remove_service<C: Control>(
     Segments(name): Segments<ServiceName>,
     Params(change): Params<Change>,
 ) -> Answer<Applied> {
-    edit(control, caller, EditRequest::ServiceRemove { name }, change).await
+    edit(control, caller, Edit::ServiceRemove { name }, change).await
 }
 
 async fn add_pool<C: Control>(
@@ -193,7 +193,7 @@ async fn remove_pool<C: Control>(
     Segments(name): Segments<PoolName>,
     Params(change): Params<Change>,
 ) -> Answer<Applied> {
-    edit(control, caller, EditRequest::PoolRemove { name }, change).await
+    edit(control, caller, Edit::PoolRemove { name }, change).await
 }
 
 async fn add_backend<C: Control>(
@@ -226,7 +226,7 @@ async fn remove_backend<C: Control>(
     Segments((pool, name)): Segments<(PoolName, BackendName)>,
     Params(change): Params<Change>,
 ) -> Answer<Applied> {
-    let request = EditRequest::BackendRemove { pool, name };
+    let request = Edit::BackendRemove { pool, name };
     edit(control, caller, request, change).await
 }
 
@@ -253,7 +253,7 @@ async fn apply_config<C: Control>(
 async fn edit<C: Control>(
     control: Arc<C>,
     caller: Caller,
-    request: EditRequest,
+    request: Edit,
     change: Change,
 ) -> Answer<Applied> {
     let what = request.to_string();

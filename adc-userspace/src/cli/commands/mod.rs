@@ -13,12 +13,9 @@ use super::{
     args::{Cli, Command, Format, RunArgs},
     output,
 };
-use crate::{
-    api::{
-        client::Client,
-        proto::{ApiError, ErrorCode},
-    },
-    telemetry::init_logging,
+use crate::api::{
+    client::Client,
+    proto::{ApiError, ErrorCode},
 };
 
 /// What a command printed and how it ends.
@@ -53,12 +50,14 @@ impl Failure {
     }
 }
 
+/// For people: the problems a line each, and last, next to the prompt, what it comes to.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Api(error) => error.fmt(f),
-            Self::Run(error) => write!(f, "{error:#}"),
+        let error = self.to_api();
+        for problem in &error.problems {
+            writeln!(f, "{problem}")?;
         }
+        writeln!(f, "adc: {}", error.what)
     }
 }
 
@@ -135,10 +134,10 @@ fn block_on<T>(call: impl Future<Output = Result<T, ApiError>>) -> Result<T, Api
 }
 
 fn run_agent(local: &impl Local, args: &RunArgs) -> Done {
-    init_logging(args.log_format.into()).map_err(|error| Failure::Run(error.into()))?;
     let options = RunOptions {
         config: args.config.clone(),
         mode: args.mode.map(Into::into),
+        log_format: args.log_format.into(),
     };
     local.run(options).map_err(Failure::Run)?;
     Ok(succeeded(String::new()))

@@ -7,7 +7,7 @@ use super::{
     status,
 };
 use crate::{
-    api::proto::{Applied, ConfigChecked, ConfigDiff, ConfigView, EditRequest},
+    api::proto::{Applied, ConfigChecked, ConfigDiff, ConfigView, Edit},
     cli::Finding,
 };
 
@@ -47,23 +47,33 @@ pub(in crate::cli) fn config(config: &ConfigView) -> String {
 
 pub(in crate::cli) fn diff(diff: &ConfigDiff) -> String {
     let path = diff.path.display();
-    let text = match diff.edits.len() {
-        0 => "no runtime edits\n".to_owned(),
-        count => {
-            let head = format!("runtime edits, not in {path} ({count}):");
-            lines([head].into_iter().chain(edit_lines(&diff.edits, "  ")))
-        }
-    };
-    if diff.plan.lines.is_empty() {
-        text + &format!("{path} is what runs, edits aside\n")
+    let edits = if diff.edits.is_empty() {
+        "no runtime edits\n".to_owned()
     } else {
-        let head = format!("{path} has changed; `adc config apply` would do:");
-        let plan = diff.plan.lines.iter().map(|line| format!("  {line}"));
-        text + &lines([head].into_iter().chain(plan))
-    }
+        let head = format!("runtime edits on top of {path}:");
+        lines([head].into_iter().chain(edit_lines(&diff.edits, "  ")))
+    };
+    let differences = if diff.differences.is_empty() {
+        format!("{path} is what runs\n")
+    } else {
+        let each = diff.differences.iter().map(|d| format!("  {d}"));
+        lines(
+            ["what runs is not what the file says:".into()]
+                .into_iter()
+                .chain(each),
+        )
+    };
+    let plan = if diff.plan.lines.is_empty() {
+        String::new()
+    } else {
+        let head = format!("{path} was edited since it was applied; `adc config apply` would do:");
+        let steps = diff.plan.lines.iter().map(|line| format!("  {line}"));
+        lines([head].into_iter().chain(steps))
+    };
+    edits + &differences + &plan
 }
 
-fn edit_lines(edits: &[EditRequest], indent: &str) -> impl Iterator<Item = String> {
+fn edit_lines(edits: &[Edit], indent: &str) -> impl Iterator<Item = String> {
     edits.iter().map(move |edit| format!("{indent}{edit}"))
 }
 

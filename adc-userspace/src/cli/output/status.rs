@@ -5,7 +5,7 @@ use super::{
     service::summary_table,
 };
 use crate::{
-    api::proto::{ConfigSummary, FlowCount, InterfaceView, Severity, Status, Warning},
+    api::proto::{ConfigSummary, Difference, FlowCount, InterfaceView, Severity, Status, Warning},
     model::AttachMode,
 };
 
@@ -29,6 +29,7 @@ pub(in crate::cli) fn status(status: &Status) -> String {
         ("interfaces", interfaces.join("\n")),
         ("flows", flows(&status.flows)),
     ]);
+    text += &differences(&status.differences);
     text.push('\n');
     if status.services.is_empty() {
         text + "no services: `adc service add` makes one, or write it into the configuration file\n"
@@ -47,6 +48,19 @@ fn warning(warning: &Warning) -> impl Iterator<Item = String> {
     let says = format!("  {}: {subject}: {what}", severity.name());
     let remedy = (!remedy.is_empty()).then(|| format!("    {remedy}"));
     [says].into_iter().chain(remedy)
+}
+
+/// What people changed at run time; a long list is left to `adc config diff`.
+fn differences(differences: &[Difference]) -> String {
+    const SHOWN: usize = 10;
+    if differences.is_empty() {
+        return String::new();
+    }
+    let head = ["".into(), "changed at run time, not in the file:".into()];
+    let shown = differences.iter().take(SHOWN).map(|d| format!("  {d}"));
+    let more = differences.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("  and {more} more: `adc config diff`"));
+    lines(head.into_iter().chain(shown).chain(more))
 }
 
 fn verdict(warnings: &[Warning]) -> String {

@@ -23,7 +23,7 @@ async fn views_arrive_as_they_were_sent() {
     assert_eq!(client.flow_count().await.unwrap().total, 3);
     let rows = client.drops().await.unwrap();
     assert_eq!(rows.len(), adc_common::abi::Reason::COUNT);
-    assert!(!client.config_diff().await.unwrap().differs);
+    assert_eq!(client.config_diff().await.unwrap().edits, []);
 }
 
 #[tokio::test]
@@ -57,14 +57,17 @@ async fn edits_reach_the_agent_with_odd_names_and_dry_runs_intact() {
         .iter()
         .map(|(edit, dry)| (edit.to_string(), *dry))
         .collect();
-    let add = "backend web/[2001:db8::1]:80: add [2001:db8::1]:80 weight 50".to_owned();
+    let add = "add pool web backend [2001:db8::1]:80".to_owned();
     assert_eq!(
         said,
         [
             (add.clone(), true),
             (add, false),
-            ("backend web/[2001:db8::1]:80: draining".into(), false),
-            ("backend web/[2001:db8::1]:80: remove".into(), false),
+            (
+                "set admin state of pool web backend [2001:db8::1]:80 to draining".into(),
+                false
+            ),
+            ("remove pool web backend [2001:db8::1]:80".into(), false),
         ]
     );
 }
