@@ -124,8 +124,8 @@ fn hash_seed(key: ServiceKey) -> u32 {
     })
 }
 
-fn ticks(timeouts: &Timeouts) -> [Tick; Phase::COUNT] {
-    let mut ticks = [Tick(0); Phase::COUNT];
+fn ticks(timeouts: &Timeouts) -> [Tick; Phase::CAPACITY] {
+    let mut ticks = [Tick(0); Phase::CAPACITY];
     for (phase, seconds) in [
         (Phase::SYN_SENT, timeouts.handshake),
         (Phase::SYN_RECEIVED, timeouts.handshake),
