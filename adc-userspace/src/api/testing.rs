@@ -8,6 +8,7 @@ use std::{
 
 use adc_common::abi::{ReasonCounters, TableCounters};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{Control, proto::*};
 use crate::{
@@ -151,11 +152,19 @@ fn config() -> Config {
     }
 }
 
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) begun: Notify,
+    pub(crate) open: Notify,
+}
+
 /// Answers from memory and remembers what it was told to do.
 #[derive(Debug, Default)]
 pub(crate) struct FakeControl {
     pub(crate) down: bool,
     pub(crate) differences: Vec<Difference>,
+    /// If set, `config_apply` says that it has begun, then waits to be let through.
+    pub(crate) gate: Option<Gate>,
     pub(crate) edits: Mutex<Vec<(Edit, bool)>>,
     pub(crate) applied: Mutex<Vec<(ConfigApply, bool)>>,
     pub(crate) filters: Mutex<Vec<FlowFilter>>,
@@ -323,6 +332,10 @@ impl Control for FakeControl {
     }
 
     async fn config_apply(&self, request: ConfigApply, dry: bool) -> Result<Applied, ApiError> {
+        if let Some(gate) = &self.gate {
+            gate.begun.notify_one();
+            gate.open.notified().await;
+        }
         lock(&self.applied).push((request, dry));
         Ok(Self::applied(dry))
     }

@@ -51,7 +51,8 @@ pub struct Finding {
 pub trait Local {
     /// Runs the agent until it is told to stop.
     ///
-    /// An [`ApiError`] inside the error chooses the exit code; anything else is [`super::Exit::Failed`].
+    /// An [`ApiError`], `ConfigErrors` or `SocketError` inside the error chooses the exit code; anything
+    /// else is [`super::Exit::Failed`].
     fn run(&self, options: RunOptions) -> anyhow::Result<()>;
 
     /// Checks the configuration file at `path`, without an agent and without changing anything.

@@ -13,9 +13,13 @@ use super::{
     args::{Cli, Command, Format, RunArgs},
     output,
 };
-use crate::api::{
-    client::Client,
-    proto::{ApiError, ErrorCode},
+use crate::{
+    api::{
+        client::Client,
+        proto::{ApiError, ErrorCode},
+        server::SocketError,
+    },
+    config::ConfigErrors,
 };
 
 /// What a command printed and how it ends.
@@ -42,12 +46,24 @@ impl Failure {
     pub(super) fn to_api(&self) -> ApiError {
         match self {
             Self::Api(error) => error.clone(),
-            Self::Run(error) => match error.downcast_ref::<ApiError>() {
-                Some(found) => found.clone(),
-                None => ApiError::new(ErrorCode::Internal, format!("{error:#}")),
-            },
+            Self::Run(error) => cause(error),
         }
     }
+}
+
+/// Finds the error that decides the exit code under whatever context was added to it.
+fn cause(error: &anyhow::Error) -> ApiError {
+    if let Some(found) = error.downcast_ref::<ApiError>() {
+        return found.clone();
+    }
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        return errors.into();
+    }
+    let code = match error.downcast_ref::<SocketError>() {
+        Some(SocketError::AlreadyRunning(_)) => ErrorCode::Conflict,
+        Some(SocketError::NotASocket(_) | SocketError::Io { .. }) | None => ErrorCode::Internal,
+    };
+    ApiError::new(code, format!("{error:#}"))
 }
 
 /// For people: the problems a line each, and last, next to the prompt, what it comes to.

@@ -1,5 +1,6 @@
 //! The server against clients of every kind, with a fake agent behind it.
 
+mod audit;
 mod round_trips;
 
 use std::{sync::Arc, time::Duration};
@@ -30,17 +31,23 @@ struct Agent {
 
 impl Agent {
     fn start() -> Self {
-        Self::start_with(
-            Access::of_users(&[Uid::effective().as_raw()]),
-            Limits::CONTROL,
-        )
+        Self::of(FakeControl::default())
+    }
+
+    fn of(control: FakeControl) -> Self {
+        let access = Access::of_users(&[Uid::effective().as_raw()]);
+        Self::serving(control, access, Limits::CONTROL)
     }
 
     fn start_with(access: Access, limits: Limits) -> Self {
+        Self::serving(FakeControl::default(), access, limits)
+    }
+
+    fn serving(control: FakeControl, access: Access, limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = socket_path(directory.path());
         let server = Server::bind(&path).unwrap().with(access, limits);
-        let control = Arc::new(FakeControl::default());
+        let control = Arc::new(control);
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&control);
         let task = tokio::spawn(server.serve(served, async {
