@@ -51,6 +51,13 @@ impl Namespace {
         run("ip", &all)
     }
 
+    /// Runs `ethtool` with these arguments inside.
+    pub(crate) fn ethtool(&self, arguments: &str) {
+        let mut all = vec!["netns", "exec", self.name.as_str(), "ethtool"];
+        all.extend(arguments.split_whitespace());
+        run("ip", &all);
+    }
+
     /// Writes a sysctl inside, given as a path below /proc/sys.
     pub(crate) fn sysctl(&self, path: &str, value: &str) {
         let script = format!("echo {value} > /proc/sys/{path}");

@@ -16,6 +16,22 @@ pub(super) enum Family {
     V6,
 }
 
+impl Family {
+    fn request_type(self) -> u8 {
+        match self {
+            Self::V4 => 8,
+            Self::V6 => 128,
+        }
+    }
+
+    pub(super) fn reply_type(self) -> u8 {
+        match self {
+            Self::V4 => 0,
+            Self::V6 => 129,
+        }
+    }
+}
+
 /// One echo request, and what its reply must be.
 #[derive(Clone, Debug)]
 pub(super) struct Echo {
@@ -29,11 +45,7 @@ impl Echo {
     /// The request. The kernel fills in the ICMPv6 checksum, which covers addresses we do not know here
     /// (RFC 3542 section 3.1); the ICMP one is ours.
     pub(super) fn request(&self) -> [u8; MESSAGE] {
-        let kind = match self.family {
-            Family::V4 => 8,
-            Family::V6 => 128,
-        };
-        let mut message = self.message(kind);
+        let mut message = self.message(self.family.request_type());
         if self.family == Family::V4 {
             let sum = checksum(&message);
             message[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -44,11 +56,7 @@ impl Echo {
     /// Whether `message` (without IP header) answers this request. `id` is compared only if `own_id`:
     /// the kernel chooses the identifier of an unprivileged socket, and filters by it.
     pub(super) fn is_answered_by(&self, message: &[u8], own_id: bool) -> bool {
-        let kind = match self.family {
-            Family::V4 => 0,
-            Family::V6 => 129,
-        };
-        let wanted = self.message(kind);
+        let wanted = self.message(self.family.reply_type());
         message.len() == MESSAGE
             && message[..2] == wanted[..2]
             && (!own_id || message[4..6] == wanted[4..6])

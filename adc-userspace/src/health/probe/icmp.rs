@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use super::{
     echo::{Echo, Family, after_ipv4_header},
     failure::{Deadline, Failure},
+    reply_filter::only_reply_to,
 };
 
 const ECHO: &str = "icmp echo";
@@ -28,26 +29,31 @@ pub(super) enum Access {
 }
 
 pub(super) async fn probe(address: SocketAddr, deadline: Deadline) -> Result<String, Failure> {
-    let (socket, access) = open(address)?;
-    let echo = Echo {
-        family: match address.ip() {
-            IpAddr::V4(_) => Family::V4,
-            IpAddr::V6(_) => Family::V6,
-        },
-        id: fastrand::u16(..),
-        sequence: fastrand::u16(..),
-        payload: std::array::from_fn(|_| fastrand::u8(..)),
-    };
-    // tokio has no ICMP socket; its UDP one is any datagram descriptor with readiness, and `send` and
-    // `recv` on a connected socket do not depend on the protocol.
-    let socket = UdpSocket::from_std(socket.into()).map_err(Failure::local(SOCKET))?;
+    let echo = new_echo(address.ip());
+    let (socket, access) = open(address, &echo)?;
     deadline
         .bound(ECHO, exchange(&socket, &echo, access))
         .await?;
     Ok("icmp: echo reply".to_owned())
 }
 
-async fn exchange(socket: &UdpSocket, echo: &Echo, access: Access) -> Result<(), Failure> {
+pub(super) fn new_echo(ip: IpAddr) -> Echo {
+    Echo {
+        family: match ip {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        },
+        id: fastrand::u16(..),
+        sequence: fastrand::u16(..),
+        payload: std::array::from_fn(|_| fastrand::u8(..)),
+    }
+}
+
+pub(super) async fn exchange(
+    socket: &UdpSocket,
+    echo: &Echo,
+    access: Access,
+) -> Result<(), Failure> {
     socket
         .send(&echo.request())
         .await
@@ -69,16 +75,21 @@ async fn exchange(socket: &UdpSocket, echo: &Echo, access: Access) -> Result<(),
 
 /// A non-blocking socket connected to `address`: the kernel then drops ICMP from other hosts and reports
 /// errors from the path to this one.
-pub(super) fn open(address: SocketAddr) -> Result<(Socket, Access), Failure> {
-    let (domain, protocol) = match address.ip() {
-        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
-        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+pub(super) fn open(address: SocketAddr, echo: &Echo) -> Result<(UdpSocket, Access), Failure> {
+    let (domain, protocol) = match echo.family {
+        Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
+        Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
     };
     let new = |kind| Socket::new(domain, kind, Some(protocol));
     let (socket, access) = match new(Type::DGRAM) {
         Ok(socket) => (socket, Access::Unprivileged),
         Err(_) => (new(Type::RAW).map_err(not_opened)?, Access::Raw),
     };
+    if access == Access::Raw {
+        socket
+            .attach_filter(&only_reply_to(echo))
+            .map_err(Failure::local(SOCKET))?;
+    }
     socket
         .set_nonblocking(true)
         .map_err(Failure::local(SOCKET))?;
@@ -88,6 +99,9 @@ pub(super) fn open(address: SocketAddr) -> Result<(Socket, Access), Failure> {
     socket
         .connect(&SockAddr::from(address))
         .map_err(Failure::io(ECHO))?;
+    // tokio has no ICMP socket; its UDP one is any datagram descriptor with readiness, and `send` and
+    // `recv` on a connected socket do not depend on the protocol.
+    let socket = UdpSocket::from_std(socket.into()).map_err(Failure::local(SOCKET))?;
     Ok((socket, access))
 }
 

@@ -4,6 +4,7 @@ mod echo;
 mod failure;
 mod http;
 mod icmp;
+mod reply_filter;
 mod request;
 mod tcp;
 mod tls;

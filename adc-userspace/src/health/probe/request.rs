@@ -188,3 +188,38 @@ impl Pattern {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_found_at_once_wherever_the_reads_split_it() {
+        let pattern = Pattern::new(&BodyMatch::Text("ready".into())).unwrap();
+        let body = b"all ready";
+        for seen in 0..body.len() {
+            assert!(!pattern.found_early(&body[..seen], 0), "{seen} bytes");
+            assert!(pattern.found_early(body, seen), "split at {seen}");
+        }
+    }
+
+    #[test]
+    fn a_regular_expression_is_only_judged_on_the_whole() {
+        let pattern = Pattern::new(&BodyMatch::Regex("^ok$".into())).unwrap();
+        assert!(!pattern.found_early(b"ok", 0));
+        assert!(pattern.check(b"ok").is_ok());
+        assert!(pattern.check(b"okay").is_err());
+    }
+
+    #[test]
+    fn the_host_header_leaves_out_the_default_port_and_the_zone() {
+        for (address, default_port, host) in [
+            ("192.0.2.1:80", 80, "192.0.2.1"),
+            ("192.0.2.1:443", 80, "192.0.2.1:443"),
+            ("[2001:db8::1]:443", 443, "[2001:db8::1]"),
+            ("[fe80::1%3]:8080", 80, "[fe80::1]:8080"),
+        ] {
+            assert_eq!(host_of(address.parse().unwrap(), default_port), host);
+        }
+    }
+}

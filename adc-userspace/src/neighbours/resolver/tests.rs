@@ -1,6 +1,6 @@
 //! The resolver against a real kernel, in network namespaces.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr, time::Duration};
 
 use adc_common::abi::Mac;
 use tokio::sync::mpsc;
@@ -38,6 +38,20 @@ fn two_gateways() -> (Namespace, Namespace) {
     (node, gateways)
 }
 
+/// Shortens the kernel's patience with neighbours on a0. Without `delay_first_probe_time` it goes from REACHABLE
+/// straight to STALE, so that nothing but our own questions ever confirms an entry.
+fn impatient(node: &Namespace) {
+    for family in ["ipv4", "ipv6"] {
+        for (setting, value) in [
+            ("base_reachable_time_ms", "1000"),
+            ("retrans_time_ms", "100"),
+            ("delay_first_probe_time", "0"),
+        ] {
+            node.sysctl(&format!("net/{family}/neigh/a0/{setting}"), value);
+        }
+    }
+}
+
 async fn started(want: &[&str]) -> (Resolver, mpsc::Receiver<NextHopEvent>) {
     let (resolver, events) = Resolver::start(vec!["a0".into(), "a1".into()])
         .await
@@ -65,10 +79,8 @@ async fn until(
         }
         panic!("the resolver stopped");
     };
-    match tokio::time::timeout(PATIENCE, wait).await {
-        Ok(resolution) => resolution,
-        Err(_) => panic!("{ip} stayed at {last:?}"),
-    }
+    let found = tokio::time::timeout(PATIENCE, wait).await.ok();
+    found.unwrap_or_else(|| panic!("{ip} stayed at {last:?}"))
 }
 
 async fn until_mac(events: &mut mpsc::Receiver<NextHopEvent>, ip: &str, mac: Mac) -> NextHop {
@@ -143,13 +155,7 @@ fn a_neighbours_new_mac_is_noticed_without_traffic_and_without_a_gap() {
         return;
     }
     let (node, gateways) = two_gateways();
-    for family in ["ipv4", "ipv6"] {
-        node.sysctl(
-            &format!("net/{family}/neigh/a0/base_reachable_time_ms"),
-            "1000",
-        );
-        node.sysctl(&format!("net/{family}/neigh/a0/retrans_time_ms"), "100");
-    }
+    impatient(&node);
     let old = gateways.mac("b0");
     let new = Mac([0x02, 0xad, 0, 0, 0, 0x77]);
     node.block_on(|| async {
@@ -176,8 +182,7 @@ fn a_dead_neighbour_is_given_up_and_found_again() {
         return;
     }
     let (node, gateways) = two_gateways();
-    node.sysctl("net/ipv4/neigh/a0/base_reachable_time_ms", "1000");
-    node.sysctl("net/ipv4/neigh/a0/retrans_time_ms", "100");
+    impatient(&node);
     let mac = gateways.mac("b0");
     node.block_on(|| async {
         let (_resolver, mut events) = started(&[BACKEND]).await;
@@ -317,16 +322,11 @@ fn changes_lost_in_an_overflow_are_found_by_a_full_dump() {
         until_mac(&mut events, BACKEND, macs[0]).await;
         // The runtime has this one thread, so the resolver reads nothing while it is blocked here, and
         // tens of thousands of route changes are more than any receive queue allowed holds.
-        let storm: String = (0..40_000)
-            .map(|i| {
-                format!(
-                    "route add 172.{}.{}.{}/32 dev a0\n",
-                    16 + i / 65_536,
-                    i / 256 % 256,
-                    i % 256
-                )
-            })
-            .collect();
+        let mut storm = String::new();
+        for i in 0..40_000 {
+            let (high, low) = (i / 256 % 256, i % 256);
+            writeln!(storm, "route add 172.16.{high}.{low}/32 dev a0").expect("memory");
+        }
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), storm).expect("written");
         node.ip(&format!("-batch {}", file.path().display()));

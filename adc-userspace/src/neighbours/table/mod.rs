@@ -6,6 +6,7 @@
 //! fails too: a moved MAC costs no flap, and a dead neighbour is named some three seconds later.
 
 mod asking;
+mod entry;
 #[cfg(test)]
 mod tests;
 
@@ -17,24 +18,14 @@ use std::{
 
 use adc_common::abi::Mac;
 
+use entry::{Entry, successor};
+
 use super::{
     HopKey, InterfaceFacts, Link, Neighbour, NextHop, Nud, Obstacle, Resolution, RouteAnswer,
     facts::Fact, lower,
 };
 
 pub use asking::{Ask, Question};
-
-/// What is known of one neighbour.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    state: Nud,
-    /// The MAC to use, possibly held over from before the last failure.
-    mac: Option<Mac>,
-    /// `mac` is held over.
-    held: bool,
-    /// The kernel was asked to resolve again since `mac` has been held.
-    asked: bool,
-}
 
 /// What changed since the last call of [`Table::take_changes`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -364,38 +355,5 @@ impl Table {
                 self.neighbours.remove(&key);
             }
         }
-    }
-}
-
-/// The entry after the kernel reported `now`.
-fn successor(before: Option<Entry>, now: Neighbour) -> Entry {
-    let fresh = Entry {
-        state: now.state,
-        mac: None,
-        held: false,
-        asked: false,
-    };
-    if now.state.is_valid() {
-        return Entry {
-            mac: now.mac,
-            ..fresh
-        };
-    }
-    let Some(last) = before.filter(|entry| entry.mac.is_some()) else {
-        // Asked for again after a failure, it is still failed until it answers.
-        let failed = before.is_some_and(|entry| entry.state == Nud::Failed);
-        return Entry {
-            state: if failed { Nud::Failed } else { now.state },
-            ..fresh
-        };
-    };
-    if now.state == Nud::Failed && last.held && last.asked {
-        return fresh;
-    }
-    Entry {
-        state: now.state,
-        mac: last.mac,
-        held: true,
-        asked: last.asked,
     }
 }

@@ -5,7 +5,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::model::MonitorKind;
 
-use super::{Finding, failed, monitor, passed, run};
+use super::{
+    super::icmp::{Access, exchange, new_echo, open},
+    Finding, PATIENT, failed, monitor, passed, run,
+};
 
 fn loopback() -> [SocketAddr; 2] {
     // The port means nothing to ICMP and must not disturb it.
@@ -45,6 +48,24 @@ async fn many_probes_at_once_each_find_their_own_reply() {
     }
 }
 
+#[tokio::test]
+async fn other_peoples_pings_do_not_fill_the_receive_buffer() {
+    if !may_ping() {
+        println!("skipped: needs CAP_NET_RAW");
+        return;
+    }
+    for address in loopback() {
+        let echo = new_echo(address.ip());
+        let (socket, access) = open(address, &echo).unwrap();
+        // The default buffer (net.core.rmem_default, 212 992 bytes) holds fewer than 300 such packets.
+        for _ in 0..400 {
+            run(&monitor(MonitorKind::Icmp), address).await;
+        }
+        let answer = tokio::time::timeout(PATIENT, exchange(&socket, &echo, access)).await;
+        assert!(matches!(answer, Ok(Ok(()))), "{address}: {answer:?}");
+    }
+}
+
 /// Runs `test` on a thread with a network namespace of its own; `false` if that is not allowed here.
 fn in_own_namespace(test: impl AsyncFnOnce() + Send + 'static) -> bool {
     let thread = std::thread::spawn(move || {
@@ -72,8 +93,8 @@ fn no_privilege_is_needed_where_the_group_may_ping() {
         let range = "/proc/sys/net/ipv4/ping_group_range";
         std::fs::write(range, "0 2147483647").unwrap();
         for address in loopback() {
-            let (_socket, access) = super::super::icmp::open(address).unwrap();
-            assert_eq!(access, super::super::icmp::Access::Unprivileged);
+            let (_socket, access) = open(address, &new_echo(address.ip())).unwrap();
+            assert_eq!(access, Access::Unprivileged);
             let finding = run(&monitor(MonitorKind::Icmp), address).await;
             assert_eq!(finding, passed("icmp: echo reply"), "{address}");
         }

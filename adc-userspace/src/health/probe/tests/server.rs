@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
@@ -28,6 +29,7 @@ pub(super) enum Reply {
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
+    handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     task: JoinHandle<()>,
 }
 
@@ -50,16 +52,24 @@ impl Server {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = requests.clone();
+        let handshakes = Arc::new(Mutex::new(Vec::new()));
+        let (seen, shaken) = (requests.clone(), handshakes.clone());
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (tls, reply, seen) = (tls.clone(), reply.clone(), seen.clone());
+                let (tls, reply) = (tls.clone(), reply.clone());
+                let (seen, shaken) = (seen.clone(), shaken.clone());
                 tokio::spawn(async move {
                     match tls {
                         None => answer(stream, reply, &seen).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => answer(stream, reply, &seen).await,
+                            Ok(stream) => {
+                                shaken
+                                    .lock()
+                                    .unwrap()
+                                    .extend(stream.get_ref().1.handshake_kind());
+                                answer(stream, reply, &seen).await;
+                            }
                             Err(_refused_by_the_client) => {}
                         },
                     }
@@ -69,8 +79,14 @@ impl Server {
         Self {
             address,
             requests,
+            handshakes,
             task,
         }
+    }
+
+    /// How the TLS handshakes so far were done.
+    pub(super) fn handshakes(&self) -> Vec<HandshakeKind> {
+        self.handshakes.lock().unwrap().clone()
     }
 
     /// Heads of the requests so far.

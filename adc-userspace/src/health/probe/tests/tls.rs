@@ -1,7 +1,7 @@
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -167,7 +167,7 @@ async fn without_verification_even_an_expired_certificate_for_another_name_passe
 
 #[tokio::test]
 async fn every_probe_sees_the_certificate_anew() {
-    // A resumed session would hide that the certificate has changed in the meantime.
+    // A resumed session would show none, and an expiry would stay unseen.
     let ca = Authority::new("our CA");
     let monitor = https(|_| {}, trusting(ca.file.path(), Some("shop.example")));
     let probe = Probe::new(&monitor).unwrap();
@@ -179,6 +179,13 @@ async fn every_probe_sees_the_certificate_anew() {
             passed("http: status 200")
         );
     }
+    assert_eq!(server.handshakes(), [HandshakeKind::Full; 2]);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_ca_is_refused() {
+    let ca = Authority::new("our CA");
+    let monitor = https(|_| {}, trusting(ca.file.path(), Some("shop.example")));
     for (ca, problem) in [
         ("another CA", "certificate not signed by a trusted CA"),
         (
@@ -189,7 +196,7 @@ async fn every_probe_sees_the_certificate_anew() {
         let strange = Authority::new(ca).acceptor(&params("shop.example"));
         let server = Server::start_tls(strange, response("200 OK", "")).await;
         assert_eq!(
-            probe.run(server.address).await.finding,
+            run(&monitor, server.address).await,
             failed(&format!("tls: {problem}"))
         );
     }

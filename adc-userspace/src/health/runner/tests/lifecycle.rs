@@ -10,7 +10,7 @@ use super::{backend::Backend, checker, eventually, health, key, named, next, one
 /// A monitor that does not probe while the test lasts.
 fn dormant(initial: InitialState) -> Monitor {
     Monitor {
-        interval: Duration::from_secs(3_600),
+        interval: Duration::from_hours(1),
         initial,
         ..tcp()
     }

@@ -46,7 +46,7 @@ async fn a_reload_keeps_the_schedule() {
     let backend = Backend::start("127.0.0.1").await;
     let (old, new) = (key("old", backend.address()), key("new", backend.address()));
     let hourly = Monitor {
-        interval: Duration::from_secs(3_600),
+        interval: Duration::from_hours(1),
         ..tcp()
     };
     let hourly = named("port", hourly);

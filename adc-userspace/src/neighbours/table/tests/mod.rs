@@ -1,10 +1,8 @@
 //! Tables of facts and the resolutions that follow from them.
 
-use std::{
-    collections::BTreeSet,
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+mod asking;
+
+use std::{collections::BTreeSet, net::IpAddr, time::Instant};
 
 use adc_common::abi::Mac;
 
@@ -13,7 +11,7 @@ use super::{
         HopKey, Link, LinkKind, Neighbour, NextHop, Nud, Obstacle, Resolution, RouteAnswer,
         facts::Fact,
     },
-    Ask, Table,
+    Table,
 };
 
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -67,9 +65,9 @@ fn neighbour(key: HopKey, state: Nud, mac: Option<Mac>) -> Fact {
 fn table(links: Vec<Link>, oif: u32) -> Table {
     let mut table = Table::new(["eth0".to_owned()]);
     table.want(&BTreeSet::from([backend()]));
-    links
-        .into_iter()
-        .for_each(|link| table.apply(Fact::Link(link)));
+    for link in links {
+        table.apply(Fact::Link(link));
+    }
     table.take_unrouted();
     let source = Some(ip("10.0.0.9"));
     table.set_route(
@@ -121,16 +119,15 @@ fn a_route_and_a_reachable_neighbour_make_a_next_hop() {
     assert_eq!(resolution(&mut table), Resolution::Resolved(hop));
 }
 
+/// Name, devices, the route's device, and the exit (or a part of the obstacle's text).
+type Case = (&'static str, Vec<Link>, u32, Result<Exit, &'static str>);
+type Exit = (u32, Option<u16>, Option<u16>);
+
 #[test]
 fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
     let eth0 = || link(2, "eth0", LinkKind::Plain);
     let bond = |active| link(5, "bond0", LinkKind::Bond { active });
-    let cases: Vec<(
-        &str,
-        Vec<Link>,
-        u32,
-        Result<(u32, Option<u16>, Option<u16>), &str>,
-    )> = vec![
+    let cases: Vec<Case> = vec![
         (
             "vlan",
             vec![eth0(), vlan(3, "eth0.10", 10, false, 2)],
@@ -285,121 +282,6 @@ fn route_answers_without_a_hop_are_explained() {
     table.want(&BTreeSet::from([backend()]));
     let pending = Resolution::Unresolved(Obstacle::Pending(backend()));
     assert_eq!(resolution(&mut table), pending);
-}
-
-#[test]
-fn a_mac_outlives_one_failure_and_no_second() {
-    let now = Instant::now();
-    let mut table = on_eth0();
-    table.apply(neighbour(key(2), Nud::Reachable, Some(MAC)));
-    table.questions(now, 9);
-    table.apply(neighbour(key(2), Nud::Failed, None));
-    assert_eq!(mac(&mut table), Some(MAC), "held after the first failure");
-    let asked = table.questions(now, 9);
-    assert_eq!(asked.len(), 1, "asked again at once");
-    assert_eq!(asked[0].ask, Ask::Resolve);
-    table.apply(neighbour(key(2), Nud::Failed, None));
-    assert!(
-        obstacle(&mut table).contains("FAILED"),
-        "given up after the second"
-    );
-}
-
-#[test]
-fn a_moved_mac_is_taken_over_without_a_gap() {
-    let now = Instant::now();
-    let mut table = on_eth0();
-    table.apply(neighbour(key(2), Nud::Reachable, Some(MAC)));
-    resolution(&mut table);
-    table.apply(neighbour(key(2), Nud::Failed, None));
-    table.questions(now, 9);
-    assert!(
-        table.take_changes().hops.is_empty(),
-        "no event for a held MAC"
-    );
-    table.apply(neighbour(key(2), Nud::Reachable, Some(OTHER_MAC)));
-    assert_eq!(mac(&mut table), Some(OTHER_MAC));
-}
-
-#[test]
-fn an_entry_that_the_kernel_collects_is_held_and_asked_for() {
-    let mut table = on_eth0();
-    table.apply(neighbour(key(2), Nud::Reachable, Some(MAC)));
-    table.apply(Fact::NeighbourGone(key(2)));
-    assert_eq!(mac(&mut table), Some(MAC));
-    assert_eq!(table.questions(Instant::now(), 9).len(), 1);
-}
-
-#[test]
-fn an_operators_permanent_entry_goes_when_he_removes_it() {
-    let mut table = on_eth0();
-    table.apply(neighbour(key(2), Nud::Permanent, Some(MAC)));
-    assert!(
-        table.questions(Instant::now(), 9).is_empty(),
-        "never asked for"
-    );
-    table.apply(Fact::NeighbourGone(key(2)));
-    assert!(obstacle(&mut table).contains("no answer yet"));
-}
-
-#[test]
-fn a_dead_neighbour_stays_one_event_however_often_it_is_asked_for() {
-    let now = Instant::now();
-    let mut table = on_eth0();
-    table.apply(neighbour(key(2), Nud::Failed, None));
-    assert!(obstacle(&mut table).contains("FAILED"));
-    for round in 1..5 {
-        assert_eq!(
-            table
-                .questions(now + Duration::from_secs(round * 5), 9)
-                .len(),
-            1
-        );
-        table.apply(neighbour(key(2), Nud::Incomplete, None));
-        table.apply(neighbour(key(2), Nud::Failed, None));
-        table.apply(Fact::NeighbourGone(key(2)));
-        assert!(table.take_changes().hops.is_empty(), "round {round}");
-    }
-}
-
-#[test]
-fn stale_is_confirmed_and_nobody_is_asked_too_often() {
-    let now = Instant::now();
-    let second = Duration::from_secs(1);
-    let mut table = on_eth0();
-    assert_eq!(table.questions(now, 9)[0].ask, Ask::Resolve, "unknown");
-    assert!(table.questions(now, 9).is_empty(), "just asked");
-    table.apply(neighbour(key(2), Nud::Stale, Some(MAC)));
-    assert!(
-        table.questions(now, 9).is_empty(),
-        "asked less than a second ago"
-    );
-    assert_eq!(
-        table.questions(now + second, 9)[0].ask,
-        Ask::Confirm,
-        "stale"
-    );
-    table.apply(neighbour(key(2), Nud::Probe, Some(MAC)));
-    assert!(
-        table.questions(now + 2 * second, 9).is_empty(),
-        "the kernel is at it"
-    );
-    table.apply(neighbour(key(2), Nud::Reachable, Some(MAC)));
-    assert!(table.questions(now + 9 * second, 9).is_empty(), "confirmed");
-    assert!(!table.has_attention());
-    table.apply(neighbour(key(2), Nud::Failed, None));
-    table.apply(neighbour(key(2), Nud::Failed, None));
-    assert_eq!(
-        table.questions(now + 10 * second, 0).len(),
-        0,
-        "the limit holds"
-    );
-    assert_eq!(table.questions(now + 10 * second, 9).len(), 1);
-    assert!(
-        table.questions(now + 14 * second, 9).is_empty(),
-        "a failed one is left alone for 5 s"
-    );
-    assert_eq!(table.questions(now + 15 * second, 9).len(), 1);
 }
 
 #[test]
