@@ -24,7 +24,7 @@ use super::{
     proto::{
         ApiError, Applied, BackendFilter, BackendPatch, BackendView, ConfigApply, ConfigCheck,
         ConfigChecked, ConfigDiff, ConfigView, ErrorCode, FlowCount, FlowFilter, FlowPage,
-        NewBackend, NewService, ReasonRow, ServiceView, Status,
+        NewBackend, NewPool, NewService, ReasonRow, ServiceView, Status,
     },
 };
 use crate::model::{BackendName, PoolName, ServiceName};
@@ -51,7 +51,7 @@ struct Nothing;
 
 impl Client {
     /// How long an agent may take to answer.
-    pub const TIMEOUT: Duration = Duration::from_secs(60);
+    pub const TIMEOUT: Duration = Duration::from_mins(1);
 
     /// A client; connects with each request.
     pub fn new(socket: &Path) -> Self {
@@ -105,6 +105,17 @@ impl Client {
         name: &BackendName,
     ) -> Result<BackendView, ApiError> {
         self.get(&backend_path(pool, name)).await
+    }
+
+    /// Adds an empty pool.
+    pub async fn add_pool(&self, new: &NewPool, dry: bool) -> Result<Applied, ApiError> {
+        self.change(Method::POST, "pools", new, dry).await
+    }
+
+    /// Removes a pool.
+    pub async fn remove_pool(&self, name: &PoolName, dry: bool) -> Result<Applied, ApiError> {
+        let path = format!("pools/{}", segment(name));
+        self.change(Method::DELETE, &path, &Nothing, dry).await
     }
 
     /// Adds a backend to a pool.
@@ -274,19 +285,21 @@ impl Client {
 
     fn no_connection(&self, error: &io::Error) -> ApiError {
         let socket = self.socket.display();
-        let said = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such socket".to_owned(),
-            io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            io::ErrorKind::PermissionDenied => {
-                return ApiError::new(
-                    ErrorCode::NotPermitted,
-                    format!(
-                        "may not talk to the agent at {socket}: permission denied. Run as root, or join group {} and log in again",
-                        super::server::GROUP
-                    ),
-                );
-            }
-            _ => error.to_string(),
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return ApiError::new(
+                ErrorCode::NotPermitted,
+                format!(
+                    "may not talk to the agent at {socket}: permission denied. Run as root, or join group {} and log in again",
+                    super::server::GROUP
+                ),
+            );
+        }
+        let said = if error.kind() == io::ErrorKind::NotFound {
+            "there is no such socket".to_owned()
+        } else if error.kind() == io::ErrorKind::ConnectionRefused {
+            "connection refused".to_owned()
+        } else {
+            error.to_string()
         };
         ApiError::new(
             ErrorCode::Unreachable,

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use super::proto::{
     ApiError, Applied, BackendFilter, BackendView, ConfigApply, ConfigChecked, ConfigDiff,
-    ConfigView, EditRequest, FlowCount, FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
+    ConfigView, Edit, FlowCount, FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
 };
 use crate::{model::ServiceName, telemetry::MetricsSnapshot};
 
@@ -36,7 +36,7 @@ pub trait Control: Send + Sync + 'static {
     /// Applies one runtime edit and keeps it over restarts; on a dry run only plans it.
     fn edit(
         &self,
-        edit: EditRequest,
+        edit: Edit,
         dry_run: bool,
     ) -> impl Future<Output = Result<Applied, ApiError>> + Send;
 

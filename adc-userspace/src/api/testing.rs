@@ -1,25 +1,27 @@
 //! A fake agent and views for tests.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use adc_common::abi::{ReasonCounters, TableCounters};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{Control, proto::*};
 use crate::{
     model::{
-        AdminState, AttachMode, Hash, Health, Mode, Scheduler, ServiceName, Timeouts,
-        TransportProtocol, Weight,
+        AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
+        Node, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol, Weight,
     },
     telemetry::MetricsSnapshot,
 };
 
 /// 2026-11-21T10:00:00Z.
 pub(crate) fn noon() -> Timestamp {
-    Timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_255_200))
+    Timestamp(SystemTime::UNIX_EPOCH + Duration::from_hours(498_682))
 }
 
 pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
@@ -64,7 +66,7 @@ pub(crate) fn backend_view(pool: &str, name: &str, effective: u16, reason: &str)
     BackendView {
         pool: pool.parse().unwrap(),
         name: name.parse().unwrap(),
-        address: crate::model::BackendAddress("[2001:db8::11]:8080".parse().unwrap()),
+        address: BackendAddress("[2001:db8::11]:8080".parse().unwrap()),
         origin: Origin::File,
         weight: WeightView {
             configured: Weight(100),
@@ -125,11 +127,45 @@ fn config_summary() -> ConfigSummary {
     }
 }
 
+fn config() -> Config {
+    let pool = Pool {
+        monitors: vec!["http".parse().unwrap()],
+        backends: BTreeMap::new(),
+    };
+    Config {
+        node: Node {
+            name: "lb-a".into(),
+            state_dir: "/var/lib/adc".into(),
+            run_dir: "/run/adc".into(),
+        },
+        dataplane: Dataplane {
+            interfaces: vec!["eth0".into()],
+            attach: AttachMode::Native,
+            pin_path: "/sys/fs/bpf/adc".into(),
+            vip_interface: None,
+            limits: Limits::default(),
+        },
+        telemetry: Telemetry { listen: None },
+        monitors: BTreeMap::new(),
+        pools: [("web".parse().unwrap(), pool)].into(),
+        services: BTreeMap::new(),
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) begun: Notify,
+    pub(crate) open: Notify,
+}
+
 /// Answers from memory and remembers what it was told to do.
 #[derive(Debug, Default)]
 pub(crate) struct FakeControl {
     pub(crate) down: bool,
-    pub(crate) edits: Mutex<Vec<(EditRequest, bool)>>,
+    pub(crate) differences: Vec<Difference>,
+    /// If set, `config_apply` says that it has begun, then waits to be let through.
+    pub(crate) gate: Option<Gate>,
+    pub(crate) edits: Mutex<Vec<(Edit, bool)>>,
     pub(crate) applied: Mutex<Vec<(ConfigApply, bool)>>,
     pub(crate) filters: Mutex<Vec<FlowFilter>>,
 }
@@ -219,6 +255,7 @@ impl Control for FakeControl {
             uptime_seconds: 90,
             interfaces: self.interfaces(),
             config: config_summary(),
+            differences: self.differences.clone(),
             flows: flow_count(),
             services: services.iter().map(Into::into).collect(),
         })
@@ -245,23 +282,35 @@ impl Control for FakeControl {
         Ok(self.view().backends.into_iter().filter(matches).collect())
     }
 
-    async fn edit(&self, edit: EditRequest, dry_run: bool) -> Result<Applied, ApiError> {
-        if edit.key() == "service.taken" {
-            return Err(ApiError::new(ErrorCode::Conflict, "service taken exists"));
+    async fn edit(&self, edit: Edit, dry_run: bool) -> Result<Applied, ApiError> {
+        if matches!(&edit, Edit::ServiceRemove { name } if name.as_str() == "taken") {
+            return Err(ApiError::new(
+                ErrorCode::Conflict,
+                "service taken exists already; choose another name",
+            ));
         }
         lock(&self.edits).push((edit, dry_run));
         Ok(Self::applied(dry_run))
     }
 
     async fn config_show(&self) -> Result<ConfigView, ApiError> {
-        Err(ApiError::new(ErrorCode::Unavailable, "starting"))
+        Ok(ConfigView {
+            summary: config_summary(),
+            text: "[node]\nname = \"lb-a\"\n".into(),
+            edits: vec![Edit::BackendAdmin {
+                pool: "web".parse().unwrap(),
+                name: "web1".parse().unwrap(),
+                state: AdminState::Draining,
+            }],
+            config: config(),
+        })
     }
 
     async fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
         Ok(ConfigDiff {
             path: "/etc/adc/adc.toml".into(),
-            differs: false,
             edits: Vec::new(),
+            differences: Vec::new(),
             plan: PlanView::default(),
         })
     }
@@ -283,6 +332,10 @@ impl Control for FakeControl {
     }
 
     async fn config_apply(&self, request: ConfigApply, dry: bool) -> Result<Applied, ApiError> {
+        if let Some(gate) = &self.gate {
+            gate.begun.notify_one();
+            gate.open.notified().await;
+        }
         lock(&self.applied).push((request, dry));
         Ok(Self::applied(dry))
     }

@@ -8,14 +8,11 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{
-        DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, text,
-    },
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
+    encoding::{DescriptorEncoder, text},
     registry::Registry,
 };
 
-use super::MetricsSnapshot;
+use super::{MetricsSnapshot, families::Families};
 use crate::{
     api::proto::{BackendView, ReasonKind, ServiceView, Traffic},
     model::{AdminState, AttachMode, Health},
@@ -47,59 +44,14 @@ impl Collector for SnapshotCollector {
     }
 }
 
-/// Writes metric families.
-struct Families<'a>(DescriptorEncoder<'a>);
-
-impl Families<'_> {
-    fn gauge<L: EncodeLabelSet, V: EncodeGaugeValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = (L, V)>,
-    ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in rows {
-            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    /// `name` without the suffix `_total`, which the encoder adds.
-    fn counter<L: EncodeLabelSet, V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = (L, V)>,
-    ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in rows {
-            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    /// A gauge without labels; an empty label set would be written as `{}`.
-    fn single<V: EncodeGaugeValue>(&mut self, name: &str, help: &str, value: V) -> fmt::Result {
-        let descriptor = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        ConstGauge::new(value).encode(descriptor)
-    }
-}
-
 fn node(out: &mut Families<'_>, snapshot: &MetricsSnapshot) -> fmt::Result {
-    let info = Info::new(vec![
-        ("version", snapshot.version.clone()),
-        ("node", snapshot.node.clone()),
-    ]);
-    let help = "The agent: constant 1, facts in the labels.";
-    info.encode(
-        out.0
-            .encode_descriptor("adc_build", help, None, MetricType::Info)?,
+    out.info(
+        "adc_build",
+        "The agent: constant 1, facts in the labels.",
+        vec![
+            ("version", snapshot.version.clone()),
+            ("node", snapshot.node.clone()),
+        ],
     )?;
     out.single(
         "adc_start_time_seconds",

@@ -38,9 +38,9 @@ pub struct ListenError {
 
 fn remedy(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::AddrInUse {
-        ". Another program uses that port (`ss -ltnp` shows which): stop it, or set telemetry.listen to a free one"
+        ". Another program uses that port (`ss -ltnp` shows which): stop it, or set metrics.listen to a free one"
     } else if error.kind() == io::ErrorKind::AddrNotAvailable {
-        ". No interface has that address: correct telemetry.listen"
+        ". No interface has that address: correct metrics.listen"
     } else {
         ""
     }

@@ -163,13 +163,16 @@ fn an_override_is_the_weight_and_states_are_one_hot() {
     backend.admin = AdminState::Draining;
     snapshot.backends = vec![backend];
     let samples = parse(&render(snapshot).unwrap());
-    let get = |series: &str| samples[series] as i64;
-    assert_eq!(get(r#"adc_backend_weight{pool="web",backend="web1"}"#), 50);
+    let get = |series: &str| samples[series].to_string();
+    assert_eq!(
+        get(r#"adc_backend_weight{pool="web",backend="web1"}"#),
+        "50"
+    );
     assert_eq!(
         get(r#"adc_backend_effective_weight{pool="web",backend="web1"}"#),
-        0
+        "0"
     );
-    for (state, value) in [("enabled", 0), ("draining", 1), ("maintenance", 0)] {
+    for (state, value) in [("enabled", "0"), ("draining", "1"), ("maintenance", "0")] {
         let series =
             format!(r#"adc_backend_admin_state{{pool="web",backend="web1",state="{state}"}}"#);
         assert_eq!(get(&series), value, "{series}");
@@ -239,5 +242,5 @@ async fn a_busy_port_is_named_with_its_remedy() {
         .unwrap_err()
         .to_string();
     assert!(error.contains(&first.address().to_string()), "{error}");
-    assert!(error.contains("telemetry.listen"), "{error}");
+    assert!(error.contains("metrics.listen"), "{error}");
 }

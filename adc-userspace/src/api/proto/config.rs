@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ConfigSummary, EditRequest};
+use super::{ConfigSummary, Difference, Edit};
 use crate::model::Config;
 
 /// Body of `POST /api/v1/config/check`.
@@ -85,11 +85,11 @@ pub struct Applied {
 pub struct ConfigView {
     /// Generation, hash, file.
     pub summary: ConfigSummary,
-    /// The file as it was applied.
+    /// File and edits together as TOML: saved and applied, it gives the same again.
     pub text: String,
-    /// Runtime edits on top of it, oldest first.
-    pub edits: Vec<EditRequest>,
-    /// The two together, validated, every default filled in: what runs.
+    /// The runtime edits in it.
+    pub edits: Vec<Edit>,
+    /// The same, validated, every default filled in.
     pub config: Config,
 }
 
@@ -98,10 +98,10 @@ pub struct ConfigView {
 pub struct ConfigDiff {
     /// The file.
     pub path: PathBuf,
-    /// Whether the file, without edits, differs from what runs.
-    pub differs: bool,
-    /// Runtime edits on top of the file, oldest first.
-    pub edits: Vec<EditRequest>,
+    /// Runtime edits on top of the file.
+    pub edits: Vec<Edit>,
+    /// Every value that is not the same in the file and in what runs.
+    pub differences: Vec<Difference>,
     /// What `adc config apply` would do: the file as it is on disk now, edits kept.
     pub plan: PlanView,
 }

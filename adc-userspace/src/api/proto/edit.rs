@@ -1,66 +1,15 @@
-//! Changes at run time.
+//! Requests that change something at run time. Each becomes one [`Edit`].
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::edit::Edit;
 use crate::model::{
-    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, PoolName, Scheduler,
-    Service, ServiceName, Timeouts, TransportProtocol, Weight,
+    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, Pool,
+    PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Weight,
 };
-
-/// One change of the running configuration, kept over restarts until the edits are reset.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "edit", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum EditRequest {
-    /// A new service on an existing pool.
-    ServiceAdd {
-        /// Its name, not yet in use.
-        name: ServiceName,
-        /// The service.
-        service: Service,
-    },
-    /// Removes a service; its pool stays.
-    ServiceRemove {
-        /// Which.
-        name: ServiceName,
-    },
-    /// A new backend.
-    BackendAdd {
-        /// In which pool.
-        pool: PoolName,
-        /// Its name, not yet in use in the pool.
-        name: BackendName,
-        /// The backend.
-        backend: Backend,
-    },
-    /// Removes a backend.
-    BackendRemove {
-        /// From which pool.
-        pool: PoolName,
-        /// Which.
-        name: BackendName,
-    },
-    /// Overrides a backend's weight.
-    BackendWeight {
-        /// In which pool.
-        pool: PoolName,
-        /// Which.
-        name: BackendName,
-        /// New share of new flows.
-        weight: Weight,
-    },
-    /// Sets a backend's admin state.
-    BackendAdmin {
-        /// In which pool.
-        pool: PoolName,
-        /// Which.
-        name: BackendName,
-        /// New admin state.
-        state: AdminState,
-    },
-}
 
 /// Body of `POST /api/v1/services`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +37,17 @@ pub struct NewService {
     /// Idle timeouts, seconds; all of them or none.
     #[serde(default)]
     pub timeouts: Timeouts,
+}
+
+/// Body of `POST /api/v1/pools`: an empty pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPool {
+    /// Its name.
+    pub name: PoolName,
+    /// Its monitors; none = its backends are always up.
+    #[serde(default)]
+    pub monitors: Vec<MonitorName>,
 }
 
 /// Body of `POST /api/v1/pools/{pool}/backends`.
@@ -133,7 +93,7 @@ const fn default_admin() -> AdminState {
     AdminState::Enabled
 }
 
-impl From<NewService> for EditRequest {
+impl From<NewService> for Edit {
     fn from(new: NewService) -> Self {
         Self::ServiceAdd {
             name: new.name,
@@ -151,12 +111,24 @@ impl From<NewService> for EditRequest {
     }
 }
 
+impl From<NewPool> for Edit {
+    fn from(new: NewPool) -> Self {
+        Self::PoolAdd {
+            name: new.name,
+            pool: Pool {
+                monitors: new.monitors,
+                backends: BTreeMap::new(),
+            },
+        }
+    }
+}
+
 impl NewBackend {
     /// As an edit of `pool`.
     ///
     /// # Errors
     /// `address:port` is not a valid name: an IPv6 address with a zone that makes it too long.
-    pub fn into_edit(self, pool: PoolName) -> Result<EditRequest, crate::model::InvalidName> {
+    pub fn into_edit(self, pool: PoolName) -> Result<Edit, crate::model::InvalidName> {
         let name = match self.name {
             Some(name) => name,
             None => BackendName::try_from(self.address.to_string())?,
@@ -166,7 +138,7 @@ impl NewBackend {
             weight: self.weight,
             admin: self.admin,
         };
-        Ok(EditRequest::BackendAdd {
+        Ok(Edit::BackendAdd {
             pool,
             name,
             backend,
@@ -176,73 +148,30 @@ impl NewBackend {
 
 impl BackendPatch {
     /// As an edit of backend `name` in `pool`.
-    pub fn into_edit(self, pool: PoolName, name: BackendName) -> EditRequest {
+    pub fn into_edit(self, pool: PoolName, name: BackendName) -> Edit {
         match self {
-            Self::Weight(weight) => EditRequest::BackendWeight { pool, name, weight },
-            Self::Admin(state) => EditRequest::BackendAdmin { pool, name, state },
+            Self::Weight(weight) => Edit::BackendWeight { pool, name, weight },
+            Self::Admin(state) => Edit::BackendAdmin { pool, name, state },
         }
     }
 }
 
-impl EditRequest {
-    /// Key of what is edited, as in the configuration: `pool.web.backends.web1`.
-    pub fn key(&self) -> String {
-        match self {
-            Self::ServiceAdd { name, .. } | Self::ServiceRemove { name } => {
-                format!("service.{name}")
-            }
-            Self::BackendAdd { pool, name, .. }
-            | Self::BackendRemove { pool, name }
-            | Self::BackendWeight { pool, name, .. }
-            | Self::BackendAdmin { pool, name, .. } => format!("pool.{pool}.backends.{name}"),
+/// What `config` holds where `edit` works (null = nothing): before and after of an audit record.
+pub fn edited(edit: &Edit, config: &Config) -> Value {
+    // A model type always becomes JSON: its maps have string keys.
+    match edit {
+        Edit::ServiceAdd { name, .. } | Edit::ServiceRemove { name } => {
+            serde_json::to_value(config.services.get(name)).unwrap_or_default()
         }
-    }
-
-    /// What `config` holds at [`Self::key`] (null = nothing): before and after of the audit log.
-    pub fn subject(&self, config: &Config) -> Value {
-        match self {
-            Self::ServiceAdd { name, .. } | Self::ServiceRemove { name } => {
-                serde_json::to_value(config.services.get(name)).unwrap_or_default()
-            }
-            Self::BackendAdd { pool, name, .. }
-            | Self::BackendRemove { pool, name }
-            | Self::BackendWeight { pool, name, .. }
-            | Self::BackendAdmin { pool, name, .. } => {
-                let backend = config.pools.get(pool).and_then(|p| p.backends.get(name));
-                serde_json::to_value(backend).unwrap_or_default()
-            }
+        Edit::PoolAdd { name, .. } | Edit::PoolRemove { name } => {
+            serde_json::to_value(config.pools.get(name)).unwrap_or_default()
         }
-    }
-}
-
-impl std::fmt::Display for EditRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::ServiceAdd { name, service } => write!(
-                f,
-                "service {name}: add {} {} port {} to pool {}",
-                service.protocol.name(),
-                service.vip,
-                service.port,
-                service.pool
-            ),
-            Self::ServiceRemove { name } => write!(f, "service {name}: remove"),
-            Self::BackendAdd {
-                pool,
-                name,
-                backend,
-            } => write!(
-                f,
-                "backend {pool}/{name}: add {} weight {}",
-                backend.address, backend.weight.0
-            ),
-            Self::BackendRemove { pool, name } => write!(f, "backend {pool}/{name}: remove"),
-            Self::BackendWeight { pool, name, weight } => {
-                write!(f, "backend {pool}/{name}: weight {}", weight.0)
-            }
-            Self::BackendAdmin { pool, name, state } => {
-                write!(f, "backend {pool}/{name}: {}", state.name())
-            }
+        Edit::BackendAdd { pool, name, .. }
+        | Edit::BackendRemove { pool, name }
+        | Edit::BackendWeight { pool, name, .. }
+        | Edit::BackendAdmin { pool, name, .. } => {
+            let backend = config.pools.get(pool).and_then(|p| p.backends.get(name));
+            serde_json::to_value(backend).unwrap_or_default()
         }
     }
 }

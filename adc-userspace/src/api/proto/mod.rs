@@ -11,8 +11,11 @@ mod edit;
 mod error;
 mod flow;
 mod reason;
+mod refusal;
 mod service;
 mod status;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use backend::{BackendFilter, BackendView, HealthView, MonitorView, Traffic, WeightView};
@@ -20,10 +23,12 @@ pub use config::{
     Applied, ConfigApply, ConfigCheck, ConfigChecked, ConfigDiff, ConfigSource, ConfigView,
     PlanView,
 };
-pub use edit::{BackendPatch, EditRequest, NewBackend, NewService};
+pub use edit::{BackendPatch, NewBackend, NewPool, NewService, edited};
 pub use error::{ApiError, ErrorCode, Problem};
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
 pub use status::{ConfigSummary, InterfaceView, Severity, Status, Warning, warnings_about};
 pub use time::Timestamp;
+
+pub use crate::config::{Difference, edit::Edit};

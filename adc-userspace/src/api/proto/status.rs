@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FlowCount, ServiceSummary, ServiceView, Timestamp};
+use super::{Difference, FlowCount, ServiceSummary, ServiceView, Timestamp};
 use crate::model::{AdminState, AttachMode, Health, Weight};
 
 /// What `adc status` shows, what is wrong first.
@@ -24,6 +24,8 @@ pub struct Status {
     pub interfaces: Vec<InterfaceView>,
     /// What runs.
     pub config: ConfigSummary,
+    /// Every value that people changed at run time, so that it is not what the file says.
+    pub differences: Vec<Difference>,
     /// How full the flow tables are.
     pub flows: FlowCount,
     /// Every service, by name.

@@ -34,7 +34,7 @@ impl Limits {
     pub const CONTROL: Self = Self {
         connections: 64,
         header: Duration::from_secs(10),
-        lifetime: Duration::from_secs(120),
+        lifetime: Duration::from_mins(2),
         drain: Duration::from_secs(5),
     };
 
@@ -42,7 +42,7 @@ impl Limits {
     pub const METRICS: Self = Self {
         connections: 16,
         header: Duration::from_secs(10),
-        lifetime: Duration::from_secs(60),
+        lifetime: Duration::from_mins(1),
         drain: Duration::from_secs(1),
     };
 }

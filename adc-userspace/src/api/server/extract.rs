@@ -86,7 +86,7 @@ fn too_large() -> ApiError {
 fn is_too_large(error: &axum::Error) -> bool {
     error
         .source()
-        .is_some_and(|source| source.is::<LengthLimitError>())
+        .is_some_and(<dyn Error>::is::<LengthLimitError>)
 }
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {

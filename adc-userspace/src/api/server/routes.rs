@@ -8,7 +8,7 @@ use axum::{
     http::{Method, Uri},
     middleware::{self, Next},
     response::Response,
-    routing::{get, patch, post},
+    routing::{delete, get, patch, post},
 };
 
 use super::{
@@ -20,8 +20,8 @@ use crate::{
         Control,
         proto::{
             ApiError, Applied, BackendFilter, BackendPatch, BackendView, ConfigApply, ConfigCheck,
-            ConfigChecked, ConfigDiff, ConfigView, EditRequest, ErrorCode, FlowCount, FlowFilter,
-            FlowPage, NewBackend, NewService, ReasonRow, ServiceView, Status,
+            ConfigChecked, ConfigDiff, ConfigView, Edit, ErrorCode, FlowCount, FlowFilter,
+            FlowPage, NewBackend, NewPool, NewService, ReasonRow, ServiceView, Status,
         },
     },
     model::{BackendName, PoolName, ServiceName},
@@ -38,6 +38,8 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
             get(service::<C>).delete(remove_service::<C>),
         )
         .route("/backends", get(backends::<C>))
+        .route("/pools", post(add_pool::<C>))
+        .route("/pools/{pool}", delete(remove_pool::<C>))
         .route("/pools/{pool}/backends", post(add_backend::<C>))
         .route(
             "/pools/{pool}/backends/{backend}",
@@ -173,7 +175,25 @@ async fn remove_service<C: Control>(
     Segments(name): Segments<ServiceName>,
     Params(change): Params<Change>,
 ) -> Answer<Applied> {
-    edit(control, caller, EditRequest::ServiceRemove { name }, change).await
+    edit(control, caller, Edit::ServiceRemove { name }, change).await
+}
+
+async fn add_pool<C: Control>(
+    State(control): State<Arc<C>>,
+    Extension(caller): Extension<Caller>,
+    Params(change): Params<Change>,
+    Body(new): Body<NewPool>,
+) -> Answer<Applied> {
+    edit(control, caller, new.into(), change).await
+}
+
+async fn remove_pool<C: Control>(
+    State(control): State<Arc<C>>,
+    Extension(caller): Extension<Caller>,
+    Segments(name): Segments<PoolName>,
+    Params(change): Params<Change>,
+) -> Answer<Applied> {
+    edit(control, caller, Edit::PoolRemove { name }, change).await
 }
 
 async fn add_backend<C: Control>(
@@ -206,7 +226,7 @@ async fn remove_backend<C: Control>(
     Segments((pool, name)): Segments<(PoolName, BackendName)>,
     Params(change): Params<Change>,
 ) -> Answer<Applied> {
-    let request = EditRequest::BackendRemove { pool, name };
+    let request = Edit::BackendRemove { pool, name };
     edit(control, caller, request, change).await
 }
 
@@ -233,7 +253,7 @@ async fn apply_config<C: Control>(
 async fn edit<C: Control>(
     control: Arc<C>,
     caller: Caller,
-    request: EditRequest,
+    request: Edit,
     change: Change,
 ) -> Answer<Applied> {
     let what = request.to_string();

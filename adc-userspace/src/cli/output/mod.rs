@@ -1,0 +1,34 @@
+//! Results as text: tables for people, JSON for programs.
+//!
+//! Tables never cut a value short, hold no control characters and look the same on a terminal and in a
+//! pipe. JSON is the API's own, pretty-printed.
+
+mod backend;
+mod config;
+mod flow;
+mod layout;
+mod service;
+mod status;
+
+pub(super) use self::{
+    backend::{backend, backends, pools},
+    config::{applied, checked, config, diff, findings},
+    flow::{drops, flow_count, flows},
+    service::{service, services},
+    status::status,
+};
+
+use serde::Serialize;
+
+use crate::api::proto::{ApiError, ErrorCode};
+
+/// Pretty JSON with a newline at the end.
+pub(super) fn json(value: &impl Serialize) -> Result<String, ApiError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        ApiError::new(
+            ErrorCode::Internal,
+            format!("cannot express the result as JSON: {error}"),
+        )
+    })?;
+    Ok(text + "\n")
+}

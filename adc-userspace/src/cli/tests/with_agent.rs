@@ -1,0 +1,191 @@
+//! Verbs that talk to an agent.
+
+use super::*;
+use crate::api::proto::Difference;
+
+#[test]
+fn status_is_0_when_all_is_well_and_7_with_the_reason_first_when_not() {
+    let ran = Agent::start().run("status");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    assert!(ran.out.starts_with("lb-a: all is well\n"), "{}", ran.out);
+    for shown in [
+        "version 0.1.0",
+        "eth0 (native)",
+        "192.0.2.1",
+        "1/1",
+        "generation 7",
+    ] {
+        assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
+    }
+    let agent = Agent::of(FakeControl {
+        down: true,
+        ..FakeControl::default()
+    });
+    let ran = agent.run("status");
+    assert_eq!(ran.exit.code(), 7);
+    let mut lines = ran.out.lines();
+    assert_eq!(lines.next(), Some("lb-a: degraded, 1 critical, 1 other"));
+    assert!(lines.next().unwrap().contains("service www"), "{}", ran.out);
+    let ran = agent.run("status -o json");
+    assert_eq!(ran.exit.code(), 7);
+    assert_eq!(ran.json()["warnings"][0]["severity"], "critical");
+}
+
+#[test]
+fn status_shows_what_people_changed_but_not_without_end() {
+    let difference = |n: u16| Difference {
+        thing: format!("pool web backend web{n}"),
+        key: Some("weight".into()),
+        file: Some("100".into()),
+        running: Some("50".into()),
+    };
+    let agent = Agent::of(FakeControl {
+        differences: (1..=12).map(difference).collect(),
+        ..FakeControl::default()
+    });
+    let ran = agent.run("status");
+    assert_eq!(ran.exit, Exit::Ok, "a change people made is nothing wrong");
+    let line = "weight of pool web backend web10: file 100, running 50";
+    assert!(ran.out.contains(line), "{}", ran.out);
+    assert!(
+        ran.out.contains("and 2 more: `adc config diff`"),
+        "{}",
+        ran.out
+    );
+    assert!(!ran.out.contains("web11"), "{}", ran.out);
+}
+
+#[test]
+fn tables_show_whole_addresses_and_reasons() {
+    let agent = Agent::start();
+    for line in ["backend list", "service show www", "backend show web web1"] {
+        let ran = agent.run(line);
+        assert_eq!(ran.exit, Exit::Ok, "{line}: {}", ran.err);
+        assert!(
+            ran.out.contains("[2001:db8::11]:8080"),
+            "{line}: {}",
+            ran.out
+        );
+    }
+    let ran = agent.run("flow list --limit 1");
+    assert!(ran.out.contains("192.0.2.7:40000"), "{}", ran.out);
+    assert!(ran.out.contains("1 of 2 flows"), "{}", ran.out);
+    let ran = agent.run("config show");
+    assert!(
+        ran.out
+            .contains("#   set admin state of pool web backend web1 to draining"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("[node]"), "{}", ran.out);
+    assert!(agent.run("pool list").out.contains("http"));
+    assert!(agent.run("config diff").out.contains("is what runs"));
+}
+
+#[test]
+fn drops_show_what_was_dropped_and_all_shows_every_reason() {
+    let agent = Agent::start();
+    let few = agent.run("drops").out;
+    assert!(
+        few.contains("no_backend") && !few.contains("not_ip"),
+        "{few}"
+    );
+    let all = agent.run("drops --all").out;
+    assert_eq!(all.lines().count(), adc_common::abi::Reason::COUNT + 1);
+    let rows = agent.run("drops -o json").json();
+    assert_eq!(
+        rows.as_array().map(Vec::len),
+        Some(adc_common::abi::Reason::COUNT)
+    );
+}
+
+#[test]
+fn counts_have_a_total_with_and_without_a_filter() {
+    let agent = Agent::start();
+    assert_eq!(agent.run("flow count -o json").json()["total"], 3);
+    let filtered = agent.run("flow count --client 192.0.2.8 -o json").json();
+    assert_eq!(filtered, json!({"total": 1}));
+}
+
+#[test]
+fn changes_reach_the_agent_and_show_the_plan() {
+    let agent = Agent::start();
+    let lines = [
+        (
+            "service add dns --vip 192.0.2.1 --port 53 --protocol udp --pool dns",
+            "add service dns",
+        ),
+        ("service remove www", "remove service www"),
+        ("pool add dns", "add pool dns"),
+        ("pool remove dns", "remove pool dns"),
+        (
+            "backend add web 10.0.0.5:80 --weight 7",
+            "add pool web backend 10.0.0.5:80",
+        ),
+        (
+            "backend weight web web1 50",
+            "set weight of pool web backend web1 to 50",
+        ),
+        (
+            "backend drain web web1",
+            "set admin state of pool web backend web1 to draining",
+        ),
+        (
+            "backend enable web web1",
+            "set admin state of pool web backend web1 to enabled",
+        ),
+        (
+            "backend maintenance web web1",
+            "set admin state of pool web backend web1 to maintenance",
+        ),
+        ("backend remove web web1", "remove pool web backend web1"),
+    ];
+    for (line, edit) in lines {
+        for dry in [false, true] {
+            let ran = agent.run(&if dry {
+                format!("{line} --dry-run")
+            } else {
+                line.into()
+            });
+            assert_eq!(ran.exit, Exit::Ok, "{line}: {}", ran.err);
+            assert!(ran.out.contains("ring www: rebuild"), "{}", ran.out);
+            assert_eq!(ran.out.starts_with("dry run"), dry, "{}", ran.out);
+            let (done, was_dry) = agent.control.edits.lock().unwrap().pop().unwrap();
+            assert_eq!((done.to_string().as_str(), was_dry), (edit, dry));
+        }
+    }
+    assert!(agent.control.edits.lock().unwrap().is_empty());
+}
+
+#[test]
+fn refused_changes_have_the_exit_code_of_their_kind() {
+    let agent = Agent::start();
+    let ran = agent.run("service remove taken");
+    assert_eq!((ran.exit.code(), ran.out.as_str()), (4, ""));
+    assert!(ran.err.contains("service taken exists"), "{}", ran.err);
+    assert_eq!(agent.run("service show nothing").exit.code(), 1);
+    assert_eq!(agent.run("backend show web nothing").exit.code(), 1);
+}
+
+#[test]
+fn apply_sends_the_file_or_asks_for_the_agents_own() {
+    let agent = Agent::start();
+    let path = agent.file("adc.toml", "[node]\n");
+    let words = format!("config apply {} --reset-edits", path.display());
+    assert_eq!(agent.run(&words).exit, Exit::Ok);
+    assert_eq!(agent.run("config apply --dry-run").exit, Exit::Ok);
+    let applied = agent.control.applied.lock().unwrap();
+    let (first, dry) = &applied[0];
+    let source = first.source.as_ref().unwrap();
+    assert_eq!((source.text.as_str(), &source.path), ("[node]\n", &path));
+    assert!(first.reset_edits && !dry);
+    let (second, dry) = &applied[1];
+    assert!(second.source.is_none() && !second.reset_edits && *dry);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let ran = Agent::start().run("config apply /nonexistent/adc.toml");
+    assert_eq!(ran.exit, Exit::InvalidConfig);
+    assert!(ran.err.contains("/nonexistent/adc.toml"), "{}", ran.err);
+}
