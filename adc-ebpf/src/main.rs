@@ -1,6 +1,8 @@
 //! The XDP program. No decisions here: `adc-common` decides, this crate adapts it to the kernel.
 #![no_std]
 #![no_main]
+// An empty instruction in `packet`; aya-ebpf needs the same feature.
+#![feature(asm_experimental_arch)]
 
 mod action;
 mod clock;

@@ -1,6 +1,6 @@
 //! `PacketBuf` over an XDP context: the one bounds check and the one cast.
 
-use core::mem::MaybeUninit;
+use core::{arch::asm, mem::MaybeUninit};
 
 use adc_common::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
 use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
@@ -18,12 +18,20 @@ impl<'a> XdpPacket<'a> {
     }
 
     /// Address of `H` at `offset`, if all of it lies inside the packet.
+    ///
+    /// The verifier believes an access only if the very register that was compared with the packet's end (or a
+    /// copy of it) is used. The compiler knows better: it computes an address twice, or leaves out a comparison
+    /// that an earlier one implies, and Linux 6.1 then refuses the program (newer ones follow some of that).
+    /// So every address is added up by an instruction that the compiler can not see through. The mask
+    /// bounds the offset without a branch; the walk asks for no offset above `MAX_HEADER_OFFSET`.
     #[inline(always)]
     fn at<H>(&self, offset: usize) -> Option<*mut H> {
-        if offset > MAX_HEADER_OFFSET {
-            return None;
-        }
-        let start = self.ctx.data() + offset;
+        const { assert!((MAX_HEADER_OFFSET + 1).is_power_of_two()) };
+        let mut start = self.ctx.data();
+        // SAFETY: an addition of two registers; no memory, no flags.
+        unsafe {
+            asm!("{0} += {1}", inout(reg) start, in(reg) offset & MAX_HEADER_OFFSET, options(pure, nomem, nostack, preserves_flags));
+        };
         (start + size_of::<H>() <= self.ctx.data_end()).then_some(start as *mut H)
     }
 

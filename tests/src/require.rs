@@ -7,7 +7,7 @@ use std::{
 
 /// If set (to anything but `0`), a missing requirement fails the test instead of skipping it. CI
 /// sets it, so that a layer that silently stops running is noticed.
-pub const STRICT: &str = "ADC_TEST_STRICT";
+pub const STRICT: &str = "ADC_TESTS_MANDATORY";
 
 /// Returns from the test with a printed `skipped: ...` line if the machine lacks something:
 /// `require!(root)`, `require!(namespaces, agent, "nginx")`; a string is a program.
@@ -16,6 +16,7 @@ macro_rules! require {
     (@check root) => { $crate::require::root() };
     (@check namespaces) => { $crate::require::namespaces() };
     (@check agent) => { $crate::require::agent() };
+    (@check object) => { $crate::require::object() };
     (@check $program:literal) => { $crate::require::program($program) };
     ($($what:tt),+) => {
         $( if $crate::require::is_missing($crate::require!(@check $what)) { return; } )+
@@ -48,6 +49,12 @@ pub fn program(name: &str) -> Result<(), String> {
 /// The agent must have been built.
 pub fn agent() -> Result<(), String> {
     crate::agent::binary().map(drop)
+}
+
+/// The XDP object must have been built.
+pub fn object() -> Result<(), String> {
+    root()?;
+    crate::program::object().map(drop)
 }
 
 /// Where an installed program is. `/usr/sbin` counts even if `PATH` lacks it.

@@ -1,0 +1,17 @@
+//! Packets for tests, built and judged by etherparse: nothing here uses the code under test.
+//!
+//! A [`Segment`] is what a sender means to say: IP fields, TCP or UDP header, payload. An [`Envelope`] is
+//! where it is on its way: MACs, VLAN tags, addresses, ports. So an expectation is the same segment in another
+//! envelope, with all checksums computed from scratch.
+
+mod checksums;
+mod damage;
+mod frame;
+mod other;
+mod segment;
+
+pub use checksums::{checksums_hold, complaint};
+pub use damage::{flip_bit, ip_offset, set_byte, set_word, transport_offset};
+pub use frame::{Envelope, MacAddress, Tag};
+pub use other::{arp, ethernet, icmp_echo, icmp6, ipv4_protocol, ipv6_protocol};
+pub use segment::{Extension, Fragment, Segment, Transport, UdpChecksum};

@@ -1,0 +1,231 @@
+//! The program's maps, filled as the agent would fill them.
+
+mod flows;
+
+use std::collections::BTreeSet;
+
+use adc_common::abi::{
+    BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason, ReasonCounters,
+    Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, TableCounters,
+};
+use aya::{
+    Ebpf,
+    maps::{Array, ArrayOfMaps, DevMap, HashMap, Map, MapData, MapError, PerCpuArray},
+};
+use bytemuck::Zeroable as _;
+
+use super::{Limits, raw::Raw};
+use crate::walk::{Contents, Counters, zip};
+pub use flows::FlowMaps;
+
+type RingArray = Array<MapData, Raw<Ring>>;
+
+/// Every map that is not per-packet scratch.
+pub struct Maps {
+    /// The flow tables.
+    pub flows: FlowMaps,
+    index: HashMap<MapData, Raw<ServiceKey>, Raw<ServiceIndexEntry>>,
+    services: Array<MapData, Raw<ServiceEntry>>,
+    backends: Array<MapData, Raw<BackendEntry>>,
+    rings: ArrayOfMaps<MapData, RingArray>,
+    /// Inner arrays that stand in `rings`, by service.
+    inner: std::collections::BTreeMap<ServiceId, RingArray>,
+    interfaces: Array<MapData, Raw<InterfaceEntry>>,
+    interface_index: HashMap<MapData, u32, u32>,
+    redirect: DevMap<MapData>,
+    reasons: PerCpuArray<MapData, Raw<ReasonCounters>>,
+    backend_counters: PerCpuArray<MapData, Raw<BackendCounters>>,
+    table_counters: PerCpuArray<MapData, Raw<TableCounters>>,
+    /// What was poured last.
+    contents: Contents,
+    /// Backends whose counters may have moved.
+    known_backends: BTreeSet<BackendId>,
+    /// The interface that stands for loopback now.
+    arriving: Option<InterfaceId>,
+}
+
+/// Takes a map out of the object, as its type.
+fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> T {
+    ebpf.take_map(name)
+        .unwrap_or_else(|| panic!("the object has no map {name}"))
+        .try_into()
+        .unwrap_or_else(|error| panic!("map {name}: {error}"))
+}
+
+impl Maps {
+    pub(super) fn take(ebpf: &mut Ebpf, limits: Limits) -> Self {
+        Self {
+            flows: FlowMaps::take(ebpf, limits),
+            index: take(ebpf, "SERVICE_INDEX"),
+            services: take(ebpf, "SERVICES"),
+            backends: take(ebpf, "BACKENDS"),
+            rings: take(ebpf, "RINGS"),
+            inner: std::collections::BTreeMap::new(),
+            interfaces: take(ebpf, "INTERFACES"),
+            interface_index: take(ebpf, "INTERFACE_INDEX"),
+            redirect: take(ebpf, "REDIRECT"),
+            reasons: take(ebpf, "REASON_COUNTERS"),
+            backend_counters: take(ebpf, "BACKEND_COUNTERS"),
+            table_counters: take(ebpf, "TABLE_COUNTERS"),
+            contents: Contents::default(),
+            known_backends: BTreeSet::new(),
+            arriving: None,
+        }
+    }
+
+    /// Replaces everything but flows and counters.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn write(&mut self, contents: &Contents) {
+        self.clear();
+        for (key, id) in &contents.index {
+            let entry = ServiceIndexEntry {
+                id: *id,
+                _pad: [0; 2],
+            };
+            self.index
+                .insert(Raw(*key), Raw(entry), 0)
+                .expect("SERVICE_INDEX");
+        }
+        for (id, entry) in &contents.services {
+            self.services
+                .set(u32::from(id.0), Raw(*entry), 0)
+                .expect("SERVICES");
+            self.write_ring(*id, contents);
+        }
+        for (id, entry) in &contents.backends {
+            self.backends
+                .set(u32::from(id.0), Raw(*entry), 0)
+                .expect("BACKENDS");
+            self.known_backends.insert(*id);
+        }
+        for (id, entry) in &contents.interfaces {
+            self.interfaces
+                .set(u32::from(id.0), Raw(*entry), 0)
+                .expect("INTERFACES");
+            self.interface_index
+                .insert(entry.ifindex, u32::from(id.0), 0)
+                .expect("INTERFACE_INDEX");
+            // A test run sends nothing, so any device will do.
+            self.redirect
+                .set(u32::from(id.0), super::LOOPBACK, None, 0)
+                .expect("REDIRECT");
+        }
+        self.contents = contents.clone();
+        self.arriving = None;
+    }
+
+    fn clear(&mut self) {
+        let keys: Vec<_> = self
+            .index
+            .keys()
+            .map(|key| key.expect("SERVICE_INDEX"))
+            .collect();
+        for key in keys {
+            self.index.remove(&key).expect("SERVICE_INDEX");
+        }
+        for id in self.contents.services.keys() {
+            let unset = Raw(ServiceEntry::zeroed());
+            self.services
+                .set(u32::from(id.0), unset, 0)
+                .expect("SERVICES");
+        }
+        for id in self.contents.backends.keys() {
+            let unset = Raw(BackendEntry::zeroed());
+            self.backends
+                .set(u32::from(id.0), unset, 0)
+                .expect("BACKENDS");
+        }
+        let keys: Vec<u32> = self
+            .interface_index
+            .keys()
+            .map(|key| key.expect("INTERFACE_INDEX"))
+            .collect();
+        for key in keys {
+            self.interface_index.remove(&key).expect("INTERFACE_INDEX");
+        }
+        for id in self.contents.interfaces.keys() {
+            let unset = Raw(InterfaceEntry::zeroed());
+            self.interfaces
+                .set(u32::from(id.0), unset, 0)
+                .expect("INTERFACES");
+        }
+    }
+
+    /// The inner array is written in place, where the agent swaps it: a swap waits for an RCU grace period, and
+    /// no packet is under way here.
+    fn write_ring(&mut self, id: ServiceId, contents: &Contents) {
+        let inner = self.inner.entry(id).or_insert_with(|| {
+            let inner = RingArray::create(1, 0).expect("creating a ring");
+            self.rings.set(u32::from(id.0), &inner, 0).expect("RINGS");
+            inner
+        });
+        let mut ring = Ring::zeroed();
+        ring.slots.copy_from_slice(&contents.slots(id));
+        inner.set(0, Raw(ring), 0).expect("writing a ring");
+    }
+
+    /// Renames `interface` to `ifindex`, until the next call.
+    pub(super) fn come_in_by(&mut self, interface: InterfaceId, ifindex: u32) {
+        if self.arriving == Some(interface) {
+            return;
+        }
+        if let Some(before) = self.arriving.take() {
+            self.rename(before, None, ifindex);
+        }
+        self.rename(interface, Some(ifindex), ifindex);
+        self.arriving = Some(interface);
+    }
+
+    fn rename(&mut self, interface: InterfaceId, to: Option<u32>, loopback: u32) {
+        // An interface that adc is not attached to has no entry.
+        let Some(entry) = self.contents.interfaces.get(&interface) else {
+            return;
+        };
+        let (id, own) = (u32::from(interface.0), entry.ifindex);
+        let mut renamed = *entry;
+        renamed.ifindex = to.unwrap_or(own);
+        self.interfaces
+            .set(id, Raw(renamed), 0)
+            .expect("INTERFACES");
+        let before = if to.is_some() { own } else { loopback };
+        self.interface_index
+            .remove(&before)
+            .expect("INTERFACE_INDEX");
+        self.interface_index
+            .insert(renamed.ifindex, id, 0)
+            .expect("INTERFACE_INDEX");
+    }
+
+    /// All counters, summed over CPUs.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for reason in Reason::ALL {
+            let values = self
+                .reasons
+                .get(&reason.index(), 0)
+                .expect("REASON_COUNTERS");
+            for value in values.iter() {
+                counters.add_reason(*reason, value.0);
+            }
+        }
+        for id in &self.known_backends {
+            let values = self
+                .backend_counters
+                .get(&u32::from(id.0), 0)
+                .expect("BACKEND_COUNTERS");
+            for value in values.iter() {
+                counters.add_backend(*id, &value.0);
+            }
+        }
+        let values = self.table_counters.get(&0, 0).expect("TABLE_COUNTERS");
+        for value in values.iter() {
+            counters.table = zip(counters.table, value.0, u64::wrapping_add);
+        }
+        counters
+    }
+}

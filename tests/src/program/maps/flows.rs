@@ -1,0 +1,135 @@
+//! The flow tables.
+
+use std::{collections::HashMap as Snapshot, hash::Hash};
+
+use adc_common::abi::{
+    Addr4, Addr6, FlowEntry, FlowKey, HalfOpenEntry, Port, Protocol, Tick, Tuple,
+};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData},
+};
+use bytemuck::Pod;
+
+use super::{super::raw::Raw, Limits, take};
+use crate::walk::{Flows, half_without_time, without_time};
+
+type Table<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
+
+/// The four flow tables.
+pub struct FlowMaps {
+    main4: Table<FlowKey<Addr4>, FlowEntry<Addr4>>,
+    main6: Table<FlowKey<Addr6>, FlowEntry<Addr6>>,
+    half4: Table<FlowKey<Addr4>, HalfOpenEntry<Addr4>>,
+    half6: Table<FlowKey<Addr6>, HalfOpenEntry<Addr6>>,
+    limits: Limits,
+}
+
+impl FlowMaps {
+    pub(super) fn take(ebpf: &mut Ebpf, limits: Limits) -> Self {
+        Self {
+            main4: take(ebpf, "FLOWS4"),
+            main6: take(ebpf, "FLOWS6"),
+            half4: take(ebpf, "HALF_OPEN4"),
+            half6: take(ebpf, "HALF_OPEN6"),
+            limits,
+        }
+    }
+
+    /// Removes every flow.
+    pub fn clear(&mut self) {
+        clear(&mut self.main4);
+        clear(&mut self.main6);
+        clear(&mut self.half4);
+        clear(&mut self.half6);
+    }
+
+    /// All flows, without their times. Those of [`Self::fill`] are nobody's and are left out.
+    pub fn read(&self) -> Flows {
+        let mut flows = Flows {
+            main4: read(&self.main4, without_time),
+            main6: read(&self.main6, without_time),
+            half4: read(&self.half4, half_without_time),
+            half6: read(&self.half6, half_without_time),
+        };
+        flows.main4.retain(|key, _| key.protocol != NOBODY);
+        flows.main6.retain(|key, _| key.protocol != NOBODY);
+        flows
+    }
+
+    /// Makes every flow older.
+    pub fn age(&mut self, seconds: u32) {
+        let age = |seen: &mut Tick| *seen = Tick(seen.0.wrapping_sub(Tick::from_secs(seconds).0));
+        rewrite(&mut self.main4, |entry| age(&mut entry.last_seen));
+        rewrite(&mut self.main6, |entry| age(&mut entry.last_seen));
+        rewrite(&mut self.half4, |entry| age(&mut entry.flow.last_seen));
+        rewrite(&mut self.half6, |entry| age(&mut entry.flow.last_seen));
+    }
+
+    /// Fills the main tables until the kernel refuses.
+    pub fn fill(&mut self) {
+        fill(&mut self.main4, self.limits.flows, |n| {
+            Addr4(n.to_be_bytes())
+        });
+        fill(&mut self.main6, self.limits.flows, |n| {
+            Addr6(u128::from(n).to_be_bytes())
+        });
+    }
+}
+
+/// The protocol of made-up flows: 255 is reserved (IANA), so no packet matches them.
+const NOBODY: Protocol = Protocol(255);
+
+fn fill<A: Copy + Default + 'static>(
+    table: &mut Table<FlowKey<A>, FlowEntry<A>>,
+    limit: u32,
+    address: impl Fn(u32) -> A,
+) where
+    FlowKey<A>: Pod,
+    FlowEntry<A>: Pod,
+{
+    for n in 0..=limit {
+        let tuple = Tuple {
+            src: address(n),
+            dst: address(n),
+            sport: Port::new(1),
+            dport: Port::new(1),
+        };
+        let key = FlowKey::new(tuple, NOBODY);
+        if table
+            .insert(Raw(key), Raw(FlowEntry::default()), 0)
+            .is_err()
+        {
+            return;
+        }
+    }
+    panic!("a table of {limit} entries took more");
+}
+
+fn entries<K: Pod, V: Pod>(table: &Table<K, V>) -> Vec<(K, V)> {
+    table
+        .iter()
+        .map(|entry| entry.expect("reading a flow table"))
+        .map(|(key, value)| (key.0, value.0))
+        .collect()
+}
+
+fn read<K: Pod + Eq + Hash, V: Pod>(table: &Table<K, V>, strip: fn(V) -> V) -> Snapshot<K, V> {
+    let entries = entries(table).into_iter();
+    entries.map(|(key, value)| (key, strip(value))).collect()
+}
+
+fn clear<K: Pod, V: Pod>(table: &mut Table<K, V>) {
+    for (key, _) in entries(table) {
+        table.remove(&Raw(key)).expect("clearing a flow table");
+    }
+}
+
+fn rewrite<K: Pod, V: Pod>(table: &mut Table<K, V>, change: impl Fn(&mut V)) {
+    for (key, mut value) in entries(table) {
+        change(&mut value);
+        table
+            .insert(Raw(key), Raw(value), 0)
+            .expect("rewriting a flow");
+    }
+}

@@ -1,0 +1,160 @@
+//! The XDP program in the kernel, run packet by packet with `BPF_PROG_TEST_RUN`.
+//!
+//! Nothing is attached and nothing is sent: the kernel hands the program a frame and returns its verdict
+//! and the frame as the program left it. Rules of the kernel (net/bpf/test_run.c, Linux 6.1): a frame has at
+//! least an Ethernet header, and the interface it "came in by" must exist. Loopback always exists and always
+//! has index 1, so every frame comes in by it; see [`Program::run`].
+
+mod maps;
+mod raw;
+mod walk;
+
+use std::{fs, path::PathBuf};
+
+use adc_common::abi::InterfaceId;
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{ProgramInfo, TestRun as _, TestRunOptions, Xdp},
+};
+
+use crate::walk::{Arrival, Exit};
+pub use maps::Maps;
+
+/// Where the object under test is; `cargo xtask test` and the kernel matrix set it.
+pub const OBJECT: &str = "ADC_XDP_OBJECT";
+
+/// Name of the program in the object.
+const ENTRY: &str = "adc_ingress";
+
+/// Shortest frame that the kernel takes: an Ethernet header (`ETH_HLEN`).
+pub const SHORTEST_FRAME: usize = 14;
+
+/// Room for what the program may add in front of a frame.
+const GROWTH: usize = 64;
+
+/// Index of loopback in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// Capacities of the tables that a packet can fill.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Entries (two a flow) of each main flow table.
+    pub flows: u32,
+    /// Entries of each half-open table.
+    pub half_open: u32,
+}
+
+/// The loaded program and its maps.
+pub struct Program {
+    ebpf: Ebpf,
+    /// Its maps.
+    pub maps: Maps,
+}
+
+/// The object under test, or what to do to get one.
+pub fn object() -> Result<PathBuf, String> {
+    let path = std::env::var_os(OBJECT).map_or_else(beside_the_tests, PathBuf::from);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!(
+            "needs the XDP object at {}; `cargo xtask build-ebpf` makes it, {OBJECT} names another",
+            path.display()
+        ))
+    }
+}
+
+/// `<target>/bpf/adc-xdp`, seen from a test binary in `<target>/<profile>/deps`.
+fn beside_the_tests() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let target = test.ancestors().nth(3).expect("target directory of cargo");
+    target.join("bpf/adc-xdp")
+}
+
+impl Program {
+    /// Loads the object into the kernel, with empty tables.
+    ///
+    /// # Panics
+    /// If the kernel refuses it; the verifier's log is in the message.
+    pub fn load(limits: Limits) -> Self {
+        let path = object().unwrap_or_else(|missing| panic!("{missing}"));
+        let bytes = fs::read(&path)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("FLOWS4", limits.flows)
+            .map_max_entries("FLOWS6", limits.flows)
+            .map_max_entries("HALF_OPEN4", limits.half_open)
+            .map_max_entries("HALF_OPEN6", limits.half_open)
+            .load(&bytes)
+            .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain(&error)));
+        entry(&mut ebpf)
+            .load()
+            .unwrap_or_else(|error| panic!("the kernel refuses the program: {}", chain(&error)));
+        // Taken only now: a map whose last handle is closed before the load is gone.
+        let maps = Maps::take(&mut ebpf, limits);
+        Self { ebpf, maps }
+    }
+
+    /// Sends one frame through the program, as if it had come in by `interface`. `None` for a frame that is
+    /// too short for the kernel.
+    ///
+    /// # Panics
+    /// If the kernel refuses the run, or the program returns no verdict of XDP.
+    pub fn run(&mut self, frame: &[u8], interface: InterfaceId) -> Option<Arrival> {
+        if frame.len() < SHORTEST_FRAME {
+            return None;
+        }
+        self.maps.come_in_by(interface, LOOPBACK);
+        let mut out = vec![0; frame.len() + GROWTH];
+        let result = entry(&mut self.ebpf)
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ..TestRunOptions::default()
+            })
+            .unwrap_or_else(|error| panic!("BPF_PROG_TEST_RUN: {}", chain(&error)));
+        let length = usize::try_from(result.data_size_out).expect("frame length");
+        out.truncate(length);
+        Some(Arrival {
+            exit: exit(result.return_value),
+            frame: out,
+        })
+    }
+
+    /// What the kernel says about the loaded program.
+    ///
+    /// # Panics
+    /// If the kernel does not say.
+    pub fn info(&mut self) -> ProgramInfo {
+        entry(&mut self.ebpf).info().expect("program info")
+    }
+}
+
+fn entry(ebpf: &mut Ebpf) -> &mut Xdp {
+    ebpf.program_mut(ENTRY)
+        .unwrap_or_else(|| panic!("the object has no program {ENTRY}"))
+        .try_into()
+        .expect("an XDP program")
+}
+
+/// XDP's numbers (include/uapi/linux/bpf.h, `enum xdp_action`).
+fn exit(verdict: u32) -> Exit {
+    match verdict {
+        1 => Exit::Drop,
+        2 => Exit::Pass,
+        3 => Exit::Transmit,
+        4 => Exit::Redirect,
+        other => panic!("the program returned {other}"),
+    }
+}
+
+/// An error with its causes; aya puts the verifier's log into the last.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

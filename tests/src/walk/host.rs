@@ -1,0 +1,135 @@
+//! The walk on the host.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use adc_common::{
+    abi::{FlowEntry, HalfOpenEntry, InterfaceId, Tick},
+    datapath::{Action, process},
+    host::{HostClock, HostPacket, HostTables},
+};
+
+use super::{Arrival, Contents, Counters, Exit, Flows, Walk};
+
+/// `process()` over hash maps.
+pub struct HostWalk {
+    tables: HostTables,
+    clock: HostClock,
+    /// Interfaces that a redirect went to, to be checked against the MAC that was written.
+    redirected: Option<InterfaceId>,
+}
+
+impl Default for HostWalk {
+    fn default() -> Self {
+        Self {
+            tables: HostTables::default(),
+            // Any time will do; close to the wrap, so that it is crossed.
+            clock: HostClock::at(Tick(u32::MAX - 1_000_000)),
+            redirected: None,
+        }
+    }
+}
+
+impl HostWalk {
+    /// The interface of the last redirect.
+    pub fn redirected(&self) -> Option<InterfaceId> {
+        self.redirected
+    }
+}
+
+impl Walk for HostWalk {
+    fn name(&self) -> &'static str {
+        "host"
+    }
+
+    fn pour(&mut self, contents: &Contents) {
+        self.tables.v4 = Default::default();
+        self.tables.v6 = Default::default();
+        self.reload(contents);
+    }
+
+    fn reload(&mut self, contents: &Contents) {
+        let tables = &mut self.tables;
+        tables.index = contents.index.iter().map(|(k, v)| (*k, *v)).collect();
+        tables.services = contents.services.iter().map(|(k, v)| (*k, *v)).collect();
+        tables.backends = contents.backends.iter().map(|(k, v)| (*k, *v)).collect();
+        tables.interfaces = contents.interfaces.iter().map(|(k, v)| (*k, *v)).collect();
+        tables.rings = contents
+            .rings
+            .keys()
+            .map(|id| (*id, contents.slots(*id)))
+            .collect();
+    }
+
+    fn arrive(&mut self, frame: &[u8], interface: InterfaceId) -> Option<Arrival> {
+        let ifindex = self
+            .tables
+            .interfaces
+            .get(&interface)
+            .map_or(u32::MAX, |entry| entry.ifindex);
+        let mut packet = HostPacket::new(frame.to_vec(), ifindex);
+        let verdict = process(&mut packet, &self.tables, &self.clock);
+        self.redirected = None;
+        let exit = match verdict.action {
+            Action::Pass => Exit::Pass,
+            Action::Drop => Exit::Drop,
+            Action::Transmit => Exit::Transmit,
+            Action::Redirect(to) => {
+                self.redirected = Some(to);
+                Exit::Redirect
+            }
+        };
+        Some(Arrival {
+            exit,
+            frame: packet.bytes().to_vec(),
+        })
+    }
+
+    fn counters(&mut self) -> Counters {
+        let mut counters = Counters {
+            table: *self.tables.table_counters.borrow(),
+            ..Counters::default()
+        };
+        for (reason, counted) in self.tables.reason_counters.borrow().iter() {
+            counters.add_reason(*reason, *counted);
+        }
+        for (id, counted) in self.tables.backend_counters.borrow().iter() {
+            counters.add_backend(*id, counted);
+        }
+        counters
+    }
+
+    fn flows(&mut self) -> Flows {
+        Flows {
+            main4: timeless(&self.tables.v4.flows.borrow(), without_time),
+            main6: timeless(&self.tables.v6.flows.borrow(), without_time),
+            half4: timeless(&self.tables.v4.half_open.borrow(), half_without_time),
+            half6: timeless(&self.tables.v6.half_open.borrow(), half_without_time),
+        }
+    }
+
+    fn age(&mut self, seconds: u32) {
+        self.clock.advance_secs(seconds);
+    }
+
+    fn fill(&mut self) {
+        self.tables.v4.capacity = self.tables.v4.flows.borrow().len();
+        self.tables.v6.capacity = self.tables.v6.flows.borrow().len();
+    }
+}
+
+fn timeless<K: Copy + Eq + Hash, V: Copy>(map: &HashMap<K, V>, strip: fn(V) -> V) -> HashMap<K, V> {
+    map.iter().map(|(k, v)| (*k, strip(*v))).collect()
+}
+
+/// An entry, last seen at time zero.
+pub(crate) fn without_time<A>(mut entry: FlowEntry<A>) -> FlowEntry<A> {
+    entry.last_seen = Tick(0);
+    entry
+}
+
+/// A half-open entry, last seen at time zero.
+pub(crate) fn half_without_time<A>(mut entry: HalfOpenEntry<A>) -> HalfOpenEntry<A> {
+    entry.flow.last_seen = Tick(0);
+    entry
+}
