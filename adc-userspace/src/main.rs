@@ -3,6 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use adc_userspace::{
+    agent,
     api::proto::{ApiError, ConfigChecked},
     cli::{self, Local, RunOptions},
     config,
@@ -15,7 +16,7 @@ struct ThisNode;
 impl Local for ThisNode {
     fn run(&self, options: RunOptions) -> anyhow::Result<()> {
         telemetry::init_logging(options.log_format)?;
-        anyhow::bail!("this build of adc has no agent in it")
+        agent::run(&options)
     }
 
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {

@@ -49,12 +49,17 @@ impl Agent {
         outcome
     }
 
-    async fn try_apply(&mut self, request: ConfigApply, dry_run: bool) -> Result<Applied, ApiError> {
+    async fn try_apply(
+        &mut self,
+        request: ConfigApply,
+        dry_run: bool,
+    ) -> Result<Applied, ApiError> {
         let mut notes = Vec::new();
         let (text, file) = match request.source {
             None => self.read_file()?,
             Some(source) => {
-                let file = config::parse(&source.text, &source.path).map_err(|e| ApiError::from(&e))?;
+                let file =
+                    config::parse(&source.text, &source.path).map_err(|e| ApiError::from(&e))?;
                 if source.path != self.config_path {
                     notes.push(format!(
                         "{} is read when the agent restarts: copy the configuration there to keep it",
@@ -65,7 +70,11 @@ impl Agent {
             }
         };
         notes.extend(self.only_at_start(&file));
-        let mut edits = if request.reset_edits { Edits::default() } else { self.edits.clone() };
+        let mut edits = if request.reset_edits {
+            Edits::default()
+        } else {
+            self.edits.clone()
+        };
         let problems = edits.apply(&file).problems;
         notes.extend(problems.iter().map(ToString::to_string));
         let config = edits.apply(&file).config;
@@ -124,7 +133,10 @@ impl Agent {
             }
             Err(error) => {
                 self.config = before;
-                if let Err(again) = self.watch_health(&BTreeMap::new()).and_then(|()| self.replan().map(drop)) {
+                if let Err(again) = self
+                    .watch_health(&BTreeMap::new())
+                    .and_then(|()| self.replan().map(drop))
+                {
                     tracing::error!("going back to the running configuration: {again:#}");
                     self.last_plan_error = Some(format!("{again:#}"));
                 }
@@ -140,10 +152,15 @@ impl Agent {
         notes: Vec<String>,
     ) -> Result<Applied, ApiError> {
         health::compile_monitors(&config.monitors).map_err(|invalid| {
-            let text: Vec<_> = invalid.iter().map(|(name, e)| format!("monitor {name}: {e}")).collect();
+            let text: Vec<_> = invalid
+                .iter()
+                .map(|(name, e)| format!("monitor {name}: {e}"))
+                .collect();
             ApiError::invalid_config(text.join("; "), Vec::new())
         })?;
-        let plan = self.plan_for(config, false).map_err(|error| internal(&error))?;
+        let plan = self
+            .plan_for(config, false)
+            .map_err(|error| internal(&error))?;
         Ok(Applied {
             applied: false,
             generation: self.generation,
@@ -169,7 +186,10 @@ impl Agent {
 
     fn save_edits(&self, edits: &Edits) -> Result<(), ApiError> {
         edits.save(&self.config.node.state_dir).map_err(|error| {
-            ApiError::new(ErrorCode::Internal, format!("keeping runtime edits: {error}; nothing was changed"))
+            ApiError::new(
+                ErrorCode::Internal,
+                format!("keeping runtime edits: {error}; nothing was changed"),
+            )
         })
     }
 
@@ -187,7 +207,9 @@ impl Agent {
         let mut notes = Vec::new();
         let mut differs = |what: &str, same: bool| {
             if !same {
-                notes.push(format!("[{what}] is read when the agent starts: its changes wait for a restart"));
+                notes.push(format!(
+                    "[{what}] is read when the agent starts: its changes wait for a restart"
+                ));
             }
         };
         differs("node", file.node == self.file.node);
@@ -210,13 +232,13 @@ impl Agent {
     pub(super) fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
         let (_, file) = self.read_file()?;
         let config = self.edits.apply(&file).config;
-        let plan = self.plan_for(&config, false).map_err(|error| internal(&error))?;
+        let plan = self
+            .plan_for(&config, false)
+            .map_err(|error| internal(&error))?;
         Ok(ConfigDiff {
             path: self.config_path.clone(),
-            differs: file != self.file,
-            file_changes: config::differences(&self.file, &file),
             edits: self.edits.iter().cloned().collect(),
-            differences: self.edits.differences(&file),
+            differences: config::differences(&file, &self.config),
             plan: plan_view(&plan),
         })
     }
@@ -246,8 +268,11 @@ pub(super) fn hash(config: &Config) -> String {
         "pools": config.pools,
         "services": config.services,
     });
-    let hash = shared.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = shared
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     format!("{hash:016x}")
 }

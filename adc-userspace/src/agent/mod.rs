@@ -5,6 +5,7 @@
 //! control API ([`handle::Handle`]) take the same lock, so nobody sees a half-made change.
 
 mod configure;
+mod flow_view;
 mod handle;
 mod start;
 mod state;
@@ -54,7 +55,7 @@ async fn serve(options: &RunOptions) -> Result<()> {
     // Signals first: one that arrives during the start must not kill a half-started agent.
     let catch = |kind, name| signal(kind).with_context(|| format!("catching {name}"));
     let (health_events, health) = mpsc::channel(HEALTH_EVENTS);
-    let (agent, hops) = start::start(options, health_events).await?;
+    let (started, hops) = start::start(options, health_events).await?;
     let inputs = Inputs {
         health,
         hops,
@@ -62,17 +63,17 @@ async fn serve(options: &RunOptions) -> Result<()> {
         terminate: catch(SignalKind::terminate(), "SIGTERM")?,
         interrupt: catch(SignalKind::interrupt(), "SIGINT")?,
     };
-    let metrics = match agent.running().telemetry.listen {
-        Some(address) => Some(MetricsServer::bind(address).context("serving metrics")?),
-        None => None,
-    };
-    let start::Started { agent, server } = agent;
+    let start::Started {
+        agent,
+        server,
+        metrics,
+    } = started;
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
     let servers = spawn_servers(&agent, server, metrics, &stopped);
     events(&agent, inputs).await;
     // Nobody may start a change that the dismantling would race with.
-    drop(stop.send(true));
+    stop.send_replace(true);
     servers.await;
     let agent = Arc::into_inner(agent).context("stopping: a request still holds the agent")?;
     agent.into_inner().shut_down().await
@@ -90,8 +91,7 @@ fn spawn_servers(
     };
     let handle = Arc::new(Handle::new(Arc::clone(agent)));
     let api = tokio::spawn(server.serve(Arc::clone(&handle), wait(stopped.clone())));
-    let metrics =
-        metrics.map(|metrics| tokio::spawn(metrics.serve(handle, wait(stopped.clone()))));
+    let metrics = metrics.map(|metrics| tokio::spawn(metrics.serve(handle, wait(stopped.clone()))));
     async move {
         drop(api.await);
         if let Some(metrics) = metrics {

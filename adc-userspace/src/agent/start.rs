@@ -24,20 +24,16 @@ use crate::{
     config::{self, edit::Edits},
     dataplane::{Dataplane, DataplaneError},
     health::{Checker, HealthEvent, TargetKey},
-    model::{AttachMode, Config, Health},
+    model::{AttachMode, Health},
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
+    telemetry::MetricsServer,
 };
 
 /// A running agent and its bound control socket.
 pub(super) struct Started {
     pub(super) agent: Agent,
     pub(super) server: Server,
-}
-
-impl Started {
-    pub(super) fn running(&self) -> &Config {
-        &self.agent.config
-    }
+    pub(super) metrics: Option<MetricsServer>,
 }
 
 /// Brings the agent up. On an error nothing that was forwarding before has changed, and what this start made
@@ -62,9 +58,14 @@ pub(super) async fn start(
         .with_context(|| format!("making the run directory {}", config.node.run_dir.display()))?;
     // Binding the socket is what makes this *the* agent of the node; before anything is touched.
     let server = Server::bind(&socket_path(&config.node.run_dir))?;
+    let metrics = match config.telemetry.listen {
+        Some(address) => Some(MetricsServer::bind(address)?),
+        None => None,
+    };
     let lock = lock_pins(&config.dataplane.pin_path)?;
 
-    let (dataplane, report) = Dataplane::load(&config.dataplane.pin_path, &config.dataplane.limits)?;
+    let (dataplane, report) =
+        Dataplane::load(&config.dataplane.pin_path, &config.dataplane.limits)?;
     let names = config.dataplane.interfaces.clone();
     let (resolver, hops) = Resolver::start(names).await?;
     let facts = resolver.snapshot().interfaces;
@@ -96,7 +97,14 @@ pub(super) async fn start(
         _lock: lock,
     };
     match forward(&mut agent, &facts).await {
-        Ok(()) => Ok((Started { agent, server }, hops)),
+        Ok(()) => Ok((
+            Started {
+                agent,
+                server,
+                metrics,
+            },
+            hops,
+        )),
         Err(error) => {
             if !agent.load_report.adopted {
                 agent.undo_start().await;
@@ -111,13 +119,21 @@ async fn forward(agent: &mut Agent, facts: &BTreeMap<String, InterfaceFacts>) ->
     agent.interfaces = number_interfaces(agent, facts)?;
     agent.write_interfaces()?;
     agent.hops = agent.dataplane.tables.observed().hops();
-    let seeds = if agent.load_report.adopted { seeds(agent)? } else { BTreeMap::new() };
+    let seeds = if agent.load_report.adopted {
+        seeds(agent)?
+    } else {
+        BTreeMap::new()
+    };
     agent.watch_health(&seeds)?;
     agent.sweep_now()?;
     agent.replan_counted()?;
     attach(agent)?;
     agent.reconcile_vips().await;
-    let adopted = if agent.load_report.adopted { "adopted what an earlier agent left" } else { "started afresh" };
+    let adopted = if agent.load_report.adopted {
+        "adopted what an earlier agent left"
+    } else {
+        "started afresh"
+    };
     tracing::info!(
         services = agent.config.services.len(),
         interfaces = agent.interfaces.len(),
@@ -156,15 +172,31 @@ fn number_interfaces(
     let mut taken: BTreeSet<InterfaceId> = known.values().copied().collect();
     let mut numbered = BTreeMap::new();
     for name in names {
-        let facts = facts.get(name).cloned().ok_or_else(|| DataplaneError::Attach {
-            interface: name.clone(),
-            reason: "there is no such interface: correct dataplane.interfaces, or create it".into(),
-        })?;
-        let free = || (1..MAX_INTERFACES as u16).map(InterfaceId).find(|id| !taken.contains(id));
+        let facts = facts
+            .get(name)
+            .cloned()
+            .ok_or_else(|| DataplaneError::Attach {
+                interface: name.clone(),
+                reason: "there is no such interface: correct dataplane.interfaces, or create it"
+                    .into(),
+            })?;
+        let free = || {
+            (1..MAX_INTERFACES as u16)
+                .map(InterfaceId)
+                .find(|id| !taken.contains(id))
+        };
         let id = known.get(&facts.ifindex).copied().or_else(free);
         let id = id.ok_or(DataplaneError::TooManyInterfaces(names.len()))?;
         taken.insert(id);
-        numbered.insert(name.clone(), Interface { id, facts: Some(facts), mode: AttachMode::Native, adopted: false });
+        numbered.insert(
+            name.clone(),
+            Interface {
+                id,
+                facts: Some(facts),
+                mode: AttachMode::Native,
+                adopted: false,
+            },
+        );
     }
     Ok(numbered)
 }
@@ -183,7 +215,10 @@ fn attach(agent: &mut Agent) -> Result<()> {
     for name in agent.dataplane.pins.linked_interfaces() {
         if !agent.interfaces.contains_key(&name) {
             agent.dataplane.detach(&name)?;
-            tracing::info!(interface = name, "detached: it is not in dataplane.interfaces any more");
+            tracing::info!(
+                interface = name,
+                "detached: it is not in dataplane.interfaces any more"
+            );
         }
     }
     Ok(())
@@ -207,9 +242,13 @@ fn seeds(agent: &Agent) -> Result<BTreeMap<TargetKey, Health>> {
     let mut seeds = BTreeMap::new();
     for (pool, members) in &agent.config.pools {
         for backend in members.backends.values() {
-            let address = SocketAddr::new(backend.address.ip().to_canonical(), backend.address.port());
+            let address =
+                SocketAddr::new(backend.address.ip().to_canonical(), backend.address.port());
             if up.contains(&address) {
-                let key = TargetKey { pool: pool.clone(), backend: backend.address };
+                let key = TargetKey {
+                    pool: pool.clone(),
+                    backend: backend.address,
+                };
                 seeds.insert(key, Health::Up);
             }
         }

@@ -73,7 +73,9 @@ impl Agent {
     pub(super) fn on_health(&mut self, events: Vec<HealthEvent>) {
         for event in events {
             let known = self.config.pools.get(&event.key.pool).is_some_and(|pool| {
-                pool.backends.values().any(|backend| backend.address == event.key.backend)
+                pool.backends
+                    .values()
+                    .any(|backend| backend.address == event.key.backend)
             });
             if known {
                 tracing::info!(backend = %event.key, health = event.health.name(), detail = event.detail, "health changed");
@@ -110,7 +112,8 @@ impl Agent {
                     self.hops.insert(address, hop);
                 }
                 None => {
-                    self.obstacles.insert(address, "its interface is not attached".into());
+                    self.obstacles
+                        .insert(address, "its interface is not attached".into());
                     self.hops.remove(&address);
                 }
             },
@@ -126,7 +129,10 @@ impl Agent {
 
     fn hop(&self, next: &NextHop) -> Option<Hop> {
         let interface = self.interfaces.values().find(|interface| {
-            interface.facts.as_ref().is_some_and(|facts| facts.ifindex == next.ifindex)
+            interface
+                .facts
+                .as_ref()
+                .is_some_and(|facts| facts.ifindex == next.ifindex)
         })?;
         Some(Hop {
             mac: next.mac,
@@ -152,7 +158,10 @@ impl Agent {
         if new.is_some() && old != new {
             let mode = self.config.dataplane.attach;
             self.dataplane.attach(name, mode)?;
-            tracing::info!(interface = name, "attached to the interface that was created anew");
+            tracing::info!(
+                interface = name,
+                "attached to the interface that was created anew"
+            );
         }
         Ok(())
     }
@@ -175,11 +184,14 @@ impl Agent {
     /// Starts, keeps and stops checks as the configuration asks.
     pub(super) fn watch_health(&mut self, seeds: &BTreeMap<TargetKey, Health>) -> Result<()> {
         let monitors = health::compile_monitors(&self.config.monitors).map_err(|invalid| {
-            let texts: Vec<String> =
-                invalid.iter().map(|(name, error)| format!("monitor {name}: {error}")).collect();
+            let texts: Vec<String> = invalid
+                .iter()
+                .map(|(name, error)| format!("monitor {name}: {error}"))
+                .collect();
             anyhow::anyhow!("{}", texts.join("; "))
         })?;
-        self.checker.reconcile(health::targets(&self.config, &monitors, seeds));
+        self.checker
+            .reconcile(health::targets(&self.config, &monitors, seeds));
         let snapshot = self.checker.snapshot();
         self.health = snapshot
             .targets
@@ -196,8 +208,15 @@ impl Agent {
         pool: &Pool,
         backend: &crate::model::Backend,
     ) -> EffectiveState {
-        let key = TargetKey { pool: pool_name.clone(), backend: backend.address };
-        let (health, detail) = self.health.get(&key).cloned().unwrap_or((Health::Unknown, String::new()));
+        let key = TargetKey {
+            pool: pool_name.clone(),
+            backend: backend.address,
+        };
+        let (health, detail) = self
+            .health
+            .get(&key)
+            .cloned()
+            .unwrap_or((Health::Unknown, String::new()));
         let address = backend.address.ip().to_canonical();
         let reachable = self.hops.contains_key(&address);
         let mut state = EffectiveState::of(
@@ -255,7 +274,9 @@ impl Agent {
     fn replan_with(&mut self, counted: bool) -> Result<Plan> {
         self.resolver.want(self.backend_addresses());
         let plan = self.plan_for(&self.config, counted)?;
-        let Dataplane { tables, counters, .. } = &mut self.dataplane;
+        let Dataplane {
+            tables, counters, ..
+        } = &mut self.dataplane;
         tokio::task::block_in_place(|| tables.apply(&plan.changes, counters))
             .context("applying the plan")?;
         self.draining_out.clone_from(&plan.draining_out);
@@ -275,9 +296,14 @@ impl Agent {
     }
 
     fn backend_addresses(&self) -> BTreeSet<IpAddr> {
-        let configured = self.config.pools.values().flat_map(|pool| pool.backends.values());
-        let mut addresses: BTreeSet<IpAddr> =
-            configured.map(|backend| backend.address.ip().to_canonical()).collect();
+        let configured = self
+            .config
+            .pools
+            .values()
+            .flat_map(|pool| pool.backends.values());
+        let mut addresses: BTreeSet<IpAddr> = configured
+            .map(|backend| backend.address.ip().to_canonical())
+            .collect();
         // Removed ones keep their flows, so their next hops stay fresh too.
         addresses.extend(self.dataplane.tables.observed().addresses());
         addresses
@@ -310,15 +336,17 @@ impl Agent {
                 .collect(),
         );
         let flows = &mut self.dataplane.flows;
-        self.sweep =
-            tokio::task::block_in_place(|| flows.sweep(dataplane::now(), &timeouts))?;
+        self.sweep = tokio::task::block_in_place(|| flows.sweep(dataplane::now(), &timeouts))?;
         self.swept = Some(Instant::now());
         Ok(())
     }
 
     /// The same, unless it was done a moment ago: for figures that people are shown.
     pub(super) fn sweep_if_stale(&mut self) -> Result<()> {
-        if self.swept.is_some_and(|swept| swept.elapsed() < FRESH_ENOUGH) {
+        if self
+            .swept
+            .is_some_and(|swept| swept.elapsed() < FRESH_ENOUGH)
+        {
             return Ok(());
         }
         self.sweep_now()
@@ -329,8 +357,12 @@ impl Agent {
         let Some(interface) = &self.config.dataplane.vip_interface else {
             return;
         };
-        let wanted: BTreeSet<IpAddr> =
-            self.config.services.values().map(|service| service.vip).collect();
+        let wanted: BTreeSet<IpAddr> = self
+            .config
+            .services
+            .values()
+            .map(|service| service.vip)
+            .collect();
         match vips::reconcile(interface, &wanted).await {
             Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
             Ok(done) => tracing::info!(
@@ -343,7 +375,9 @@ impl Agent {
     /// Takes the VIPs off, detaches, removes all pins.
     pub(super) async fn shut_down(self) -> Result<()> {
         self.remove_vips().await;
-        self.dataplane.dismantle().context("removing pins and detaching")?;
+        self.dataplane
+            .dismantle()
+            .context("removing pins and detaching")?;
         tracing::info!("stopped: nothing is left behind");
         Ok(())
     }
