@@ -251,8 +251,13 @@ impl Agent {
 
 /// A plan for people and programs.
 fn plan_view(plan: &Plan) -> PlanView {
+    let text = if plan.is_empty() {
+        String::new()
+    } else {
+        plan.to_string()
+    };
     PlanView {
-        lines: plan.to_string().lines().map(str::to_owned).collect(),
+        lines: text.lines().map(str::to_owned).collect(),
         steps: serde_json::to_value(plan).unwrap_or_default(),
     }
 }

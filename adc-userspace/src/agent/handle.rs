@@ -36,10 +36,10 @@ impl Control for Handle {
     }
 
     async fn services(&self) -> Result<Vec<ServiceView>, ApiError> {
-        self.0
-            .lock()
-            .await
-            .service_views()
+        let mut agent = self.0.lock().await;
+        agent
+            .sweep_now()
+            .and_then(|()| agent.service_views())
             .map_err(|error| internal(&error))
     }
 
@@ -56,7 +56,9 @@ impl Control for Handle {
     }
 
     async fn backends(&self, filter: BackendFilter) -> Result<Vec<BackendView>, ApiError> {
-        self.0.lock().await.backend_views(&filter)
+        let mut agent = self.0.lock().await;
+        agent.sweep_now().map_err(|error| internal(&error))?;
+        agent.backend_views(&filter)
     }
 
     async fn edit(&self, edit: Edit, dry_run: bool) -> Result<Applied, ApiError> {

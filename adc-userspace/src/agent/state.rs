@@ -22,8 +22,8 @@ use crate::{
     plan::{self, DrainingOut, EffectiveWeights, Hops, Plan},
 };
 
-/// How old the flow figures that people are shown may be.
-const FRESH_ENOUGH: Duration = Duration::from_millis(500);
+/// How old the flow figures of a metrics scrape may be; people and programs that ask get them fresh.
+const FRESH_ENOUGH: Duration = Duration::from_secs(1);
 
 /// An interface of `dataplane.interfaces`.
 #[derive(Clone, Debug)]
@@ -341,7 +341,7 @@ impl Agent {
         Ok(())
     }
 
-    /// The same, unless it was done a moment ago: for figures that people are shown.
+    /// The same, unless it was done a moment ago: a scrape must not walk the tables over and over.
     pub(super) fn sweep_if_stale(&mut self) -> Result<()> {
         if self
             .swept

@@ -29,9 +29,8 @@ const NEARLY_FULL: u64 = 90;
 type Ids = BTreeMap<SocketAddr, BackendId>;
 
 impl Agent {
-    /// Every service with its backends.
-    pub(super) fn service_views(&mut self) -> Result<Vec<ServiceView>> {
-        self.sweep_if_stale()?;
+    /// Every service with its backends, flows as last swept.
+    pub(super) fn service_views(&self) -> Result<Vec<ServiceView>> {
         let health = self.checker.snapshot();
         let services = self.config.services.iter();
         services
@@ -98,7 +97,7 @@ impl Agent {
 
     /// Backends by filter, each once; counters of all services that use the pool, or of the one named.
     pub(super) fn backend_views(
-        &mut self,
+        &self,
         filter: &BackendFilter,
     ) -> Result<Vec<BackendView>, ApiError> {
         let wanted = |name: &ServiceName| filter.service.as_ref().is_none_or(|only| only == name);
@@ -116,8 +115,6 @@ impl Agent {
                 "there is no pool `{pool}`; `adc pool list` shows all"
             )));
         }
-        self.sweep_if_stale()
-            .map_err(|error| super::configure::internal(&error))?;
         let mut ids: BTreeMap<&PoolName, BTreeMap<SocketAddr, Vec<BackendId>>> = BTreeMap::new();
         for (name, service) in self.config.services.iter().filter(|(name, _)| wanted(name)) {
             let _ = name;
@@ -229,6 +226,7 @@ impl Agent {
 
     /// The node at a glance.
     pub(super) fn status(&mut self) -> Result<Status> {
+        self.sweep_now()?;
         let services = self.service_views()?;
         let flows = self.flow_count()?;
         let mut warnings = self.own_warnings();
@@ -359,6 +357,7 @@ impl Agent {
 
     /// All that a scrape shows.
     pub(super) fn metrics_snapshot(&mut self) -> Result<MetricsSnapshot> {
+        self.sweep_if_stale()?;
         let missing: BTreeSet<_> = self
             .interfaces
             .keys()
