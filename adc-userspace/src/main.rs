@@ -1,1 +1,36 @@
-fn main() {}
+//! The binary `adc`: the command line, and what it starts on this node.
+
+use std::{path::Path, process::ExitCode};
+
+use adc_userspace::{
+    agent,
+    api::proto::{ApiError, ConfigChecked},
+    cli::{self, Local, RunOptions},
+    config,
+    doctor::{self, Finding},
+    telemetry,
+};
+
+struct ThisNode;
+
+impl Local for ThisNode {
+    fn run(&self, options: RunOptions) -> anyhow::Result<()> {
+        telemetry::init_logging(options.log_format)?;
+        agent::run(&options)
+    }
+
+    fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {
+        match config::load(path) {
+            Ok(config) => Ok((&config).into()),
+            Err(errors) => Err((&errors).into()),
+        }
+    }
+
+    fn examine(&self, interfaces: &[String], pin_path: &Path) -> Vec<Finding> {
+        doctor::examine(interfaces, pin_path)
+    }
+}
+
+fn main() -> ExitCode {
+    cli::main(&ThisNode)
+}

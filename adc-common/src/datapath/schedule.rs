@@ -64,6 +64,7 @@ where
         return Reason::NoBackend;
     }
     delivery.backend = backend;
+    delivery.reply = 0;
     let reason = if phase == Phase::PICKED_UP {
         Reason::PickedUpFlow
     } else {

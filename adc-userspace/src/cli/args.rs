@@ -87,7 +87,7 @@ pub(super) enum Command {
     Config(ConfigCommand),
     /// Look for what keeps adc from working on this node; exit code 7 if anything does
     Doctor {
-        /// Look at this interface; may be repeated
+        /// Look at this interface too, not only at the host; may be repeated
         #[arg(short, long = "interface", value_name = "NAME")]
         interfaces: Vec<String>,
         /// bpffs directory that the agent pins to

@@ -15,7 +15,7 @@ mod tests;
 pub use self::{
     args::Cli,
     exit::Exit,
-    local::{Finding, FindingSeverity, Local, RunOptions},
+    local::{Local, RunOptions},
 };
 
 use std::{

@@ -5,20 +5,19 @@ use std::{
     io,
     marker::PhantomData,
     net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
 };
 
 use adc_common::abi::{
     Addr4, Addr6, BackendId, FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Protocol, Tick,
 };
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{HashMap, Map, MapError};
 use bytemuck::Pod;
 
 use super::{
     batch,
     error::DataplaneError,
     loader::Maps,
-    mapped::{Mapped, data},
+    mapped::{Mapped, data_of, fd_of},
 };
 
 /// The four flow tables.
@@ -38,7 +37,8 @@ where
     family: PhantomData<A>,
     main_name: &'static str,
     half_open_name: &'static str,
-    capacity: u32,
+    /// Flows that the main and the half-open table hold.
+    capacities: [u32; 2],
 }
 
 /// Whether a flow is validated.
@@ -137,9 +137,10 @@ impl FlowTables {
         })
     }
 
-    /// Flows that the main tables can hold, IPv4 and IPv6.
-    pub fn capacity(&self) -> (u32, u32) {
-        (self.v4.capacity / 2, self.v6.capacity / 2)
+    /// Flows that each table can hold: established IPv4, established IPv6, half-open IPv4, half-open IPv6.
+    pub fn capacities(&self) -> [u32; 4] {
+        let ([main4, half4], [main6, half6]) = (self.v4.capacities, self.v6.capacities);
+        [main4, main6, half4, half6]
     }
 
     /// Visits every live flow once.
@@ -173,17 +174,23 @@ where
         half_open_name: &'static str,
     ) -> Result<Self, DataplaneError> {
         let (main, half_open) = (maps.take(main_name)?, maps.take(half_open_name)?);
-        let capacity = map_data(&main, main_name)?
-            .info()
-            .map_err(|error| DataplaneError::map("reading the size of", main_name, error))?
-            .max_entries();
+        let capacity = |map, name| {
+            let info = data_of(map, name)?.info();
+            let info =
+                info.map_err(|error| DataplaneError::map("reading the size of", name, error))?;
+            Ok::<_, DataplaneError>(info.max_entries() / 2)
+        };
+        let capacities = [
+            capacity(&main, main_name)?,
+            capacity(&half_open, half_open_name)?,
+        ];
         Ok(Self {
             main,
             half_open,
             family: PhantomData,
             main_name,
             half_open_name,
-            capacity,
+            capacities,
         })
     }
 
@@ -191,7 +198,7 @@ where
         &self,
         visit: impl FnMut(&FlowKey<A>, &FlowEntry<A>),
     ) -> Result<(), DataplaneError> {
-        batch::for_each(map_data(&self.main, self.main_name)?.fd().as_fd(), visit)
+        batch::for_each(fd_of(&self.main, self.main_name)?, visit)
             .map_err(|error| DataplaneError::map("walking", self.main_name, error))
     }
 
@@ -199,7 +206,7 @@ where
         &self,
         mut visit: impl FnMut(&FlowKey<A>, &FlowEntry<A>),
     ) -> Result<(), DataplaneError> {
-        let fd = map_data(&self.half_open, self.half_open_name)?.fd().as_fd();
+        let fd = fd_of(&self.half_open, self.half_open_name)?;
         batch::for_each(fd, |key, half: &HalfOpenEntry<A>| visit(key, &half.flow))
             .map_err(|error| DataplaneError::map("walking", self.half_open_name, error))
     }
@@ -362,14 +369,4 @@ fn record<A: Copy + Into<IpAddrOf>>(
         idle: now.since(entry.last_seen),
         state,
     }
-}
-
-fn map_data<'m>(map: &'m Map, name: &'static str) -> Result<&'m MapData, DataplaneError> {
-    data(map).ok_or_else(|| {
-        DataplaneError::map(
-            "opening",
-            name,
-            io::Error::from(io::ErrorKind::InvalidInput),
-        )
-    })
 }

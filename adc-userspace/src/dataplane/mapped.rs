@@ -1,6 +1,13 @@
 //! ABI types and maps as aya wants them.
 
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+};
+
 use aya::maps::{Map, MapData};
+
+use super::error::DataplaneError;
 
 /// Any ABI type, with aya's marker on it.
 ///
@@ -16,10 +23,25 @@ unsafe impl<T: bytemuck::Pod> aya::Pod for Mapped<T> {}
 // SAFETY: transparent over the field.
 unsafe impl<T> bytemuck::TransparentWrapper<T> for Mapped<T> {}
 
-/// The descriptor behind a map of one of the kinds that adc walks or swaps in batches.
-pub(super) fn data(map: &Map) -> Option<&MapData> {
+/// The descriptor of a map of one of the kinds that adc walks, measures or swaps in batches.
+pub(super) fn fd_of<'m>(
+    map: &'m Map,
+    name: &'static str,
+) -> Result<BorrowedFd<'m>, DataplaneError> {
+    Ok(data_of(map, name)?.fd().as_fd())
+}
+
+/// The aya handle behind such a map.
+pub(super) fn data_of<'m>(map: &'m Map, name: &'static str) -> Result<&'m MapData, DataplaneError> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) => Some(data),
-        _ => None,
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::HashMap(data) | Map::LruHashMap(data) => {
+            Ok(data)
+        }
+        // aya's enum, which grows with the kernel's map types.
+        _ => Err(DataplaneError::map(
+            "opening",
+            name,
+            io::Error::from(io::ErrorKind::InvalidInput),
+        )),
     }
 }

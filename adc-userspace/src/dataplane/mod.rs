@@ -19,7 +19,7 @@ pub use clock::now;
 pub use counters::Counters;
 pub use error::DataplaneError;
 pub use flows::{FlowRecord, FlowState, FlowTables, SweepReport, Timeouts};
-pub use interfaces::InterfaceTables;
+pub use interfaces::{InterfaceRow, InterfaceTables};
 pub use loader::{Dataplane, LoadReport};
 pub use pins::PinDirectory;
 pub use tables::Tables;

@@ -73,6 +73,11 @@ impl PinDirectory {
         })
     }
 
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where a map is pinned.
     pub fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)

@@ -1,20 +1,20 @@
 //! Writer of `SERVICE_INDEX`, `SERVICES`, `RINGS` and `BACKENDS`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::AsRawFd,
     sync::{Mutex, PoisonError},
     thread,
 };
 
-use adc_common::abi::{Addr16, InterfaceId};
+use adc_common::abi::Addr16;
 use adc_common::abi::{
     BackendCounters, BackendEntry, BackendId, Ring, ServiceEntry, ServiceId, ServiceIndexEntry,
     ServiceKey,
 };
 use aya::{
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuValues},
+    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuValues},
     util::nr_cpus,
 };
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
@@ -25,9 +25,10 @@ use super::{
     counters::Counters,
     error::DataplaneError,
     loader::Maps,
-    mapped::{Mapped, data},
+    mapped::{Mapped, fd_of},
 };
 use crate::{
+    model::Limits,
     plan::{Change, Observed},
     ring::{self, Member},
 };
@@ -36,7 +37,7 @@ use crate::{
 pub struct Tables {
     index: HashMap<MapData, Mapped<ServiceKey>, Mapped<ServiceIndexEntry>>,
     services: Array<MapData, Mapped<ServiceEntry>>,
-    rings: MapData,
+    rings: Map,
     backends: Array<MapData, Mapped<BackendEntry>>,
     /// What was last written, so that unchanged rings stay untouched.
     observed: Observed,
@@ -45,9 +46,6 @@ pub struct Tables {
 impl Tables {
     pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, DataplaneError> {
         let fail = |map| move |error: MapError| DataplaneError::map("opening", map, error);
-        let Map::ArrayOfMaps(rings) = maps.take("RINGS")? else {
-            return Err(fail("RINGS")(MapError::InvalidMapType { map_type: 0 }));
-        };
         let mut tables = Self {
             index: maps
                 .take("SERVICE_INDEX")?
@@ -57,7 +55,7 @@ impl Tables {
                 .take("SERVICES")?
                 .try_into()
                 .map_err(fail("SERVICES"))?,
-            rings,
+            rings: maps.take("RINGS")?,
             backends: maps
                 .take("BACKENDS")?
                 .try_into()
@@ -195,20 +193,44 @@ impl Tables {
             .iter()
             .map(|(service, _)| u32::from(service.0))
             .collect();
-        let fds: Vec<i32> = built
+        let fds = built
             .values()
-            .filter_map(|map| Some(data(map)?.fd().as_fd().as_raw_fd()))
-            .collect();
-        batch::put_all(self.rings.fd().as_fd(), &slots, &fds)
+            .map(|ring| Ok(fd_of(ring, "RINGS")?.as_raw_fd()));
+        let fds = fds.collect::<Result<Vec<i32>, DataplaneError>>()?;
+        batch::put_all(fd_of(&self.rings, "RINGS")?, &slots, &fds)
             .map_err(|error| DataplaneError::map("swapping rings", "RINGS", error))
     }
 
-    /// Ids of interfaces that backends are reached by.
-    pub fn interfaces_in_use(&self) -> impl Iterator<Item = InterfaceId> {
-        self.observed
-            .backends
-            .values()
-            .map(|backend| backend.hop.interface)
+    /// What the maps have room for: `configured`, or less if they were adopted from an agent with less.
+    pub fn limits(&self, configured: &Limits) -> Limits {
+        Limits {
+            services: configured
+                .services
+                .min(self.services.len().saturating_sub(1)),
+            backends: configured
+                .backends
+                .min(self.backends.len().saturating_sub(1)),
+            ..*configured
+        }
+    }
+
+    /// Backends that a service's ring names, read from the kernel.
+    pub fn ring_backends(&self, service: ServiceId) -> Result<BTreeSet<BackendId>, DataplaneError> {
+        let fail = |error: MapError| DataplaneError::map("reading a ring of", "RINGS", error);
+        let rings =
+            ArrayOfMaps::<_, Array<MapData, Mapped<Ring>>>::try_from(&self.rings).map_err(fail)?;
+        let ring = match rings.get(&u32::from(service.0), 0) {
+            Ok(ring) => ring,
+            Err(MapError::KeyNotFound) => return Ok(BTreeSet::new()),
+            Err(error) => return Err(fail(error)),
+        };
+        let Mapped(ring) = ring.get(&0, 0).map_err(fail)?;
+        Ok(ring
+            .slots
+            .iter()
+            .copied()
+            .filter(|id| *id != BackendId(0))
+            .collect())
     }
 }
 

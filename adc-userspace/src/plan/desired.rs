@@ -90,7 +90,8 @@ fn backends_of(
         .collect()
 }
 
-fn key_of(service: &Service) -> ServiceKey {
+/// A service's key in `SERVICE_INDEX`.
+pub fn key_of(service: &Service) -> ServiceKey {
     let protocol = match service.protocol {
         TransportProtocol::Tcp => Protocol::TCP,
         TransportProtocol::Udp => Protocol::UDP,

@@ -143,6 +143,22 @@ fn the_text_is_strict_open_metrics_and_holds_every_area() {
     );
 }
 
+/// The reference, which these tests hold to the code.
+const REFERENCE: &str = include_str!("../../../docs/cli.md");
+
+#[test]
+fn the_reference_lists_every_metric_and_no_other() {
+    let samples = parse(&render(FakeControl::default().snapshot()).unwrap());
+    let name = |series: &String| series.split('{').next().unwrap_or_default().to_owned();
+    let served: BTreeSet<String> = samples.keys().map(name).collect();
+    let documented: BTreeSet<String> = REFERENCE
+        .split('`')
+        .filter(|word| word.starts_with("adc_"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(served, documented);
+}
+
 #[test]
 fn a_pool_shared_by_two_services_yields_no_series_twice() {
     let mut snapshot = FakeControl::default().snapshot();

@@ -62,6 +62,10 @@ pub struct PlanView {
 
 /// What a change did, or on a dry run would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`applied` is what scripts look for in the JSON"
+)]
 pub struct Applied {
     /// False on a dry run.
     pub applied: bool,

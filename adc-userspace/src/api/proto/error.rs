@@ -34,6 +34,10 @@ pub enum ErrorCode {
 
 /// One thing that is wrong in a configuration; the same JSON as the configuration's own errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the JSON of a configuration error has this word"
+)]
 pub struct Problem {
     /// File it stands in; absent for a runtime edit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

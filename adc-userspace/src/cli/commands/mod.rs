@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::agent::Agent;
 use super::{
-    Exit, FindingSeverity, Local, RunOptions,
+    Exit, Local, RunOptions,
     args::{Cli, Command, Format, RunArgs},
     output,
 };
@@ -20,6 +20,7 @@ use crate::{
         server::SocketError,
     },
     config::ConfigErrors,
+    doctor::Severity,
 };
 
 /// What a command printed and how it ends.
@@ -162,7 +163,7 @@ fn run_agent(local: &impl Local, args: &RunArgs) -> Done {
 fn doctor(local: &impl Local, interfaces: &[String], pin_path: &Path, format: Format) -> Done {
     let findings = local.examine(interfaces, pin_path);
     let outcome = show(format, &findings, |findings| output::findings(findings))?;
-    let well = findings.iter().all(|f| f.severity == FindingSeverity::Ok);
+    let well = findings.iter().all(|f| f.severity == Severity::Ok);
     let exit = if well { Exit::Ok } else { Exit::Degraded };
     Ok(Outcome { exit, ..outcome })
 }

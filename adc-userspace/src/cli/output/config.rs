@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::proto::{Applied, ConfigChecked, ConfigDiff, ConfigView, Edit},
-    cli::Finding,
+    doctor::Finding,
 };
 
 pub(in crate::cli) fn applied(applied: &Applied) -> String {
@@ -28,7 +28,7 @@ pub(in crate::cli) fn applied(applied: &Applied) -> String {
 
 pub(in crate::cli) fn checked(file: &Path, checked: &ConfigChecked) -> String {
     format!(
-        "{} is valid: {} services, {} pools, {} backends, {} monitors\n",
+        "{} is valid (services: {}, pools: {}, backends: {}, monitors: {})\n",
         file.display(),
         checked.services,
         checked.pools,

@@ -56,7 +56,10 @@ fn differences(differences: &[Difference]) -> String {
     if differences.is_empty() {
         return String::new();
     }
-    let head = ["".into(), "changed at run time, not in the file:".into()];
+    let head = [
+        String::new(),
+        "changed at run time, not in the file:".into(),
+    ];
     let shown = differences.iter().take(SHOWN).map(|d| format!("  {d}"));
     let more = differences.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("  and {more} more: `adc config diff`"));

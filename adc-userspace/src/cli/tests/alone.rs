@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser};
 
 use super::*;
-use crate::cli::Cli;
+use crate::{api::proto::ErrorCode, cli::Cli};
 
 #[test]
 fn the_grammar_is_sound() {
@@ -114,7 +114,7 @@ fn check_needs_no_agent_and_shows_every_problem() {
     let ran = run(&nowhere(), "config check good.toml");
     assert_eq!(ran.exit, Exit::Ok);
     assert!(
-        ran.out.contains("good.toml is valid: 1 services"),
+        ran.out.contains("good.toml is valid (services: 1,"),
         "{}",
         ran.out
     );
@@ -168,4 +168,38 @@ fn the_version_is_the_packages() {
         run(&nowhere(), "version -o json").json(),
         json!({"version": version})
     );
+}
+
+#[test]
+fn the_reference_names_every_verb_and_every_error_code() {
+    let reference = include_str!("../../../../docs/cli.md");
+    for command in Cli::command().get_subcommands() {
+        let name = command.get_name();
+        assert!(reference.contains(&format!("`adc {name}")), "adc {name}");
+        for verb in command.get_subcommands().map(clap::Command::get_name) {
+            let verb = format!("`adc {name} {verb}");
+            let alone = verb.replace(&format!("adc {name} "), "");
+            assert!(
+                reference.contains(&verb) || reference.contains(&alone),
+                "{verb}"
+            );
+        }
+    }
+    let codes = [
+        ErrorCode::InvalidRequest,
+        ErrorCode::NotPermitted,
+        ErrorCode::NotFound,
+        ErrorCode::MethodNotAllowed,
+        ErrorCode::Timeout,
+        ErrorCode::Conflict,
+        ErrorCode::TooLarge,
+        ErrorCode::InvalidConfig,
+        ErrorCode::Internal,
+        ErrorCode::Unavailable,
+    ];
+    for code in codes {
+        let (status, exit) = (code.http_status(), Exit::from(code).code());
+        let row = format!("| `{}` | {status} | {exit} |", code.name());
+        assert!(reference.contains(&row), "{row}");
+    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Exit, Finding, FindingSeverity, Local, RunOptions};
+use super::{Exit, Local, RunOptions};
 use crate::{
     api::{
         proto::{ApiError, ConfigChecked, Problem},
@@ -22,6 +22,7 @@ use crate::{
         testing::FakeControl,
     },
     config,
+    doctor::{Finding, Severity},
     model::AttachMode,
 };
 
@@ -60,7 +61,7 @@ impl Local for FakeNode {
 
     fn examine(&self, interfaces: &[String], _pin_path: &Path) -> Vec<Finding> {
         let finding = |name: &String| Finding {
-            severity: FindingSeverity::Warning,
+            severity: Severity::Warning,
             subject: name.clone(),
             what: "transmit checksums are offloaded".into(),
             remedy: Some(format!("ethtool -K {name} tx off")),

@@ -17,6 +17,8 @@ use crate::{
     model::Health,
 };
 
+use crate::health::Finding;
+
 use super::{Task, board::Board, load::Totals, snapshot::MonitorStatus};
 
 /// A pair under watch; dropping it stops its task.
@@ -40,6 +42,8 @@ struct Shared {
 struct State {
     rise_fall: RiseFall,
     last_probe: Option<Duration>,
+    passed: u64,
+    failed: u64,
 }
 
 impl Pair {
@@ -55,6 +59,8 @@ impl Pair {
             state: Mutex::new(State {
                 rise_fall: RiseFall::new((&monitor.monitor).into(), start, since),
                 last_probe: None,
+                passed: 0,
+                failed: 0,
             }),
             compiled: Mutex::new(monitor.clone()),
             totals: board.totals_of(&monitor.name),
@@ -94,6 +100,8 @@ impl Pair {
             since: rise_fall.since(),
             successes: rise_fall.successes(),
             failures: rise_fall.failures(),
+            passed: state.passed,
+            failed: state.failed,
             last_probe: state.last_probe,
             last_success: rise_fall.last_success(),
         }
@@ -118,6 +126,11 @@ impl Shared {
         self.totals.count(&outcome.finding);
         let mut state = self.state();
         state.last_probe = Some(outcome.elapsed);
+        match outcome.finding {
+            Finding::Passed(_) => state.passed += 1,
+            Finding::Failed(_) => state.failed += 1,
+            Finding::NotRun(_) => {}
+        }
         state.rise_fall.record(&outcome.finding, now).is_some()
     }
 }

@@ -51,6 +51,10 @@ pub struct MonitorStatus {
     pub successes: u32,
     /// Failures in a row up to the last result.
     pub failures: u32,
+    /// Probes that passed since the pair is watched.
+    pub passed: u64,
+    /// Probes that failed since then.
+    pub failed: u64,
     /// Duration of the last probe; `None` before the first has finished.
     pub last_probe: Option<Duration>,
     /// When a probe last passed.
