@@ -202,11 +202,7 @@ fn refused(family: Family, world: &World) -> Case {
             talk.answer(&Segment::tcp("RA", 0, CLIENT.wrapping_add(1))),
             Reason::ForwardedToClient,
         )
-        .sent(
-            "a new SYN",
-            talk.request(&syn()),
-            Reason::ForwardedToBackend,
-        );
+        .sent("a new SYN", talk.request(&syn()), Reason::ScheduledNewFlow);
     case.sent(
         "the SYN-ACK",
         talk.answer(&syn_ack()),
