@@ -23,5 +23,10 @@ fn every_case_of_the_packet_table_holds_in_the_kernel() {
         })
         .map(|case| case.name.as_str())
         .collect();
-    assert!(failed.is_empty(), "{} of {}: {failed:#?}", failed.len(), cases.len());
+    assert!(
+        failed.is_empty(),
+        "{} of {}: {failed:#?}",
+        failed.len(),
+        cases.len()
+    );
 }
