@@ -6,7 +6,9 @@ pub mod cases;
 mod contents;
 mod counters;
 mod host;
+pub mod stories;
 mod talk;
+pub mod traffic;
 
 use std::{
     collections::HashMap,
