@@ -17,7 +17,7 @@ use std::{
 
 use adc_common::abi::{Addr4, Addr6, FlowEntry, FlowKey, HalfOpenEntry, InterfaceId};
 
-pub use case::Case;
+pub use case::{Case, Cuts};
 pub use contents::{Contents, Link, TIMEOUTS};
 pub use counters::{Counters, zip};
 pub use host::HostWalk;
