@@ -136,6 +136,34 @@ fn a_backend_that_vanishes_without_a_word_is_taken_out_too() {
     }]);
 }
 
+/// Such a client has nothing to lose: its repeated SYN goes where the ring points by then, and it
+/// does not wait for its own, much longer, timeout.
+#[test]
+fn a_handshake_that_a_dead_backend_never_answered_is_completed_by_another() {
+    require!(namespaces, agent);
+    let scene = Scene::new(Topology::two_arm(2));
+    let dead = &scene.topology.backends[0].namespace;
+    dead.ip(&["link", "set", "eth0", "down"]);
+    // SYNs are repeated after 1, 3 and 7 s.
+    let patience = Duration::from_secs(12);
+    let answers = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..20_u16)
+            .map(|number| {
+                let client = &scene.topology.client;
+                let vip = if number % 2 == 0 { WWW } else { WWW6 };
+                scope.spawn(move || get_in(client, vip, "/", patience))
+            })
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    for answer in answers {
+        assert_eq!(answer.unwrap().body, "web2");
+    }
+}
+
 #[test]
 fn a_server_that_answers_with_an_error_is_down() {
     require!(namespaces, agent);
