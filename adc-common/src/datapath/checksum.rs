@@ -72,12 +72,12 @@ mod tests {
         while sum > 0xffff {
             sum = (sum >> 16) + (sum & 0xffff);
         }
-        !(sum as u16)
+        !u16::try_from(sum).unwrap()
     }
 
     /// 0x0000 and 0xffff are the two zeros of one's complement.
     fn same(a: u16, b: u16) -> bool {
-        a == b || (a % 0xffff == 0 && b % 0xffff == 0)
+        a == b || (a.is_multiple_of(0xffff) && b.is_multiple_of(0xffff))
     }
 
     #[test]
@@ -102,8 +102,8 @@ mod tests {
 
         #[test]
         fn long_words_sum_like_short_ones(long: u64, check: u16) {
-            let short = [long as u32, (long >> 32) as u32];
-            let sum = Delta::of_word(short[0]).plus(Delta::of_word(short[1]));
+            let [short_low, short_high] = [long & 0xffff_ffff, long >> 32].map(|word| u32::try_from(word).unwrap());
+            let sum = Delta::of_word(short_low).plus(Delta::of_word(short_high));
             prop_assert_eq!(apply(check.to_ne_bytes(), Delta::of_long(long)), apply(check.to_ne_bytes(), sum));
         }
     }

@@ -52,10 +52,6 @@ const fn round(value: u64, k: u64) -> u64 {
 }
 
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the high half has the best-mixed bits; it is kept"
-)]
 const fn finish(hash: u64) -> u32 {
     ((hash ^ (hash >> 29)).wrapping_mul(K[2]) >> 32) as u32
 }

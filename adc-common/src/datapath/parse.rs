@@ -64,6 +64,10 @@ impl Frame {
 
 /// Ethernet header and up to two tags.
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the header and its tags have at most 22 bytes"
+)]
 pub(super) fn link<P: PacketBuf>(packet: &P) -> Result<Link, Reason> {
     const UNTAGGED: usize = size_of::<EthernetHeader>();
     const TAG: usize = size_of::<VlanTag>();
@@ -95,6 +99,14 @@ pub(super) fn link<P: PacketBuf>(packet: &P) -> Result<Link, Reason> {
         }
     }
     Ok(Link { frame, ethertype })
+}
+
+/// An offset as a frame keeps it: header chains end far below 64 KiB (22 + 40 bytes, then at most six
+/// extension headers of 2 048 bytes each).
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "see above")]
+const fn offset16(offset: usize) -> u16 {
+    offset as u16
 }
 
 #[inline(always)]
@@ -153,7 +165,7 @@ impl Parse for Addr4 {
         if u16::from_be_bytes(ip.frags) & 0x3fff != 0 {
             return Err(Reason::Fragment);
         }
-        frame.transport = (start + header_length) as u16;
+        frame.transport = offset16(start + header_length);
         transport(packet, frame, key, total - header_length)
     }
 }
@@ -178,7 +190,7 @@ impl Parse for Addr6 {
         }
         let (protocol, offset) = walk_extensions(packet, ip.next_hdr, start)?;
         key.protocol = protocol;
-        frame.transport = offset as u16;
+        frame.transport = offset16(offset);
         let left = (start + payload)
             .checked_sub(offset)
             .ok_or(Reason::BadExtensionHeaders)?;

@@ -1,5 +1,7 @@
 //! A packet in memory.
 
+use std::ops::Range;
+
 use crate::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
 
 /// A frame, with the headroom that XDP guarantees (256 bytes, `XDP_PACKET_HEADROOM`).
@@ -25,9 +27,9 @@ impl HostPacket {
         &self.bytes
     }
 
-    fn range(&self, offset: usize, size: usize) -> Option<usize> {
-        (offset <= MAX_HEADER_OFFSET && offset.checked_add(size)? <= self.bytes.len())
-            .then_some(offset)
+    fn range(&self, offset: usize, size: usize) -> Option<Range<usize>> {
+        let end = offset.checked_add(size)?;
+        (offset <= MAX_HEADER_OFFSET && end <= self.bytes.len()).then_some(offset..end)
     }
 }
 
@@ -41,21 +43,16 @@ impl PacketBuf for HostPacket {
     }
 
     fn header<H: WireHeader>(&self, offset: usize) -> Option<H> {
-        let at = self.range(offset, size_of::<H>())?;
-        // SAFETY: `range` proved that the bytes are there; `WireHeader` promises alignment 1 and that any bytes are valid.
-        Some(unsafe { self.bytes.as_ptr().add(at).cast::<H>().read_unaligned() })
+        let bytes = self.bytes.get(self.range(offset, size_of::<H>())?)?;
+        // SAFETY: the slice has the size of `H`; `WireHeader` promises alignment 1 and that any bytes are valid.
+        Some(unsafe { bytes.as_ptr().cast::<H>().read() })
     }
 
     fn set_header<H: WireHeader>(&mut self, offset: usize, header: H) -> Option<()> {
-        let at = self.range(offset, size_of::<H>())?;
-        // SAFETY: as in `header`; the bytes are ours to write.
-        unsafe {
-            self.bytes
-                .as_mut_ptr()
-                .add(at)
-                .cast::<H>()
-                .write_unaligned(header)
-        };
+        let range = self.range(offset, size_of::<H>())?;
+        let bytes = self.bytes.get_mut(range)?;
+        // SAFETY: as in `header`; the slice is ours to write.
+        unsafe { bytes.as_mut_ptr().cast::<H>().write(header) };
         Some(())
     }
 

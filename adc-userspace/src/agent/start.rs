@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     net::SocketAddr,
     path::Path,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use adc_common::abi::{BackendId, InterfaceId, MAX_INTERFACES};
@@ -28,6 +28,12 @@ use crate::{
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
     telemetry::MetricsServer,
 };
+
+/// How long a start waits for next hops; a neighbour that is there answers within a round trip.
+const FIRST_HOPS: Duration = Duration::from_secs(1);
+
+/// How often it looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A running agent and its bound control socket.
 pub(super) struct Started {
@@ -125,6 +131,7 @@ async fn forward(agent: &mut Agent, facts: &BTreeMap<String, InterfaceFacts>) ->
         BTreeMap::new()
     };
     agent.watch_health(&seeds)?;
+    await_next_hops(agent).await;
     agent.sweep_now()?;
     agent.replan_counted()?;
     attach(agent)?;
@@ -143,6 +150,28 @@ async fn forward(agent: &mut Agent, facts: &BTreeMap<String, InterfaceFacts>) ->
         tracing::warn!("{line}");
     }
     Ok(())
+}
+
+/// Waits until every backend has a next hop, or for a moment if some have none: an agent that says it forwards
+/// should, and rings are not built twice.
+async fn await_next_hops(agent: &mut Agent) {
+    let wanted = agent.backend_addresses();
+    agent.resolver.want(wanted.clone());
+    let deadline = Instant::now() + FIRST_HOPS;
+    loop {
+        for (address, resolution) in agent.resolver.snapshot().hops {
+            if resolution.hop().is_some() {
+                agent.note_hop(address, &resolution);
+            }
+        }
+        let missing = wanted
+            .iter()
+            .any(|address| !agent.hops.contains_key(address));
+        if !missing || Instant::now() >= deadline {
+            return;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Takes the exclusive lock on the pin directory: two agents must not write one set of maps.

@@ -103,7 +103,7 @@ impl Agent {
         }
     }
 
-    fn note_hop(&mut self, address: IpAddr, resolution: &Resolution) {
+    pub(super) fn note_hop(&mut self, address: IpAddr, resolution: &Resolution) {
         let address = address.to_canonical();
         match resolution {
             Resolution::Resolved(next) => match self.hop(next) {
@@ -295,7 +295,7 @@ impl Agent {
         }
     }
 
-    fn backend_addresses(&self) -> BTreeSet<IpAddr> {
+    pub(super) fn backend_addresses(&self) -> BTreeSet<IpAddr> {
         let configured = self
             .config
             .pools

@@ -1,3 +1,5 @@
+//! Rings: share, stability, order.
+
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

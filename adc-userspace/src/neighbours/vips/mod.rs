@@ -19,7 +19,8 @@ use netlink_packet_route::{
 use tracing::{debug, warn};
 
 use super::{
-    Link, NeighbourError, announce,
+    Link, NeighbourError,
+    announce::{self, Announcer},
     kernel::{Kernel, answered, errno},
 };
 
@@ -77,12 +78,12 @@ pub async fn reconcile(
             continue;
         }
         if add(&kernel, &link, ip).await? {
-            announce(&link, ip);
             done.added.insert(ip);
         } else {
             done.foreign.insert(ip);
         }
     }
+    announce(&link, &done.added);
     Ok(done)
 }
 
@@ -171,12 +172,23 @@ async fn remove(kernel: &Kernel, interface: &str, held: &Held) -> Result<bool, N
     answered(&format!("remove VIP {} from {interface}", held.ip), gone).await
 }
 
-fn announce(link: &Link, ip: IpAddr) {
+fn announce(link: &Link, vips: &BTreeSet<IpAddr>) {
+    if vips.is_empty() {
+        return;
+    }
     let Some(mac) = link.mac.filter(|_| link.usable()) else {
-        debug!(interface = link.name, %ip, "not announced: no Ethernet device, or down");
+        debug!(
+            interface = link.name,
+            ?vips,
+            "not announced: no Ethernet device, or down"
+        );
         return;
     };
-    if let Err(error) = announce::send(link.index, &announce::frame(mac, ip)) {
-        warn!(interface = link.name, %ip, %error, "announcing the VIP failed; hosts that knew it elsewhere may send there until their entries expire");
+    let sent = Announcer::open().and_then(|announcer| {
+        vips.iter()
+            .try_for_each(|ip| announcer.send(link.index, &announce::frame(mac, *ip)))
+    });
+    if let Err(error) = sent {
+        warn!(interface = link.name, %error, "announcing VIPs failed; hosts that knew them elsewhere may send there until their entries expire");
     }
 }

@@ -1,3 +1,5 @@
+//! Plans, checked change by change.
+
 mod identity;
 mod lifecycle;
 mod order;

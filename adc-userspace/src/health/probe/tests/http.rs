@@ -1,3 +1,5 @@
+//! HTTP(S) probes against a real server on loopback.
+
 use std::time::Duration;
 
 use tokio::net::TcpListener;

@@ -1,3 +1,5 @@
+//! Echo probes, on loopback and in namespaces.
+
 use std::{net::SocketAddr, process::Command, time::Duration};
 
 use nix::sched::{CloneFlags, unshare};

@@ -1,3 +1,5 @@
+//! TCP probes against real sockets.
+
 use std::io::ErrorKind;
 
 use tokio::{io::AsyncReadExt, net::TcpListener};

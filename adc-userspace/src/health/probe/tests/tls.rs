@@ -1,3 +1,5 @@
+//! What an HTTPS probe makes of certificates.
+
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};

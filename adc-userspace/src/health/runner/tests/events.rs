@@ -1,3 +1,5 @@
+//! Which changes become events.
+
 use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;

@@ -1,3 +1,5 @@
+//! Targets that come, change and go.
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Many targets, few places.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::sync::mpsc;

@@ -1,3 +1,5 @@
+//! What a reload keeps.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{Health, InitialState, Monitor};
