@@ -7,7 +7,9 @@ use adc_common::abi::{
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
+    bindings::bpf_map_type::BPF_MAP_TYPE_ARRAY,
     btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray},
+    helpers::generated::bpf_map_lookup_elem,
     macros::btf_map,
 };
 
@@ -37,7 +39,7 @@ pub static SERVICE_INDEX: HashMap<ServiceKey, ServiceIndexEntry, SERVICES_MAX> =
 pub static SERVICES: Array<ServiceEntry, SERVICES_MAX> = Array::new();
 
 #[btf_map]
-pub static RINGS: ArrayOfMaps<Array<Ring, 1>, SERVICES_MAX> = ArrayOfMaps::new();
+pub static RINGS: ArrayOfMaps<RingArray, SERVICES_MAX> = ArrayOfMaps::new();
 
 #[btf_map]
 pub static BACKENDS: Array<BackendEntry, BACKENDS_MAX> = Array::new();
@@ -65,3 +67,29 @@ pub static SCRATCH4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
 
 #[btf_map]
 pub static SCRATCH6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
+
+/// The inner maps of `RINGS`: arrays of one [`Ring`].
+///
+/// Declared by sizes, not by types, so that the kernel's template has no BTF: the agent makes inner maps through
+/// aya, which can give them none, and Linux 6.1 refuses an inner map that has BTF where the template has not, or
+/// the reverse (`bpf_map_meta_equal` compares `timer_off`, which differs). Newer kernels do not care.
+#[repr(C)]
+pub struct RingArray {
+    r#type: *const [i32; BPF_MAP_TYPE_ARRAY as usize],
+    key_size: *const [i32; size_of::<u32>()],
+    value_size: *const [i32; size_of::<Ring>()],
+    max_entries: *const [i32; 1],
+}
+
+impl RingArray {
+    /// The one ring.
+    #[inline(always)]
+    pub fn ring(&self) -> Option<&Ring> {
+        let map = (&raw const *self).cast_mut().cast();
+        let first = 0_u32;
+        // SAFETY: the kernel handed out this map, and the key has its key's size.
+        let ring = unsafe { bpf_map_lookup_elem(map, (&raw const first).cast()) };
+        // SAFETY: an element of an array stays where it is while a program runs (RCU); any bytes are a valid `Ring`.
+        unsafe { ring.cast::<Ring>().as_ref() }
+    }
+}

@@ -12,7 +12,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 
 use crate::maps::{
     BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX,
-    INTERFACES, REASON_COUNTERS, RINGS, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
+    INTERFACES, REASON_COUNTERS, RINGS, RingArray, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
     TABLE_COUNTERS,
 };
 
@@ -124,7 +124,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn ring_slot(&self, service: ServiceId, slot: usize) -> BackendId {
-        let Some(ring) = RINGS.get_value(u32::from(service.0), &0) else {
+        let Some(ring) = RINGS.get(u32::from(service.0)).and_then(RingArray::ring) else {
             return BackendId(0);
         };
         ring.slots
