@@ -235,9 +235,9 @@ impl Agent {
         state
     }
 
-    fn weights(&self) -> EffectiveWeights {
+    fn weights(&self, config: &Config) -> EffectiveWeights {
         let mut weights = EffectiveWeights::new();
-        for (name, pool) in &self.config.pools {
+        for (name, pool) in &config.pools {
             for backend in pool.backends.values() {
                 let weight = self.effective(name, pool, backend).weight;
                 if weight > Weight(0) {
@@ -252,7 +252,7 @@ impl Agent {
     /// last plan, so that what no flow names may be cleared.
     pub(super) fn plan_for(&self, config: &Config, counted: bool) -> Result<Plan> {
         let tables = &self.dataplane.tables;
-        let desired = plan::desired(config, &self.weights(), &self.hops);
+        let desired = plan::desired(config, &self.weights(config), &self.hops);
         let mut observed = tables.observed().clone();
         if counted {
             observed.backends_with_flows = Some(self.sweep.backends().collect());
