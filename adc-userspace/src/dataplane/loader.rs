@@ -25,7 +25,7 @@ use super::{
     pins::{MapShape, PinDirectory},
     tables::Tables,
 };
-use crate::model::Limits;
+use crate::{doctor, model::Limits};
 
 /// Name of the entry point in the object.
 const PROGRAM: &str = "adc_ingress";
@@ -188,11 +188,12 @@ fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
         next = cause.source();
     }
     let remedy = match errno {
+        _ if doctor::kernel_is_too_old() => "this kernel is too old: adc needs Linux 6.1 or later",
         Some(libc::EPERM | libc::EACCES) => {
             "run adc as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
         }
         Some(libc::ENOMEM | libc::E2BIG) => "lower dataplane.limits, or add memory",
-        _ => "adc needs Linux 6.1 or later with BPF; `adc doctor` says what is missing",
+        _ => "`adc doctor` may say what is missing",
     };
     DataplaneError::Load {
         reason: format!("{}; {remedy}", causes.join(": ")),
