@@ -57,7 +57,8 @@ pub static INTERFACE_INDEX: HashMap<u32, u32, INTERFACES_MAX> = HashMap::new();
 pub static REDIRECT: DevMap<INTERFACES_MAX> = DevMap::new();
 
 #[btf_map]
-pub static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::COUNT }> = PerCpuArray::new();
+pub static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::CAPACITY as usize }> =
+    PerCpuArray::new();
 
 #[btf_map]
 pub static TABLE_COUNTERS: PerCpuArray<TableCounters, 1> = PerCpuArray::new();
