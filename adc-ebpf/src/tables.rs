@@ -20,7 +20,7 @@ use crate::maps::{
 const EEXIST: i32 = -17;
 
 /// The maps of this program.
-pub struct KernelTables;
+pub(crate) struct KernelTables;
 
 macro_rules! flow_tables {
     ($family:ty, $flows:ident, $half_open:ident, $scratch:ident) => {
@@ -151,7 +151,7 @@ impl Tables for KernelTables {
     fn interface_id(&self, ifindex: u32) -> InterfaceId {
         // SAFETY: one aligned word is read, at once.
         let id = unsafe { INTERFACE_INDEX.get(ifindex) };
-        InterfaceId(id.map_or(0, |id| *id as u16))
+        InterfaceId(id.map_or(0, |id| u16::try_from(*id).unwrap_or(0)))
     }
 
     #[inline(always)]

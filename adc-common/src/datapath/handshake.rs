@@ -9,7 +9,7 @@ use super::{
     track::{after, timeout_of},
     wire::tcp_flags::{ACK, RST, SYN},
 };
-use crate::abi::{FlowFlags, FlowKey, Hop, InterfaceId, Phase, Protocol, Reason, Tick};
+use crate::abi::{BackendId, FlowFlags, FlowKey, Hop, InterfaceId, Phase, Protocol, Reason, Tick};
 use network_types::tcp::TcpHdr;
 
 /// How far the first ACK may run ahead of the backend's SYN: data that the backend sent with its
@@ -88,55 +88,70 @@ where
         tables.remove_half_open(other_key);
         return None;
     }
-    let mut memory = Memory {
-        phase: own.phase,
-        flags: after(seen, own.phase, own.flags, other_flags).1,
-        initial_seq: own.initial_seq,
-        hop: Hop::default(),
-    };
-    let step = if seen.key.protocol == Protocol::UDP {
-        udp_step(own)
-    } else {
-        let header = packet.header::<TcpHdr>(seen.frame.transport())?;
-        if seen.frame.flags & SYN != 0 {
-            memory.initial_seq = u32::from_be_bytes(header.seq);
-        }
-        tcp_step(own, seen.frame.flags, &header, other_seq)
-    };
-    let unanswered = delivery.reply == 0 && matches!(own.phase, Phase::SYN_SENT | Phase::UNREPLIED);
-    // Nobody answered yet, and the ring now names another backend: this one may be dead. Left alone, datagrams
-    // that nobody answers would keep their flow alive for ever.
-    let step = match step {
-        Step::Enter(_) | Step::Keep
-            if unanswered && !is_still_chosen(tables, seen, delivery.backend) =>
-        {
-            Step::Renew
-        }
-        step => step,
-    };
-    if delivery.reply == 0 {
-        memory.hop = last_hop(packet, tables, &seen.frame);
-    }
-    match step {
+    let (step, initial_seq) = step_of(packet, seen, own, other_seq)?;
+    let phase = match step {
         Step::Refuse => return Some(Reason::HandshakeMismatch),
-        Step::Renew => {
-            tables.remove_half_open(&seen.key);
-            tables.remove_half_open(other_key);
-            return None;
-        }
-        Step::Keep => touch(tables, seen, &memory, other_key),
-        Step::Enter(phase) => {
-            memory.phase = phase;
-            touch(tables, seen, &memory, other_key);
-        }
-        Step::Promote(phase) => {
-            // This packet, or one before it, may already have carried a FIN.
-            memory.phase = after(seen, phase, own.flags, other_flags).0;
-            touch(tables, seen, &memory, other_key);
-            promote(tables, seen, delivery, other_key);
-        }
+        Step::Keep | Step::Renew => own.phase,
+        Step::Enter(phase) => phase,
+        // This packet, or one before it, may already have carried a FIN.
+        Step::Promote(phase) => after(seen, phase, own.flags, other_flags).0,
+    };
+    if matches!(step, Step::Renew) || is_deserted(tables, seen, own, delivery.backend) {
+        tables.remove_half_open(&seen.key);
+        tables.remove_half_open(other_key);
+        return None;
+    }
+    let memory = Memory {
+        phase,
+        flags: after(seen, phase, own.flags, other_flags).1,
+        initial_seq,
+        hop: if delivery.reply == 0 {
+            last_hop(packet, tables, &seen.frame)
+        } else {
+            Hop::default()
+        },
+    };
+    touch(tables, seen, &memory, other_key);
+    if matches!(step, Step::Promote(_)) {
+        promote(tables, seen, delivery, other_key);
     }
     Some(follow(tables, delivery))
+}
+
+/// What the packet does, and the initial sequence number of its sender as far as known then.
+#[inline(always)]
+fn step_of<A: Family, P: PacketBuf>(
+    packet: &P,
+    seen: &Seen<A>,
+    own: Glance,
+    other_seq: u32,
+) -> Option<(Step, u32)> {
+    if seen.key.protocol == Protocol::UDP {
+        return Some((udp_step(own), own.initial_seq));
+    }
+    let header = packet.header::<TcpHdr>(seen.frame.transport())?;
+    let step = tcp_step(own, seen.frame.flags, &header, other_seq);
+    if seen.frame.flags & SYN == 0 {
+        Some((step, own.initial_seq))
+    } else {
+        Some((step, u32::from_be_bytes(header.seq)))
+    }
+}
+
+/// Whether a client talks to a backend that never answered it and that the ring names no more, because it died
+/// perhaps. Left alone, a SYN would be sent to it until the client gives up, and datagrams for ever.
+#[inline(always)]
+fn is_deserted<A, T>(tables: &T, seen: &Seen<A>, own: Glance, backend: BackendId) -> bool
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    !own.flags.contains(FlowFlags::REPLY)
+        && matches!(
+            own.phase,
+            Phase::SYN_SENT | Phase::UNREPLIED | Phase::PICKED_UP
+        )
+        && !is_still_chosen(tables, seen, backend)
 }
 
 /// RFC 4787 §4.3: a reply from the backend makes a UDP mapping worth keeping.

@@ -168,10 +168,20 @@ impl Case {
                         self.packet(packet, *place);
                     }
                 }
-                Step::Age(seconds) => places.iter_mut().for_each(|place| place.age(*seconds)),
-                Step::Fill => places.iter_mut().for_each(|place| place.fill()),
+                Step::Age(seconds) => {
+                    for place in places.iter_mut() {
+                        place.age(*seconds);
+                    }
+                }
+                Step::Fill => {
+                    for place in places.iter_mut() {
+                        place.fill();
+                    }
+                }
                 Step::Reload(contents) => {
-                    places.iter_mut().for_each(|place| place.reload(contents));
+                    for place in places.iter_mut() {
+                        place.reload(contents);
+                    }
                 }
             }
         }
@@ -207,10 +217,13 @@ impl Case {
             .next()
             .copied()
             .unwrap_or_default();
-        let (forward, reply) = match packet.reason {
-            Reason::ForwardedToClient => ((0, 0), (1, bytes)),
-            other if other.class() == ReasonClass::Forwarded => ((1, bytes), (0, 0)),
-            _ => ((0, 0), (0, 0)),
+        let once = (1, bytes);
+        let (forward, reply) = if packet.reason == Reason::ForwardedToClient {
+            ((0, 0), once)
+        } else if packet.reason.class() == ReasonClass::Forwarded {
+            (once, (0, 0))
+        } else {
+            ((0, 0), (0, 0))
         };
         assert_eq!(
             (backend.forward_packets, backend.forward_bytes),

@@ -8,7 +8,7 @@ use std::{
 use adc_common::{
     abi::{BackendId, FlowEntry, HalfOpenEntry, InterfaceId, ServiceId, Tick},
     datapath::{Action, process},
-    host::{HostClock, HostPacket, HostTables},
+    host::{FlowMaps, HostClock, HostPacket, HostTables},
 };
 
 use super::{Arrival, Contents, Counters, Exit, Flows, Walk};
@@ -48,8 +48,8 @@ impl Walk for HostWalk {
     }
 
     fn pour(&mut self, contents: &Contents) {
-        self.tables.v4 = Default::default();
-        self.tables.v6 = Default::default();
+        self.tables.v4 = FlowMaps::default();
+        self.tables.v6 = FlowMaps::default();
         self.reload(contents);
     }
 

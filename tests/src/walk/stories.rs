@@ -65,7 +65,7 @@ fn share(place: &mut dyn Walk, family: Family, protocol: Protocol) {
         }
     }
     // The other port was given to this flow, not taken from everybody: its owner, if it comes, gets another.
-    let owner = first.clone().from_port(port);
+    let owner = first.clone().with_port(port);
     let other = changed_port(place, &owner, &opening);
     assert_ne!(other, port);
 }
@@ -161,7 +161,7 @@ pub fn a_syn_flood_leaves_established_flows_alone(place: &mut dyn Walk, syns: u3
             "data back",
             &talk.answer(&Segment::tcp("PA", 901, 102).data(b"y")),
         );
-        let late = talk.from_port(50_000);
+        let late = talk.with_port(50_000);
         crosses(place, "a new SYN", &late.request(&Segment::tcp("S", 7, 0)));
         crosses(
             place,
@@ -199,7 +199,7 @@ fn spoofed(talk: &Talk, n: u32) -> Talk {
 /// # Panics
 /// If not.
 pub fn forward_then_reply_mirrors(place: &mut dyn Walk, talk: &Talk, segment: &Segment) {
-    let frame = talk.from_client(segment);
+    let frame = talk.client_sends(segment);
     let forward = place
         .arrive(&frame, talk.client_link.interface)
         .expect("a whole frame");

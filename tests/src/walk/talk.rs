@@ -186,21 +186,21 @@ impl World {
 impl Talk {
     /// From another port of the client.
     #[must_use]
-    pub fn from_port(mut self, port: u16) -> Self {
+    pub fn with_port(mut self, port: u16) -> Self {
         self.client.set_port(port);
         self.seen_as.set_port(port);
         self
     }
 
     /// The client's packet, unchanged, as it comes in.
-    pub fn from_client(&self, segment: &Segment) -> Vec<u8> {
+    pub fn client_sends(&self, segment: &Segment) -> Vec<u8> {
         self.client_link
             .incoming(self.client, self.vip)
             .frame(segment)
     }
 
     /// The backend's packet, unchanged, as it comes in.
-    pub fn from_backend(&self, segment: &Segment) -> Vec<u8> {
+    pub fn backend_sends(&self, segment: &Segment) -> Vec<u8> {
         self.backend_link
             .incoming(self.backend, self.seen_as)
             .frame(segment)
@@ -211,7 +211,7 @@ impl Talk {
         let out = self.backend_link.outgoing(self.seen_as, self.backend);
         crossing(
             &self.client_link,
-            self.from_client(segment),
+            self.client_sends(segment),
             &self.backend_link,
             out,
             segment,
@@ -223,7 +223,7 @@ impl Talk {
         let out = self.client_link.outgoing(self.vip, self.client);
         crossing(
             &self.backend_link,
-            self.from_backend(segment),
+            self.backend_sends(segment),
             &self.client_link,
             out,
             segment,

@@ -1,4 +1,4 @@
-//! Random traffic: plausible sessions, packet by packet in any order, some of it cut or damaged.
+//! Random traffic: plausible exchanges, packet by packet in any order, some of it cut or damaged.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,14 +31,23 @@ impl Dice {
     /// A number below `n`.
     ///
     /// # Panics
-    /// If `n` is 0.
-    pub fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.roll() % n as u64).expect("below a usize")
+    /// If `n` is not positive.
+    pub fn below<N>(&mut self, n: N) -> N
+    where
+        N: TryFrom<u64> + TryInto<u64>,
+    {
+        let Ok(n) = n.try_into() else {
+            panic!("a negative number of choices");
+        };
+        let Ok(number) = N::try_from(self.roll() % n) else {
+            panic!("what is below an N fits an N");
+        };
+        number
     }
 
     /// True once in `n`.
     pub fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
+        self.below(n as u64) == 0
     }
 
     /// One of several.
@@ -46,14 +55,18 @@ impl Dice {
         &choices[self.below(choices.len())]
     }
 
+    fn byte(&mut self) -> u8 {
+        self.roll().to_le_bytes()[0]
+    }
+
     fn word(&mut self) -> u32 {
-        (self.roll() >> 32) as u32
+        self.below(u32::MAX)
     }
 }
 
-/// One end-to-end session and what its ends know.
+/// One end-to-end exchange and what its ends know.
 #[derive(Clone, Debug)]
-struct Session {
+struct Exchange {
     talk: Talk,
     protocol: Protocol,
     client_seq: u32,
@@ -65,11 +78,11 @@ struct Session {
 pub struct Traffic {
     dice: Dice,
     world: World,
-    sessions: Vec<Session>,
+    exchanges: Vec<Exchange>,
 }
 
-/// Sessions that go on at a time; one now and then is replaced by a new one.
-const SESSIONS: usize = 64;
+/// Exchanges that go on at a time; one now and then is replaced by a new one.
+const EXCHANGES: usize = 64;
 
 impl Traffic {
     /// Traffic in `world`, whose services have one backend each or several.
@@ -77,11 +90,11 @@ impl Traffic {
         let mut traffic = Self {
             dice: Dice::new(seed),
             world,
-            sessions: Vec::new(),
+            exchanges: Vec::new(),
         };
-        for _ in 0..SESSIONS {
-            let session = traffic.session();
-            traffic.sessions.push(session);
+        for _ in 0..EXCHANGES {
+            let exchange = traffic.exchange();
+            traffic.exchanges.push(exchange);
         }
         traffic
     }
@@ -89,8 +102,8 @@ impl Traffic {
     /// The next frame, and the interface it comes in by.
     pub fn next_frame(&mut self) -> (InterfaceId, Vec<u8>) {
         if self.dice.once_in(40) {
-            let gone = self.dice.below(SESSIONS);
-            self.sessions[gone] = self.session();
+            let gone = self.dice.below(EXCHANGES);
+            self.exchanges[gone] = self.exchange();
         }
         let (interface, mut frame) = if self.dice.once_in(25) {
             self.stranger()
@@ -112,12 +125,12 @@ impl Traffic {
         (interface, frame)
     }
 
-    fn session(&mut self) -> Session {
+    fn exchange(&mut self) -> Exchange {
         let dice = &mut self.dice;
         let family = *dice.pick(&Family::BOTH);
         let protocol = *dice.pick(&[Protocol::TCP, Protocol::UDP]);
         let mut talk = self.world.talk(family, protocol);
-        let host = dice.below(200) as u8;
+        let host = dice.below(200_u8);
         let address: IpAddr = match family {
             Family::V4 => [192, 0, 2, host].into(),
             Family::V6 => {
@@ -128,19 +141,19 @@ impl Traffic {
             }
         };
         // Few ports: tuples are used again, and two services meet at one backend.
-        talk.client = SocketAddr::new(address, 40_000 + dice.below(8) as u16);
+        talk.client = SocketAddr::new(address, 40_000 + dice.below(8_u16));
         talk.seen_as = talk.client;
         // The other service at the same backend, if the world has one.
         if dice.once_in(4) {
             talk.vip.set_port(talk.vip.port() + 1000);
         }
         if dice.once_in(3) {
-            talk.client_link.tags = vec![Tag::customer(1 + dice.below(3) as u16)];
+            talk.client_link.tags = vec![Tag::customer(1 + dice.below(3_u16))];
         }
         if dice.once_in(9) {
             talk.client_link.tags = vec![Tag::service(9), Tag::customer(8)];
         }
-        Session {
+        Exchange {
             talk,
             protocol,
             client_seq: dice.word(),
@@ -149,29 +162,29 @@ impl Traffic {
     }
 
     fn step(&mut self) -> (InterfaceId, Vec<u8>) {
-        let chosen = self.dice.below(SESSIONS);
-        let mut session = self.sessions[chosen].clone();
+        let chosen = self.dice.below(EXCHANGES);
+        let mut exchange = self.exchanges[chosen].clone();
         let from_client = self.dice.once_in(2) || self.dice.once_in(4);
-        let segment = if session.protocol == Protocol::TCP {
-            self.tcp(&mut session, from_client)
+        let segment = if exchange.protocol == Protocol::TCP {
+            self.tcp(&mut exchange, from_client)
         } else {
             self.udp()
         };
-        let segment = self.vary(segment, session.talk.client.is_ipv4());
+        let segment = self.vary(segment, exchange.talk.client.is_ipv4());
         if self.dice.once_in(50) {
-            session.talk.client_link.far.0[5] = self.dice.below(4) as u8;
+            exchange.talk.client_link.far.0[5] = self.dice.below(4_u8);
         }
-        self.sessions[chosen] = session.clone();
-        let talk = &session.talk;
+        self.exchanges[chosen] = exchange.clone();
+        let talk = &exchange.talk;
         if from_client {
-            (talk.client_link.interface, talk.from_client(&segment))
+            (talk.client_link.interface, talk.client_sends(&segment))
         } else {
-            (talk.backend_link.interface, talk.from_backend(&segment))
+            (talk.backend_link.interface, talk.backend_sends(&segment))
         }
     }
 
     /// Mostly what comes next in a connection, seen by somebody who does not know which of it arrived.
-    fn tcp(&mut self, session: &mut Session, from_client: bool) -> Segment {
+    fn tcp(&mut self, exchange: &mut Exchange, from_client: bool) -> Segment {
         let dice = &mut self.dice;
         let kinds: &[&str] = if from_client {
             &[
@@ -182,12 +195,12 @@ impl Traffic {
         };
         let flags = *dice.pick(kinds);
         if flags == "S" && from_client && dice.once_in(3) {
-            session.client_seq = dice.word();
+            exchange.client_seq = dice.word();
         }
         let (mut seq, mut ack) = if from_client {
-            (session.client_seq, session.backend_seq.wrapping_add(1))
+            (exchange.client_seq, exchange.backend_seq.wrapping_add(1))
         } else {
-            (session.backend_seq, session.client_seq.wrapping_add(1))
+            (exchange.backend_seq, exchange.client_seq.wrapping_add(1))
         };
         if !flags.contains('S') {
             seq = seq.wrapping_add(1);
@@ -200,13 +213,13 @@ impl Traffic {
         } else {
             0
         };
-        let payload: Vec<u8> = (0..length).map(|_| dice.roll() as u8).collect();
+        let payload: Vec<u8> = (0..length).map(|_| dice.byte()).collect();
         Segment::tcp(flags, seq, ack).data(&payload)
     }
 
     fn udp(&mut self) -> Segment {
         let length = self.dice.below(80);
-        let payload: Vec<u8> = (0..length).map(|_| self.dice.roll() as u8).collect();
+        let payload: Vec<u8> = (0..length).map(|_| self.dice.byte()).collect();
         let segment = Segment::udp(&payload);
         if self.dice.once_in(5) {
             segment.without_checksum()
@@ -218,9 +231,9 @@ impl Traffic {
     /// Headers that occur now and then.
     fn vary(&mut self, mut segment: Segment, v4: bool) -> Segment {
         let dice = &mut self.dice;
-        segment.id = dice.roll() as u16;
+        segment.id = dice.below(u16::MAX);
         if dice.once_in(30) {
-            segment.ttl = dice.below(4) as u8;
+            segment.ttl = dice.below(4_u8);
         }
         if dice.once_in(10) {
             segment.padding = dice.below(20);
@@ -229,7 +242,7 @@ impl Traffic {
             segment.options = vec![1; 4 * dice.below(11)];
         }
         if v4 && dice.once_in(40) {
-            segment = segment.fragment(dice.below(100) as u16, dice.once_in(2));
+            segment = segment.fragment(dice.below(100_u16), dice.once_in(2));
         }
         if !v4 && dice.once_in(8) {
             for _ in 0..dice.below(8) {
@@ -253,7 +266,7 @@ impl Traffic {
         segment
     }
 
-    /// A packet of no session.
+    /// A packet of no exchange.
     fn stranger(&mut self) -> (InterfaceId, Vec<u8>) {
         let family = *self.dice.pick(&Family::BOTH);
         let talk = self.world.tcp(family);
@@ -281,7 +294,7 @@ impl Traffic {
         let end = transport_offset(&frame) + 20;
         for _ in 0..=self.dice.below(4) {
             let at = start + self.dice.below(end - start);
-            frame[at] = self.dice.roll() as u8;
+            frame[at] = self.dice.byte();
         }
         frame
     }

@@ -29,12 +29,12 @@ pub(super) fn cases() -> Vec<Case> {
     for family in Family::BOTH {
         for (what, link) in &moves {
             let world = World::two_arm();
-            cases.push(moved(family, what, &world, world.tcp(family), link));
+            cases.push(moved(family, what, &world, &world.tcp(family), link));
         }
         let double = Link::new(FRONT, 0xfe).tagged(&[Tag::service(3), Tag::customer(8)]);
         let world = World::new(double, Link::new(BACK, 10));
         let (what, link) = &moves[2];
-        cases.push(moved(family, what, &world, world.tcp(family), link));
+        cases.push(moved(family, what, &world, &world.tcp(family), link));
         cases.push(moved_udp(family));
         cases.push(moved_while_half_open(family));
     }
@@ -48,14 +48,14 @@ fn same_router_elsewhere() -> Link {
     link
 }
 
-fn moved(family: Family, what: &str, world: &World, before: Talk, link: &Link) -> Case {
+fn moved(family: Family, what: &str, world: &World, before: &Talk, link: &Link) -> Case {
     let after = Talk {
         client_link: link.clone(),
         ..before.clone()
     };
     let name = format!("{family:?}: the client comes by {what}: answers follow");
     let data = answer("PA", 0).data(b"data");
-    established(Case::new(name, &world.contents), &before)
+    established(Case::new(name, &world.contents), before)
         .sent(
             "data, by the old way",
             before.answer(&data),

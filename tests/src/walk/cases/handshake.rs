@@ -73,7 +73,7 @@ fn wrong_ack(family: Family, world: &World) -> Case {
         .stays(
             "an ACK of a SYN-ACK never sent",
             talk.client_link.interface,
-            talk.from_client(&ack()),
+            talk.client_sends(&ack()),
             Reason::HandshakeMismatch,
         )
         .sent(
@@ -84,7 +84,7 @@ fn wrong_ack(family: Family, world: &World) -> Case {
         .stays(
             "an ACK of another number",
             talk.client_link.interface,
-            talk.from_client(&wrong),
+            talk.client_sends(&wrong),
             Reason::HandshakeMismatch,
         )
         .sent(
@@ -105,7 +105,7 @@ fn wrong_syn_ack(family: Family, world: &World) -> Case {
         .stays(
             "a SYN-ACK for another SYN",
             talk.backend_link.interface,
-            talk.from_backend(&wrong),
+            talk.backend_sends(&wrong),
             Reason::HandshakeMismatch,
         )
         .leaves(0, 1)
@@ -174,7 +174,7 @@ fn new_attempt(family: Family, world: &World) -> Case {
         .stays(
             "the ACK of the first attempt",
             talk.client_link.interface,
-            talk.from_client(&ack()),
+            talk.client_sends(&ack()),
             Reason::HandshakeMismatch,
         )
         .sent(
@@ -288,7 +288,7 @@ fn unasked_syn_ack(family: Family, world: &World) -> Case {
         .stays(
             "the SYN-ACK",
             talk.client_link.interface,
-            talk.from_client(&Segment::tcp("SA", 1, 1)),
+            talk.client_sends(&Segment::tcp("SA", 1, 1)),
             Reason::HandshakeMismatch,
         )
         .leaves(0, 0)

@@ -2,7 +2,7 @@
 
 use adc_common::abi::{Reason, TableCounters};
 
-use super::{ONE, ack, answer, request, syn, syn_ack};
+use super::{ONE, ack, request, syn, syn_ack};
 use crate::{
     packets::{Extension, Segment},
     walk::{Case, Family, World},
@@ -121,7 +121,7 @@ fn too_many(world: &World) -> Case {
     Case::new("V6: seven extension headers are too many", &world.contents).stays(
         "a datagram",
         udp.client_link.interface,
-        udp.from_client(&seven),
+        udp.client_sends(&seven),
         Reason::BadExtensionHeaders,
     )
 }
@@ -145,19 +145,19 @@ fn hop_limit(family: Family, world: &World) -> Case {
         .stays(
             "with one hop left",
             talk.client_link.interface,
-            talk.from_client(&question(1)),
+            talk.client_sends(&question(1)),
             Reason::TtlExceeded,
         )
         .stays(
             "with none left",
             talk.client_link.interface,
-            talk.from_client(&question(0)),
+            talk.client_sends(&question(0)),
             Reason::TtlExceeded,
         )
         .stays(
             "an answer with one",
             talk.backend_link.interface,
-            talk.from_backend(&question(1)),
+            talk.backend_sends(&question(1)),
             Reason::TtlExceeded,
         )
         .counts(ONE)
@@ -171,7 +171,7 @@ fn new_with_ttl_one(family: Family, world: &World) -> Case {
         .stays(
             "the SYN",
             talk.client_link.interface,
-            talk.from_client(&syn().ttl(1)),
+            talk.client_sends(&syn().ttl(1)),
             Reason::TtlExceeded,
         )
         .counts(TableCounters::default())

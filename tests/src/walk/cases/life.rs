@@ -177,7 +177,7 @@ fn expired_reply(family: Family, world: &World) -> Case {
         .stays(
             "data of the backend",
             talk.backend_link.interface,
-            talk.from_backend(&answer("PA", 0).data(b"late")),
+            talk.backend_sends(&answer("PA", 0).data(b"late")),
             Reason::NotOurs,
         )
         .counts(REMOVED)
@@ -279,7 +279,7 @@ fn closed_expires(family: Family, world: &World) -> Case {
         .stays(
             "and again",
             talk.backend_link.interface,
-            talk.from_backend(&answer("FA", 0)),
+            talk.backend_sends(&answer("FA", 0)),
             Reason::NotOurs,
         )
         .counts(REMOVED)

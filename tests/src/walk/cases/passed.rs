@@ -142,7 +142,7 @@ fn the_box(family: Family, world: &World) -> Case {
         };
         case = passes(case, what, frame, reason);
     }
-    let backend = world.tcp(family).from_backend(&Segment::tcp("PA", 1, 1));
+    let backend = world.tcp(family).backend_sends(&Segment::tcp("PA", 1, 1));
     passes(case, "a backend's own connection", backend, Reason::NotOurs).leaves(0, 0)
 }
 

@@ -95,7 +95,7 @@ fn sum_of_zero(family: Family, world: &World) -> Case {
     let talk = world.udp(family);
     let to_backend = zero_sum(|segment| talk.request(segment).out);
     let to_client = zero_sum(|segment| talk.answer(segment).out);
-    let from_client = zero_sum(|segment| talk.from_client(segment));
+    let from_client = zero_sum(|segment| talk.client_sends(segment));
     let name = format!("{family:?}: a checksum that becomes 0 is sent as 0xffff (RFC 768)");
     Case::new(name, &world.contents)
         .sent(
@@ -162,7 +162,7 @@ fn expired(family: Family, world: &World) -> Case {
         .stays(
             "a too late answer",
             talk.backend_link.interface,
-            talk.from_backend(&Segment::udp(b"too late")),
+            talk.backend_sends(&Segment::udp(b"too late")),
             Reason::NotOurs,
         )
         .counts(TableCounters { removed: 1, ..ONE })

@@ -41,7 +41,7 @@ fn dropped(case: Case, what: &'static str, talk: &Talk, segment: &Segment, reaso
     case.stays(
         what,
         talk.client_link.interface,
-        talk.from_client(segment),
+        talk.client_sends(segment),
         reason,
     )
 }
@@ -143,7 +143,7 @@ fn not_attached(family: Family, world: &World, talk: &Talk) -> Case {
         .stays(
             "a SYN",
             InterfaceId(0),
-            talk.from_client(&syn()),
+            talk.client_sends(&syn()),
             Reason::InterfaceUnset,
         )
         .counts(TableCounters::default())
