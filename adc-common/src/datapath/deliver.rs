@@ -92,34 +92,27 @@ fn rewrite<A: Family, P: PacketBuf>(
         from.src.checksum_words().plus(from.dst.checksum_words()),
         to.src.checksum_words().plus(to.dst.checksum_words()),
     );
-    let old_ports = Ports {
-        source: from.sport.0,
-        dest: from.dport.0,
-    };
-    let new_ports = Ports {
+    let change = addresses.plus(Delta::replace(
+        Delta::of_ports(from.sport, from.dport),
+        Delta::of_ports(to.sport, to.dport),
+    ));
+    let ports = Ports {
         source: to.sport.0,
         dest: to.dport.0,
     };
-    let change = addresses.plus(Delta::replace(port_sum(old_ports), port_sum(new_ports)));
     A::rewrite(packet, network, to, addresses)?;
     if seen.key.protocol == Protocol::TCP {
         let mut header = MaybeUninit::<TcpHdr>::uninit();
         let check = packet.header(transport, &mut header)?.check;
-        packet.set_header(transport, &new_ports)?;
+        packet.set_header(transport, &ports)?;
         packet.set_header(transport + TCP_CHECKSUM, &checksum::apply(check, change))?;
     } else {
         let mut header = MaybeUninit::<UdpHdr>::uninit();
         let check = packet.header(transport, &mut header)?.check;
-        packet.set_header(transport, &new_ports)?;
+        packet.set_header(transport, &ports)?;
         packet.set_header(transport + UDP_CHECKSUM, &udp_checksum(check, change))?;
     }
     write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
-}
-
-#[inline(always)]
-fn port_sum(ports: Ports) -> Delta {
-    let ([a, b], [c, d]) = (ports.source, ports.dest);
-    Delta::of_word(u32::from_ne_bytes([a, b, c, d]))
 }
 
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
@@ -187,8 +180,8 @@ fn write_link<A: Family, P: PacketBuf>(
         TPID_8021AD
     };
     let ethernet = EthernetHeader {
-        dst: hop.mac.0,
-        src: src_mac.0,
+        dst: hop.mac.halves(),
+        src: src_mac.halves(),
         ethertype: outer_type,
     };
     packet.set_header(0, &ethernet)

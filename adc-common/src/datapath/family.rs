@@ -35,6 +35,9 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
         Self: Sized;
 }
 
+/// What one hop less does to the word of TTL and protocol: the TTL was not 0, so nothing is borrowed.
+const TTL_DECREMENT: Delta = Delta::replace16(u16::from_ne_bytes([1, 0]), 0);
+
 impl Family for Addr4 {
     const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV4;
 
@@ -63,10 +66,8 @@ impl Family for Addr4 {
         let offset = offset + Ipv4Tail::OFFSET;
         let mut tail = MaybeUninit::<Ipv4Tail>::uninit();
         let mut tail = *packet.header(offset, &mut tail)?;
-        let old = u16::from_ne_bytes([tail.ttl, tail.proto]);
         tail.ttl = tail.ttl.wrapping_sub(1);
-        let new = u16::from_ne_bytes([tail.ttl, tail.proto]);
-        let change = addresses.plus(Delta::replace16(old, new));
+        let change = addresses.plus(TTL_DECREMENT);
         tail.check = checksum::apply(tail.check, change);
         tail.src_addr = to.src.0;
         tail.dst_addr = to.dst.0;

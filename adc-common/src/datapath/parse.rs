@@ -25,7 +25,7 @@ const MAX_EXTENSION_HEADERS: usize = 6;
 pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
     let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
     match packet.header(0, &mut ethernet) {
-        Some(ethernet) => Mac(ethernet.src),
+        Some(ethernet) => Mac(bytemuck::cast(ethernet.src)),
         None => Mac::default(),
     }
 }
