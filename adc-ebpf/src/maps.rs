@@ -60,7 +60,7 @@ pub(crate) static INTERFACE_INDEX: HashMap<u32, u32, INTERFACES_MAX> = HashMap::
 pub(crate) static REDIRECT: DevMap<INTERFACES_MAX> = DevMap::new();
 
 #[btf_map]
-pub(crate) static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::COUNT }> =
+pub(crate) static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::CAPACITY as usize }> =
     PerCpuArray::new();
 
 #[btf_map]

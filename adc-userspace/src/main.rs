@@ -6,7 +6,6 @@ use adc_userspace::{
     agent,
     api::proto::{ApiError, ConfigChecked},
     cli::{self, Local, RunOptions},
-    config,
     doctor::{self, Finding},
     telemetry,
 };
@@ -20,10 +19,7 @@ impl Local for ThisNode {
     }
 
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {
-        match config::load(path) {
-            Ok(config) => Ok((&config).into()),
-            Err(errors) => Err((&errors).into()),
-        }
+        agent::check(path).map(|config| (&config).into())
     }
 
     fn examine(&self, interfaces: &[String], pin_path: &Path) -> Vec<Finding> {

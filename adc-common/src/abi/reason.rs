@@ -26,8 +26,11 @@ macro_rules! reasons {
             /// Every reason, in numeric order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Capacity of `REASON_COUNTERS`.
+            /// Number of reasons.
             pub const COUNT: usize = Self::ALL.len();
+
+            /// Capacity of `REASON_COUNTERS`: room for reasons to come, so that a new one does not change the ABI.
+            pub const CAPACITY: u32 = 64;
 
             /// Name in metrics, CLI and JSON: snake_case, stable.
             pub const fn name(self) -> &'static str {
@@ -85,6 +88,10 @@ reasons! {
 }
 
 const _: () = {
+    assert!(
+        Reason::COUNT <= Reason::CAPACITY as usize,
+        "more reasons than counters"
+    );
     let mut i = 0;
     while i < Reason::COUNT {
         assert!(

@@ -4,16 +4,19 @@ use std::{collections::BTreeMap, path::Path, time::SystemTime};
 
 use serde_json::{Value, json};
 
-use super::state::Agent;
+use super::{
+    monitors::{self, Monitors},
+    state::Agent,
+};
 use crate::{
     api::proto::{
         ApiError, Applied, ConfigApply, ConfigDiff, ConfigView, Edit, ErrorCode, PlanView,
         Timestamp, edited,
     },
     config::{self, edit::Edits},
-    health,
-    model::Config,
-    plan::Plan,
+    health::TargetKey,
+    model::{Config, Health},
+    plan::{Plan, PlanError},
 };
 
 impl Agent {
@@ -21,12 +24,17 @@ impl Agent {
     /// status and a metric.
     pub(super) async fn reload_file(&mut self) {
         match self.config_apply(ConfigApply::default(), false).await {
-            Ok(applied) => tracing::info!(
-                generation = applied.generation,
-                changes = applied.plan.lines.len(),
-                "reloaded {}",
-                self.config_path.display()
-            ),
+            Ok(applied) => {
+                tracing::info!(
+                    generation = applied.generation,
+                    changes = applied.plan.lines.len(),
+                    "reloaded {}",
+                    self.config_path.display()
+                );
+                for note in &applied.notes {
+                    tracing::warn!("{note}");
+                }
+            }
             Err(error) => {
                 tracing::error!("reload refused: {}", error.what);
                 for problem in &error.problems {
@@ -42,8 +50,10 @@ impl Agent {
         request: ConfigApply,
         dry_run: bool,
     ) -> Result<Applied, ApiError> {
+        let own = (request.source.as_ref()).is_none_or(|source| source.path == self.config_path);
         let outcome = self.try_apply(request, dry_run).await;
-        if !dry_run {
+        // Only the agent's own file: it is what the next start depends on. Who sends another one is told.
+        if own && !dry_run {
             self.last_reload_error = outcome.as_ref().err().map(|error| error.what.clone());
         }
         outcome
@@ -54,77 +64,105 @@ impl Agent {
         request: ConfigApply,
         dry_run: bool,
     ) -> Result<Applied, ApiError> {
+        self.refuse_if_stopping()?;
         let mut notes = Vec::new();
-        let (text, file) = match request.source {
-            None => self.read_file()?,
+        let (path, file) = match &request.source {
+            None => (self.config_path.clone(), self.read_file()?),
             Some(source) => {
-                let file =
-                    config::parse(&source.text, &source.path).map_err(|e| ApiError::from(&e))?;
                 if source.path != self.config_path {
                     notes.push(format!(
                         "{} is read when the agent restarts: copy the configuration there to keep it",
                         self.config_path.display()
                     ));
                 }
-                (source.text, file)
+                let file = config::parse_here(&source.text, &source.path);
+                let file = file.map_err(|errors| ApiError::from(&errors))?;
+                (source.path.clone(), self.with_mode(file))
             }
         };
         notes.extend(self.only_at_start(&file));
-        let mut edits = if request.reset_edits {
-            Edits::default()
-        } else {
-            self.edits.clone()
-        };
-        let problems = edits.apply(&file).problems;
-        notes.extend(problems.iter().map(ToString::to_string));
-        let config = edits.apply(&file).config;
+        let mut edits = self.edits.clone();
+        if request.reset_edits {
+            edits.clear();
+        }
+        let edited = edits.apply(&file);
+        notes.extend(edited.problems.iter().map(ToString::to_string));
+        let config = self.as_started(edited.config);
+        // Anew, also those whose definition is as before: a CA file may have been replaced.
+        let monitors = monitors::ready(&config.monitors, &path)?;
         let before = json!({ "hash": hash(&self.config) });
         let after = json!({ "hash": hash(&config) });
         if dry_run {
             return self.dry_run(&config, (before, after), notes);
         }
-        if request.reset_edits {
-            edits.clear();
-        }
-        self.save_edits(&edits)?;
-        let plan = self.switch_to(config).await?;
+        let plan = self.switch_and_keep(config, monitors, edits).await?;
         self.file = file;
-        self.config_text = text;
-        self.edit_problems = problems;
-        self.edits = edits;
+        self.reloaded_at = self.applied_at;
+        self.edit_problems = edited.problems;
         Ok(self.applied(&plan, (before, after), notes))
     }
 
     /// One runtime edit.
     pub(super) async fn edit(&mut self, edit: Edit, dry_run: bool) -> Result<Applied, ApiError> {
+        self.refuse_if_stopping()?;
         let mut edits = self.edits.clone();
         let config = edits.push(&edit, &self.file).map_err(ApiError::from)?;
+        let config = self.as_started(config);
         let subject = (edited(&edit, &self.config), edited(&edit, &config));
         if dry_run {
             return self.dry_run(&config, subject, Vec::new());
         }
+        // Edits change no monitor, so those that are ready serve: a backend can be drained although a CA file is
+        // gone.
+        let monitors = self.monitors.clone();
+        let problems = edits.apply(&self.file).problems;
+        let plan = self.switch_and_keep(config, monitors, edits).await?;
+        self.edit_problems = problems;
+        Ok(self.applied(&plan, subject, Vec::new()))
+    }
+
+    /// Makes `config` the running one and `edits` what the next start finds, or changes neither.
+    async fn switch_and_keep(
+        &mut self,
+        config: Config,
+        monitors: Monitors,
+        edits: Edits,
+    ) -> Result<Plan, ApiError> {
+        let changed = edits != self.edits;
         // On disk first: an edit that is in effect must survive a crash right after.
-        self.save_edits(&edits)?;
-        match self.switch_to(config).await {
-            Ok(plan) => {
-                self.edits = edits;
-                Ok(self.applied(&plan, subject, Vec::new()))
-            }
-            Err(error) => {
-                self.save_edits(&self.edits)?;
-                Err(error)
-            }
+        if changed {
+            self.save_edits(&edits)?;
         }
+        let switched = self.switch_to(config, monitors).await;
+        match &switched {
+            Ok(_plan) => self.edits = edits,
+            Err(_) if changed => {
+                if let Err(error) = self.save_edits(&self.edits) {
+                    tracing::error!(
+                        "{}; the next start will find the refused change",
+                        error.what
+                    );
+                }
+            }
+            Err(_) => {}
+        }
+        switched
     }
 
     /// Makes `config` the running one, or changes nothing.
-    async fn switch_to(&mut self, config: Config) -> Result<Plan, ApiError> {
-        let before = std::mem::replace(&mut self.config, config);
-        let switched = self
-            .watch_health(&BTreeMap::new())
-            .map_err(|error| ApiError::invalid_config(format!("{error:#}"), Vec::new()))
-            .and_then(|()| self.replan().map_err(|error| internal(&error)));
-        match switched {
+    async fn switch_to(&mut self, config: Config, monitors: Monitors) -> Result<Plan, ApiError> {
+        // What does not fit is found before anything is touched.
+        self.plan_for(&config, false)
+            .map_err(|error| misfit(&error))?;
+        let known: BTreeMap<TargetKey, Health> = self
+            .health
+            .iter()
+            .map(|(key, (health, _))| (key.clone(), *health))
+            .collect();
+        let config = std::mem::replace(&mut self.config, config);
+        let monitors = std::mem::replace(&mut self.monitors, monitors);
+        self.watch_health(&BTreeMap::new());
+        match self.replan() {
             Ok(plan) => {
                 self.generation += 1;
                 self.applied_at = Timestamp(SystemTime::now());
@@ -132,17 +170,39 @@ impl Agent {
                 Ok(plan)
             }
             Err(error) => {
-                self.config = before;
-                if let Err(again) = self
-                    .watch_health(&BTreeMap::new())
-                    .and_then(|()| self.replan().map(drop))
-                {
-                    tracing::error!("going back to the running configuration: {again:#}");
-                    self.last_plan_error = Some(format!("{again:#}"));
-                }
-                Err(error)
+                self.config = config;
+                self.monitors = monitors;
+                // Checks that the other configuration had stopped begin with what was known.
+                self.watch_health(&known);
+                self.replan_or_report();
+                Err(internal(&error))
             }
         }
+    }
+
+    fn refuse_if_stopping(&self) -> Result<(), ApiError> {
+        if self.stopping {
+            let what = "the agent is stopping: nothing can be changed any more";
+            return Err(ApiError::new(ErrorCode::Unavailable, what));
+        }
+        Ok(())
+    }
+
+    /// With what is only read at the start as it was at the start.
+    fn as_started(&self, config: Config) -> Config {
+        Config {
+            node: self.config.node.clone(),
+            dataplane: self.config.dataplane.clone(),
+            telemetry: self.config.telemetry.clone(),
+            ..config
+        }
+    }
+
+    fn with_mode(&self, mut file: Config) -> Config {
+        if let Some(mode) = self.mode_override {
+            file.dataplane.attach = mode;
+        }
+        file
     }
 
     fn dry_run(
@@ -151,16 +211,9 @@ impl Agent {
         (before, after): (Value, Value),
         notes: Vec<String>,
     ) -> Result<Applied, ApiError> {
-        health::compile_monitors(&config.monitors).map_err(|invalid| {
-            let text: Vec<_> = invalid
-                .iter()
-                .map(|(name, e)| format!("monitor {name}: {e}"))
-                .collect();
-            ApiError::invalid_config(text.join("; "), Vec::new())
-        })?;
         let plan = self
             .plan_for(config, false)
-            .map_err(|error| internal(&error))?;
+            .map_err(|error| misfit(&error))?;
         Ok(Applied {
             applied: false,
             generation: self.generation,
@@ -193,13 +246,9 @@ impl Agent {
         })
     }
 
-    fn read_file(&self) -> Result<(String, Config), ApiError> {
-        let mut file = config::load(&self.config_path).map_err(|errors| ApiError::from(&errors))?;
-        if let Some(mode) = self.mode_override {
-            file.dataplane.attach = mode;
-        }
-        let text = std::fs::read_to_string(&self.config_path).unwrap_or_default();
-        Ok((text, file))
+    fn read_file(&self) -> Result<Config, ApiError> {
+        let file = config::load(&self.config_path).map_err(|errors| ApiError::from(&errors))?;
+        Ok(self.with_mode(file))
     }
 
     /// What of a new file waits for the next start.
@@ -212,9 +261,9 @@ impl Agent {
                 ));
             }
         };
-        differs("node", file.node == self.file.node);
-        differs("dataplane", file.dataplane == self.file.dataplane);
-        differs("metrics", file.telemetry == self.file.telemetry);
+        differs("node", file.node == self.config.node);
+        differs("dataplane", file.dataplane == self.config.dataplane);
+        differs("metrics", file.telemetry == self.config.telemetry);
         notes
     }
 
@@ -222,7 +271,7 @@ impl Agent {
     pub(super) fn config_view(&self) -> ConfigView {
         ConfigView {
             summary: self.config_summary(),
-            text: self.config_text.clone(),
+            text: config::render(&self.config),
             edits: self.edits.iter().cloned().collect(),
             config: self.config.clone(),
         }
@@ -230,11 +279,11 @@ impl Agent {
 
     /// What runs against the file on disk.
     pub(super) fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
-        let (_, file) = self.read_file()?;
-        let config = self.edits.apply(&file).config;
+        let file = self.read_file()?;
+        let config = self.as_started(self.edits.apply(&file).config);
         let plan = self
             .plan_for(&config, false)
-            .map_err(|error| internal(&error))?;
+            .map_err(|error| misfit(&error))?;
         Ok(ConfigDiff {
             path: self.config_path.clone(),
             edits: self.edits.iter().cloned().collect(),
@@ -264,6 +313,11 @@ fn plan_view(plan: &Plan) -> PlanView {
 
 pub(super) fn internal(error: &anyhow::Error) -> ApiError {
     ApiError::new(ErrorCode::Internal, format!("{error:#}"))
+}
+
+/// What the tables have no room for.
+fn misfit(error: &PlanError) -> ApiError {
+    ApiError::new(ErrorCode::Conflict, format!("{error}; nothing was changed"))
 }
 
 /// FNV-1a over what nodes of a pair must share: monitors, pools and services, not the node's own sections.

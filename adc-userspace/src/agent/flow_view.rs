@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adc_common::abi::{BackendId, Protocol, Tick};
+use adc_common::abi::{BackendId, Phase, Protocol, Tick};
 use anyhow::Result;
 
 use super::state::Agent;
@@ -25,15 +25,24 @@ impl Agent {
     /// Flows that match, at most as many as asked for, and how many match.
     pub(super) fn flows(&self, filter: &FlowFilter) -> Result<FlowPage> {
         let names = self.names();
+        let limit = filter.limit.min(FlowFilter::MAX_LIMIT) as usize;
+        let matches_all = filter.is_empty();
         let mut page = FlowPage {
             flows: Vec::new(),
             matched: 0,
         };
-        self.dataplane.flows.for_each(dataplane::now(), |record| {
+        let (now, timeouts) = (dataplane::now(), self.timeouts());
+        self.dataplane.flows.for_each(now, &timeouts, |record| {
+            let full = page.flows.len() >= limit;
+            // A million flows are counted without naming each.
+            if matches_all && full {
+                page.matched += 1;
+                return;
+            }
             let view = flow_view(&record, names.get(&record.backend_id));
             if filter.matches(&view) {
                 page.matched += 1;
-                if page.flows.len() < filter.limit.min(FlowFilter::MAX_LIMIT) as usize {
+                if !full {
                     page.flows.push(view);
                 }
             }
@@ -41,37 +50,31 @@ impl Agent {
         Ok(page)
     }
 
-    /// How full the tables are, and how many flows are in which phase.
-    pub(super) fn flow_count(&self) -> Result<FlowCount> {
-        let mut phases: BTreeMap<String, u64> = BTreeMap::new();
-        let mut tables = [0_u64; 4];
-        self.dataplane.flows.for_each(dataplane::now(), |record| {
-            *phases.entry(record.phase.name().into()).or_default() += 1;
-            let half_open = record.state == dataplane::FlowState::HalfOpen;
-            let table = usize::from(half_open) * 2 + usize::from(record.client.is_ipv6());
-            if let Some(count) = tables.get_mut(table) {
-                *count += 1;
-            }
-        })?;
+    /// How full the tables are, and how many flows are in which phase, as last swept.
+    pub(super) fn flow_count(&self) -> FlowCount {
+        let phases = (0_u8..).zip(self.sweep.phases);
+        let phases = phases
+            .filter(|(_, flows)| *flows > 0)
+            .map(|(phase, flows)| (Phase(phase).name().to_owned(), flows));
         let names = [
             "established-v4",
             "established-v6",
             "half-open-v4",
             "half-open-v6",
         ];
-        let capacities = self.dataplane.flows.capacities();
-        let rows = names.iter().zip(tables).zip(capacities);
-        Ok(FlowCount {
-            total: tables.iter().sum(),
-            phases,
-            tables: rows
+        let rows = names.iter().zip(self.sweep.tables);
+        let tables =
+            rows.zip(self.dataplane.flows.capacities())
                 .map(|((name, flows), capacity)| FlowTableView {
                     table: (*name).into(),
                     flows,
                     capacity: u64::from(capacity),
-                })
-                .collect(),
-        })
+                });
+        FlowCount {
+            total: self.sweep.total(),
+            phases: phases.collect(),
+            tables: tables.collect(),
+        }
     }
 
     fn names(&self) -> BTreeMap<BackendId, Names> {

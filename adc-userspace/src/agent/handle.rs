@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Result;
 use tokio::sync::Mutex;
 
 use super::{configure::internal, state::Agent};
@@ -24,23 +25,25 @@ impl Handle {
     pub(super) fn new(agent: Arc<Mutex<Agent>>) -> Self {
         Self(agent)
     }
+
+    /// Looks at the agent. Off the runtime's own threads: a look may walk a million flows, and probes go on.
+    async fn look<T>(&self, look: impl FnOnce(&mut Agent) -> Result<T>) -> Result<T, ApiError> {
+        let mut agent = self.0.lock().await;
+        tokio::task::block_in_place(|| look(&mut agent)).map_err(|error| internal(&error))
+    }
 }
 
 impl Control for Handle {
     async fn status(&self) -> Result<Status, ApiError> {
-        self.0
-            .lock()
-            .await
-            .status()
-            .map_err(|error| internal(&error))
+        self.look(Agent::status).await
     }
 
     async fn services(&self) -> Result<Vec<ServiceView>, ApiError> {
-        let mut agent = self.0.lock().await;
-        agent
-            .sweep_now()
-            .and_then(|()| agent.service_views())
-            .map_err(|error| internal(&error))
+        self.look(|agent| {
+            agent.sweep_now()?;
+            agent.service_views()
+        })
+        .await
     }
 
     async fn service(&self, name: ServiceName) -> Result<ServiceView, ApiError> {
@@ -56,9 +59,11 @@ impl Control for Handle {
     }
 
     async fn backends(&self, filter: BackendFilter) -> Result<Vec<BackendView>, ApiError> {
-        let mut agent = self.0.lock().await;
-        agent.sweep_now().map_err(|error| internal(&error))?;
-        agent.backend_views(&filter)
+        self.look(|agent| {
+            agent.sweep_now()?;
+            Ok(agent.backend_views(&filter))
+        })
+        .await?
     }
 
     async fn edit(&self, edit: Edit, dry_run: bool) -> Result<Applied, ApiError> {
@@ -70,7 +75,8 @@ impl Control for Handle {
     }
 
     async fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
-        self.0.lock().await.config_diff()
+        let agent = self.0.lock().await;
+        tokio::task::block_in_place(|| agent.config_diff())
     }
 
     async fn config_check(&self, text: String) -> Result<ConfigChecked, ApiError> {
@@ -82,34 +88,22 @@ impl Control for Handle {
     }
 
     async fn flows(&self, filter: FlowFilter) -> Result<FlowPage, ApiError> {
-        self.0
-            .lock()
-            .await
-            .flows(&filter)
-            .map_err(|error| internal(&error))
+        self.look(|agent| agent.flows(&filter)).await
     }
 
     async fn flow_count(&self) -> Result<FlowCount, ApiError> {
-        self.0
-            .lock()
-            .await
-            .flow_count()
-            .map_err(|error| internal(&error))
+        self.look(|agent| {
+            agent.sweep_now()?;
+            Ok(agent.flow_count())
+        })
+        .await
     }
 
     async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
-        self.0
-            .lock()
-            .await
-            .reasons()
-            .map_err(|error| internal(&error))
+        self.look(|agent| agent.reasons()).await
     }
 
     async fn metrics_snapshot(&self) -> Result<MetricsSnapshot, ApiError> {
-        self.0
-            .lock()
-            .await
-            .metrics_snapshot()
-            .map_err(|error| internal(&error))
+        self.look(Agent::metrics_snapshot).await
     }
 }

@@ -4,16 +4,23 @@
 //! [`state::Agent::replan`]: desired tables, diff against what the maps hold, apply. Requests of the
 //! control API ([`handle::Handle`]) take the same lock, so nobody sees a half-made change.
 
+mod adopt;
 mod configure;
 mod flow_view;
 mod handle;
+mod interfaces;
+mod locks;
+mod monitors;
 mod start;
 mod state;
+mod status;
 mod view;
+
+pub use monitors::check;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Mutex, mpsc, watch},
@@ -46,22 +53,37 @@ pub fn run(options: &RunOptions) -> Result<()> {
 struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     hops: mpsc::Receiver<NextHopEvent>,
+    signals: Signals,
+}
+
+struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
 
+/// Why the agent ends.
+enum End {
+    /// Somebody told it to.
+    Told,
+    /// It can not go on: a part of it ended by itself.
+    Broken(&'static str),
+}
+
 async fn serve(options: &RunOptions) -> Result<()> {
-    // Signals first: one that arrives during the start must not kill a half-started agent.
+    // Signals first: one that arrives during the start waits for its end, so that nothing half-made is left.
     let catch = |kind, name| signal(kind).with_context(|| format!("catching {name}"));
+    let signals = Signals {
+        hangup: catch(SignalKind::hangup(), "SIGHUP")?,
+        terminate: catch(SignalKind::terminate(), "SIGTERM")?,
+        interrupt: catch(SignalKind::interrupt(), "SIGINT")?,
+    };
     let (health_events, health) = mpsc::channel(HEALTH_EVENTS);
     let (started, hops) = start::start(options, health_events).await?;
     let inputs = Inputs {
         health,
         hops,
-        hangup: catch(SignalKind::hangup(), "SIGHUP")?,
-        terminate: catch(SignalKind::terminate(), "SIGTERM")?,
-        interrupt: catch(SignalKind::interrupt(), "SIGINT")?,
+        signals,
     };
     let start::Started {
         agent,
@@ -71,12 +93,17 @@ async fn serve(options: &RunOptions) -> Result<()> {
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
     let servers = spawn_servers(&agent, server, metrics, &stopped);
-    events(&agent, inputs).await;
-    // Nobody may start a change that the dismantling would race with.
+    match events(&agent, inputs).await {
+        End::Told => {}
+        // As after a crash: traffic goes on, and the next agent adopts it.
+        End::Broken(what) => {
+            bail!("{what} ended unexpectedly; leaving the data path to the next agent")
+        }
+    }
     stop.send_replace(true);
     servers.await;
-    let agent = Arc::into_inner(agent).context("stopping: a request still holds the agent")?;
-    agent.into_inner().shut_down().await
+    // A change that outlived its connection ends first; one that still waits is refused after this.
+    agent.lock().await.shut_down().await
 }
 
 /// Starts the API and metrics servers; the future ends when both have.
@@ -101,12 +128,20 @@ fn spawn_servers(
 }
 
 /// Reacts until told to stop.
-async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) {
+async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
+    let Signals {
+        hangup,
+        terminate,
+        interrupt,
+    } = &mut inputs.signals;
     let mut sweep = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            Some(event) = inputs.health.recv() => {
+            event = inputs.health.recv() => {
+                let Some(event) = event else {
+                    return End::Broken("the health checker");
+                };
                 // What else is waiting joins the same plan.
                 let mut batch = vec![event];
                 while let Ok(event) = inputs.health.try_recv() {
@@ -114,16 +149,21 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) {
                 }
                 agent.lock().await.on_health(batch);
             }
-            Some(event) = inputs.hops.recv() => agent.lock().await.on_next_hop(event),
-            _ = sweep.tick() => agent.lock().await.on_sweep(),
-            _ = inputs.hangup.recv() => agent.lock().await.reload_file().await,
-            _ = inputs.terminate.recv() => {
-                tracing::info!("SIGTERM: detaching and stopping");
-                return;
+            event = inputs.hops.recv() => {
+                let Some(event) = event else {
+                    return End::Broken("the next-hop resolver");
+                };
+                agent.lock().await.on_next_hop(event).await;
             }
-            _ = inputs.interrupt.recv() => {
+            _ = sweep.tick() => agent.lock().await.on_sweep().await,
+            _ = hangup.recv() => agent.lock().await.reload_file().await,
+            _ = terminate.recv() => {
+                tracing::info!("SIGTERM: detaching and stopping");
+                return End::Told;
+            }
+            _ = interrupt.recv() => {
                 tracing::info!("SIGINT: detaching and stopping");
-                return;
+                return End::Told;
             }
         }
     }

@@ -1,30 +1,41 @@
 //! From nothing, or from what an earlier agent left, to forwarding.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    net::SocketAddr,
+    collections::BTreeMap,
+    fs::File,
     path::Path,
     time::{Duration, Instant, SystemTime},
 };
 
-use adc_common::abi::{BackendId, InterfaceId, MAX_INTERFACES};
-use anyhow::{Context as _, Result};
-use nix::fcntl::{Flock, FlockArg};
+use anyhow::Result;
+use nix::{
+    fcntl::Flock,
+    net::if_::if_nametoindex,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use tokio::sync::mpsc;
 
-use super::state::{Agent, Interface};
+use super::{
+    adopt::{self, KnownIds},
+    interfaces::Interface,
+    locks,
+    monitors::{self, Monitors},
+    state::{Agent, Troubles},
+};
 use crate::{
     api::{
-        proto::{ApiError, ErrorCode, Timestamp},
+        proto::{ApiError, Timestamp},
         server::Server,
         socket_path,
     },
     cli::RunOptions,
-    config::{self, edit::Edits},
-    dataplane::{Dataplane, DataplaneError},
+    config::{
+        self,
+        edit::{EditProblem, Edits, StateFault},
+    },
+    dataplane::{Dataplane, DataplaneError, PinDirectory, SweepReport},
     health::{Checker, HealthEvent, TargetKey},
-    model::{AttachMode, Health},
+    model::{Config, Health},
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
     telemetry::MetricsServer,
 };
@@ -42,68 +53,54 @@ pub(super) struct Started {
     pub(super) metrics: Option<MetricsServer>,
 }
 
-/// Brings the agent up. On an error nothing that was forwarding before has changed, and what this start made
-/// is gone again, unless an earlier agent's pins were there: those stay for the next try.
+/// What was read and locked before anything is touched.
+struct Prepared {
+    file: Config,
+    edits: Edits,
+    config: Config,
+    edit_problems: Vec<EditProblem>,
+    monitors: Monitors,
+    locks: [Flock<File>; 2],
+}
+
+/// Brings the agent up. On an error what this start made is gone again; if an earlier agent's pins were there, they
+/// are as they were: forwarding goes on for the next try.
 pub(super) async fn start(
     options: &RunOptions,
     health_events: mpsc::Sender<HealthEvent>,
 ) -> Result<(Started, mpsc::Receiver<NextHopEvent>)> {
-    let started = SystemTime::now();
-    let text = fs::read_to_string(&options.config).unwrap_or_default();
+    allow_open_files();
     let mut file = config::load(&options.config)?;
     if let Some(mode) = options.mode {
         file.dataplane.attach = mode;
     }
-    let edits = Edits::load(&file.node.state_dir)?;
+    let edits = load_edits(&file.node.state_dir)?;
     let applied = edits.apply(&file);
     for problem in &applied.problems {
         tracing::warn!("{problem}");
     }
     let config = applied.config;
-    fs::create_dir_all(&config.node.run_dir)
-        .with_context(|| format!("making the run directory {}", config.node.run_dir.display()))?;
-    // Binding the socket is what makes this *the* agent of the node; before anything is touched.
+    let monitors = monitors::ready(&config.monitors, &options.config)?;
+    // The locks are what makes this *the* agent of the node; nobody's socket, maps or addresses are touched before.
+    let run_lock = locks::run_dir(&config.node.run_dir)?;
     let server = Server::bind(&socket_path(&config.node.run_dir))?;
     let metrics = match config.telemetry.listen {
         Some(address) => Some(MetricsServer::bind(address)?),
         None => None,
     };
-    let lock = lock_pins(&config.dataplane.pin_path)?;
-
-    let (dataplane, report) =
-        Dataplane::load(&config.dataplane.pin_path, &config.dataplane.limits)?;
-    let names = config.dataplane.interfaces.clone();
-    let (resolver, hops) = Resolver::start(names).await?;
-    let facts = resolver.snapshot().interfaces;
-    let checker = Checker::new(health_events);
-    let mut agent = Agent {
+    let pins = PinDirectory::open(&config.dataplane.pin_path)?;
+    let pin_lock = locks::pins(&pins)?;
+    let fresh = pins.is_empty();
+    let prepared = Prepared {
         file,
         edits,
         config,
-        config_path: options.config.clone(),
-        config_text: text,
         edit_problems: applied.problems,
-        generation: 1,
-        started: Timestamp(started),
-        applied_at: Timestamp(started),
-        last_reload_error: None,
-        mode_override: options.mode,
-        dataplane,
-        load_report: report,
-        interfaces: BTreeMap::new(),
-        resolver,
-        hops: BTreeMap::new(),
-        obstacles: BTreeMap::new(),
-        checker,
-        health: BTreeMap::new(),
-        sweep: Default::default(),
-        swept: None,
-        draining_out: Vec::new(),
-        last_plan_error: None,
-        _lock: lock,
+        monitors,
+        locks: [run_lock, pin_lock],
     };
-    match forward(&mut agent, &facts).await {
-        Ok(()) => Ok((
+    match bring_up(options, prepared, fresh, health_events).await {
+        Ok((agent, hops)) => Ok((
             Started {
                 agent,
                 server,
@@ -112,44 +109,164 @@ pub(super) async fn start(
             hops,
         )),
         Err(error) => {
-            if !agent.load_report.adopted {
-                agent.undo_start().await;
+            // No VIP is up yet: they come last.
+            if fresh && let Err(left) = pins.remove_all() {
+                tracing::warn!("cleaning up after the failed start: {left}");
             }
             Err(error)
         }
     }
 }
 
-/// Fills the tables, then attaches: no packet meets half-filled tables.
-async fn forward(agent: &mut Agent, facts: &BTreeMap<String, InterfaceFacts>) -> Result<()> {
-    agent.interfaces = number_interfaces(agent, facts)?;
-    agent.write_interfaces()?;
+async fn bring_up(
+    options: &RunOptions,
+    prepared: Prepared,
+    fresh: bool,
+    health_events: mpsc::Sender<HealthEvent>,
+) -> Result<(Agent, mpsc::Receiver<NextHopEvent>)> {
+    let Prepared {
+        file,
+        edits,
+        config,
+        edit_problems,
+        monitors,
+        locks,
+    } = prepared;
+    let (resolver, hops) = Resolver::start(config.dataplane.interfaces.clone()).await?;
+    let facts = resolver.snapshot().interfaces;
+    if fresh {
+        find_missing(&config, &facts)?;
+    }
+    let (dataplane, report) =
+        Dataplane::load(&config.dataplane.pin_path, &config.dataplane.limits)?;
+    let interfaces = interfaces(&config, &facts, &dataplane)?;
+    let started = Timestamp(SystemTime::now());
+    let mut agent = Agent {
+        file,
+        edits,
+        config,
+        monitors,
+        config_path: options.config.clone(),
+        edit_problems,
+        generation: 1,
+        started,
+        applied_at: started,
+        reloaded_at: started,
+        last_reload_error: None,
+        mode_override: options.mode,
+        dataplane,
+        load_report: report,
+        interfaces,
+        resolver,
+        hops: BTreeMap::new(),
+        obstacles: BTreeMap::new(),
+        checker: Checker::new(health_events),
+        health: BTreeMap::new(),
+        sweep: SweepReport::default(),
+        swept: None,
+        draining_out: Vec::new(),
+        troubles: Troubles::default(),
+        stopping: false,
+        _locks: locks,
+    };
+    forward(&mut agent).await?;
+    Ok((agent, hops))
+}
+
+/// Fills the tables and attaches. Empty tables are filled first: no packet meets half of them. Those of an earlier
+/// agent are full, so there attaching comes first: if it fails, they are as they were.
+async fn forward(agent: &mut Agent) -> Result<()> {
+    let adopted = agent.load_report.adopted;
+    for name in agent.config.dataplane.interfaces.clone() {
+        agent.write_interface(&name)?;
+    }
     agent.hops = agent.dataplane.tables.observed().hops();
-    let seeds = if agent.load_report.adopted {
-        seeds(agent)?
+    let seeds = if adopted {
+        seeds(agent)
     } else {
         BTreeMap::new()
     };
-    agent.watch_health(&seeds)?;
+    agent.watch_health(&seeds);
     await_next_hops(agent).await;
     agent.sweep_now()?;
+    if adopted {
+        agent.plan_for(&agent.config, true)?;
+        attach_all(agent)?;
+    }
     agent.replan_counted()?;
-    attach(agent)?;
+    if !adopted {
+        attach_all(agent)?;
+    }
+    detach_others(agent)?;
     agent.reconcile_vips().await;
-    let adopted = if agent.load_report.adopted {
-        "adopted what an earlier agent left"
-    } else {
-        "started afresh"
-    };
     tracing::info!(
         services = agent.config.services.len(),
         interfaces = agent.interfaces.len(),
-        "forwarding: {adopted}"
+        "forwarding: {}",
+        if adopted {
+            "adopted what an earlier agent left"
+        } else {
+            "started afresh"
+        }
     );
     for line in &agent.load_report.kept_capacities {
         tracing::warn!("{line}");
     }
     Ok(())
+}
+
+/// Refuses a fresh start without an interface that the configuration names.
+fn find_missing(config: &Config, facts: &BTreeMap<String, InterfaceFacts>) -> Result<()> {
+    let missing = |interface: &String, key| DataplaneError::Attach {
+        interface: interface.clone(),
+        reason: format!("there is no such interface: correct {key}, or create it"),
+    };
+    let interfaces = &config.dataplane.interfaces;
+    if let Some(name) = interfaces.iter().find(|name| !facts.contains_key(*name)) {
+        return Err(missing(name, "dataplane.interfaces").into());
+    }
+    match &config.dataplane.vip_interface {
+        Some(name) if if_nametoindex(name.as_str()).is_err() => {
+            Err(missing(name, "dataplane.vip_interface").into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Every configured interface with its id. One that is gone is tolerated if an earlier agent knew it: traffic over
+/// the others goes on, and needs its health checks.
+fn interfaces(
+    config: &Config,
+    facts: &BTreeMap<String, InterfaceFacts>,
+    dataplane: &Dataplane,
+) -> Result<BTreeMap<String, Interface>> {
+    let known = KnownIds {
+        by_name: dataplane.pins.interface_ids(),
+        by_index: dataplane.interfaces.ids()?,
+    };
+    let names = &config.dataplane.interfaces;
+    let typed_wrong =
+        |name: &&String| !facts.contains_key(*name) && !known.by_name.contains_key(*name);
+    if let Some(name) = names.iter().find(typed_wrong) {
+        return Err(DataplaneError::Attach {
+            interface: name.clone(),
+            reason: "there is no such interface: correct dataplane.interfaces, or create it".into(),
+        }
+        .into());
+    }
+    let index_of = |name: &str| facts.get(name).map(|facts| facts.ifindex);
+    let ids = adopt::number_interfaces(names, index_of, &known)?;
+    let interfaces = ids.into_iter().map(|(name, id)| {
+        let interface = Interface {
+            id,
+            facts: facts.get(&name).cloned(),
+            mode: config.dataplane.attach,
+            adopted: false,
+            trouble: None,
+        };
+        (name, interface)
+    });
+    Ok(interfaces.collect())
 }
 
 /// Waits until every backend has a next hop, or for a moment if some have none: an agent that says it forwards
@@ -159,11 +276,10 @@ async fn await_next_hops(agent: &mut Agent) {
     agent.resolver.want(wanted.clone());
     let deadline = Instant::now() + FIRST_HOPS;
     loop {
-        for (address, resolution) in agent.resolver.snapshot().hops {
-            if resolution.hop().is_some() {
-                agent.note_hop(address, &resolution);
-            }
-        }
+        let mut known = agent.resolver.snapshot().hops;
+        // What has none now may have one in a moment; if not, the first events say so.
+        known.retain(|_, resolution| resolution.hop().is_some());
+        agent.note_hops(known);
         let missing = wanted
             .iter()
             .any(|address| !agent.hops.contains_key(address));
@@ -174,73 +290,36 @@ async fn await_next_hops(agent: &mut Agent) {
     }
 }
 
-/// Takes the exclusive lock on the pin directory: two agents must not write one set of maps.
-fn lock_pins(pin_path: &Path) -> Result<Flock<File>> {
-    let pins = crate::dataplane::PinDirectory::open(pin_path)?;
-    let directory = File::open(pins.path())
-        .with_context(|| format!("opening the pin directory {}", pins.path().display()))?;
-    Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-        let what = format!(
-            "another adc agent holds the pin directory {} ({errno}): stop it first, or give this one its own dataplane.pin_path",
-            pin_path.display()
-        );
-        ApiError::new(ErrorCode::Conflict, what).into()
-    })
-}
-
-/// Gives every interface an id: the one it has in adopted tables (flows refer to it), else a free one.
-fn number_interfaces(
-    agent: &Agent,
-    facts: &BTreeMap<String, InterfaceFacts>,
-) -> Result<BTreeMap<String, Interface>> {
-    let names = &agent.config.dataplane.interfaces;
-    if names.len() >= MAX_INTERFACES as usize {
-        return Err(DataplaneError::TooManyInterfaces(names.len()).into());
-    }
-    let known = agent.dataplane.interfaces.ids()?;
-    let mut taken: BTreeSet<InterfaceId> = known.values().copied().collect();
-    let mut numbered = BTreeMap::new();
+/// Attaches to every interface that exists; if one fails, detaches from those that nobody was attached to before.
+fn attach_all(agent: &mut Agent) -> Result<()> {
+    let exists = |(_, interface): &(&String, &Interface)| interface.facts.is_some();
+    let present = agent.interfaces.iter().filter(exists);
+    let names: Vec<String> = present.map(|(name, _)| name.clone()).collect();
     for name in names {
-        let facts = facts
-            .get(name)
-            .cloned()
-            .ok_or_else(|| DataplaneError::Attach {
-                interface: name.clone(),
-                reason: "there is no such interface: correct dataplane.interfaces, or create it"
-                    .into(),
-            })?;
-        let free = || {
-            (1..MAX_INTERFACES as u16)
-                .map(InterfaceId)
-                .find(|id| !taken.contains(id))
-        };
-        let id = known.get(&facts.ifindex).copied().or_else(free);
-        let id = id.ok_or(DataplaneError::TooManyInterfaces(names.len()))?;
-        taken.insert(id);
-        numbered.insert(
-            name.clone(),
-            Interface {
-                id,
-                facts: Some(facts),
-                mode: AttachMode::Native,
-                adopted: false,
-            },
-        );
-    }
-    Ok(numbered)
-}
-
-fn attach(agent: &mut Agent) -> Result<()> {
-    let mode = agent.config.dataplane.attach;
-    for name in agent.config.dataplane.interfaces.clone() {
-        let adopted = agent.dataplane.attach(&name, mode)?;
-        tracing::info!(interface = name, ?mode, adopted, "attached");
-        if let Some(interface) = agent.interfaces.get_mut(&name) {
-            interface.adopted = adopted;
-            interface.mode = mode;
+        if let Err(error) = agent.attach(&name) {
+            let ours: Vec<String> = agent
+                .dataplane
+                .attachments
+                .iter()
+                .map(|(name, _)| name.to_owned())
+                .filter(|name| {
+                    !agent
+                        .interfaces
+                        .get(name)
+                        .is_some_and(|known| known.adopted)
+                })
+                .collect();
+            for name in ours {
+                agent.dataplane.detach(&name)?;
+            }
+            return Err(error);
         }
     }
-    // An interface that left the configuration while no agent ran.
+    Ok(())
+}
+
+/// Interfaces that left the configuration while no agent ran.
+fn detach_others(agent: &mut Agent) -> Result<()> {
     for name in agent.dataplane.pins.linked_interfaces() {
         if !agent.interfaces.contains_key(&name) {
             agent.dataplane.detach(&name)?;
@@ -253,34 +332,35 @@ fn attach(agent: &mut Agent) -> Result<()> {
     Ok(())
 }
 
-/// Health as the adopted rings tell it: a backend that took new flows was up. Of the others nothing is
-/// known (draining looks the same), so their first probe decides.
-fn seeds(agent: &Agent) -> Result<BTreeMap<TargetKey, Health>> {
+fn load_edits(state_dir: &Path) -> Result<Edits> {
+    Edits::load(state_dir).map_err(|error| match error.fault {
+        // Trying again can not help: somebody has to look at the file.
+        StateFault::Damaged(_) | StateFault::Version(_) => {
+            ApiError::invalid_config(error.to_string(), Vec::new()).into()
+        }
+        StateFault::Read(_) | StateFault::Write(_) => error.into(),
+    })
+}
+
+/// Raises the number of files that this process may open to what it is allowed: each probe under way, each map and
+/// each ring on its way into its place is one, and 1 024 is the usual default.
+fn allow_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(
+            "raising the number of open files: {error}; with many backends, probes may fail"
+        );
+    }
+}
+
+/// Health as the rings of an earlier agent tell it.
+fn seeds(agent: &Agent) -> BTreeMap<TargetKey, Health> {
     let tables = &agent.dataplane.tables;
     let observed = tables.observed();
-    let mut in_rings: BTreeSet<BackendId> = BTreeSet::new();
+    let mut rings = BTreeMap::new();
     for service in observed.services.keys() {
-        in_rings.extend(tables.ring_backends(*service)?);
+        rings.insert(*service, tables.ring_backends(*service));
     }
-    let up: BTreeSet<SocketAddr> = observed
-        .backends
-        .iter()
-        .filter(|(id, _)| in_rings.contains(id))
-        .map(|(_, entry)| SocketAddr::new(entry.address.into(), entry.port.host()))
-        .collect();
-    let mut seeds = BTreeMap::new();
-    for (pool, members) in &agent.config.pools {
-        for backend in members.backends.values() {
-            let address =
-                SocketAddr::new(backend.address.ip().to_canonical(), backend.address.port());
-            if up.contains(&address) {
-                let key = TargetKey {
-                    pool: pool.clone(),
-                    backend: backend.address,
-                };
-                seeds.insert(key, Health::Up);
-            }
-        }
-    }
-    Ok(seeds)
+    adopt::seeds(&agent.config, observed, &rings)
 }

@@ -8,47 +8,45 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adc_common::abi::{Hop, InterfaceId, Mac, VlanId};
+use adc_common::abi::{BackendId, Hop, VlanId};
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
+use super::{interfaces::Interface, monitors::Monitors};
 use crate::{
     api::proto::Timestamp,
     config::edit::{EditProblem, Edits},
-    dataplane::{self, Dataplane, InterfaceRow, LoadReport, SweepReport, Timeouts},
+    dataplane::{self, Dataplane, LoadReport, SweepReport, Timeouts},
     health::{self, Checker, HealthEvent, TargetKey},
-    model::{AttachMode, Config, EffectiveState, Health, Pool, PoolName, Weight},
-    neighbours::{InterfaceFacts, NextHop, NextHopEvent, Obstacle, Resolution, Resolver, vips},
-    plan::{self, DrainingOut, EffectiveWeights, Hops, Plan},
+    model::{AttachMode, Backend, Config, EffectiveState, Health, Pool, PoolName, Weight},
+    neighbours::{NextHop, NextHopEvent, Obstacle, Resolution, Resolver},
+    plan::{self, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
 };
 
 /// How old the flow figures of a metrics scrape may be; people and programs that ask get them fresh.
 const FRESH_ENOUGH: Duration = Duration::from_secs(1);
 
-/// An interface of `dataplane.interfaces`.
-#[derive(Clone, Debug)]
-pub(super) struct Interface {
-    pub(super) id: InterfaceId,
-    /// `None` while it does not exist.
-    pub(super) facts: Option<InterfaceFacts>,
-    pub(super) mode: AttachMode,
-    /// Whether its attachment was taken over from an earlier agent.
-    pub(super) adopted: bool,
-}
+/// Addresses without a next hop that get a log line each; of more at once only these many are named.
+const NAMED_IN_LOG: usize = 5;
 
 /// Everything the agent knows.
 pub(super) struct Agent {
     /// The file as last applied.
     pub(super) file: Config,
     pub(super) edits: Edits,
-    /// File and edits together: what runs.
+    /// File and edits together: what runs. What is only read at the start (node, dataplane, metrics) is as it was
+    /// at the start, whatever file was applied since.
     pub(super) config: Config,
+    /// The monitors of `config`, ready to run.
+    pub(super) monitors: Monitors,
     pub(super) config_path: PathBuf,
-    pub(super) config_text: String,
     pub(super) edit_problems: Vec<EditProblem>,
     pub(super) generation: u64,
     pub(super) started: Timestamp,
     pub(super) applied_at: Timestamp,
+    /// When a whole file was last taken.
+    pub(super) reloaded_at: Timestamp,
+    /// Why the agent's own file was refused when it was last read.
     pub(super) last_reload_error: Option<String>,
     pub(super) mode_override: Option<AttachMode>,
     pub(super) dataplane: Dataplane,
@@ -63,67 +61,79 @@ pub(super) struct Agent {
     pub(super) sweep: SweepReport,
     pub(super) swept: Option<Instant>,
     pub(super) draining_out: Vec<DrainingOut>,
-    pub(super) last_plan_error: Option<String>,
-    /// Held for as long as the agent lives.
-    pub(super) _lock: Flock<File>,
+    pub(super) troubles: Troubles,
+    /// Set once: from then on nothing may be changed any more.
+    pub(super) stopping: bool,
+    /// Held for as long as the agent lives: run directory and pin directory.
+    pub(super) _locks: [Flock<File>; 2],
+}
+
+/// What is wrong on this node and is tried again at every sweep.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Troubles {
+    /// The last plan could not be made or applied.
+    pub(super) plan: Option<String>,
+    /// The last sweep failed.
+    pub(super) sweep: Option<String>,
+    /// The VIPs could not be put on their interface.
+    pub(super) vips: Option<String>,
 }
 
 impl Agent {
     /// New verdicts.
     pub(super) fn on_health(&mut self, events: Vec<HealthEvent>) {
-        for event in events {
-            let known = self.config.pools.get(&event.key.pool).is_some_and(|pool| {
-                pool.backends
-                    .values()
-                    .any(|backend| backend.address == event.key.backend)
-            });
-            if known {
-                tracing::info!(backend = %event.key, health = event.health.name(), detail = event.detail, "health changed");
-                self.health.insert(event.key, (event.health, event.detail));
+        for HealthEvent { key, .. } in events {
+            // The event may have waited while a reload took in newer verdicts: what holds now is what counts.
+            match self.checker.health(&key) {
+                Some(verdict) => drop(self.health.insert(key, verdict)),
+                None => drop(self.health.remove(&key)),
             }
         }
         self.replan_or_report();
     }
 
     /// A next hop or an interface changed.
-    pub(super) fn on_next_hop(&mut self, event: NextHopEvent) {
+    pub(super) async fn on_next_hop(&mut self, event: NextHopEvent) {
         match event {
             NextHopEvent::Hops(resolutions) => {
-                for (address, resolution) in resolutions {
-                    self.note_hop(address, &resolution);
-                }
+                self.note_hops(resolutions);
                 self.replan_or_report();
             }
-            NextHopEvent::Interface { name, facts } => {
-                if let Err(error) = self.interface_changed(&name, facts) {
-                    tracing::error!(interface = name, "{error:#}");
-                    self.last_plan_error = Some(format!("{error:#}"));
-                }
-            }
+            NextHopEvent::Interface { name, facts } => self.interface_changed(&name, facts).await,
         }
     }
 
-    pub(super) fn note_hop(&mut self, address: IpAddr, resolution: &Resolution) {
-        let address = address.to_canonical();
-        match resolution {
-            Resolution::Resolved(next) => match self.hop(next) {
-                Some(hop) => {
-                    self.obstacles.remove(&address);
-                    self.hops.insert(address, hop);
-                }
-                None => {
-                    self.obstacles
-                        .insert(address, "its interface is not attached".into());
-                    self.hops.remove(&address);
-                }
-            },
-            // Not looked up yet is no reason to drop what an earlier agent knew.
-            Resolution::Unresolved(Obstacle::Pending(_)) => {}
-            Resolution::Unresolved(obstacle) => {
-                tracing::warn!(%address, "no next hop: {obstacle}");
-                self.obstacles.insert(address, obstacle.to_string());
-                self.hops.remove(&address);
+    /// Takes in resolutions; says what has no next hop any more, briefly even if that is everything.
+    pub(super) fn note_hops(&mut self, resolutions: BTreeMap<IpAddr, Resolution>) {
+        let mut lost = Vec::new();
+        for (address, resolution) in resolutions {
+            let address = address.to_canonical();
+            let obstacle = match resolution {
+                Resolution::Resolved(next) => match self.hop(&next) {
+                    Some(hop) => {
+                        self.obstacles.remove(&address);
+                        self.hops.insert(address, hop);
+                        continue;
+                    }
+                    None => "its interface is not attached".to_owned(),
+                },
+                // Not looked up yet is no reason to drop what an earlier agent knew.
+                Resolution::Unresolved(Obstacle::Pending(_)) => continue,
+                Resolution::Unresolved(obstacle) => obstacle.to_string(),
+            };
+            self.hops.remove(&address);
+            if self.obstacles.get(&address) != Some(&obstacle) {
+                tracing::debug!(%address, "no next hop: {obstacle}");
+                self.obstacles.insert(address, obstacle.clone());
+                lost.push((address, obstacle));
             }
+        }
+        for (address, obstacle) in lost.iter().take(NAMED_IN_LOG) {
+            tracing::warn!(%address, "no next hop: {obstacle}");
+        }
+        if lost.len() > NAMED_IN_LOG {
+            let more = lost.len() - NAMED_IN_LOG;
+            tracing::warn!("no next hop for {more} more addresses; `adc backend list` shows them");
         }
     }
 
@@ -142,63 +152,16 @@ impl Agent {
         })
     }
 
-    fn interface_changed(&mut self, name: &str, facts: Option<InterfaceFacts>) -> Result<()> {
-        let Some(interface) = self.interfaces.get_mut(name) else {
-            return Ok(());
-        };
-        let before = std::mem::replace(&mut interface.facts, facts);
-        let id = interface.id;
-        let index = |facts: &Option<InterfaceFacts>| facts.as_ref().map(|facts| facts.ifindex);
-        let (old, new) = (index(&before), index(&interface.facts));
-        if let Some(old) = old.filter(|old| Some(*old) != new) {
-            tracing::warn!(interface = name, "the interface is gone");
-            self.dataplane.interfaces.remove(id, old)?;
-        }
-        self.write_interfaces()?;
-        if new.is_some() && old != new {
-            let mode = self.config.dataplane.attach;
-            self.dataplane.attach(name, mode)?;
-            tracing::info!(
-                interface = name,
-                "attached to the interface that was created anew"
-            );
-        }
-        Ok(())
-    }
-
-    /// Writes every interface that exists.
-    pub(super) fn write_interfaces(&mut self) -> Result<()> {
-        for interface in self.interfaces.values() {
-            if let Some(facts) = &interface.facts {
-                let row = InterfaceRow {
-                    ifindex: facts.ifindex,
-                    mtu: facts.mtu,
-                    mac: facts.mac.unwrap_or(Mac::default()),
-                };
-                self.dataplane.interfaces.put(interface.id, row)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Starts, keeps and stops checks as the configuration asks.
-    pub(super) fn watch_health(&mut self, seeds: &BTreeMap<TargetKey, Health>) -> Result<()> {
-        let monitors = health::compile_monitors(&self.config.monitors).map_err(|invalid| {
-            let texts: Vec<String> = invalid
-                .iter()
-                .map(|(name, error)| format!("monitor {name}: {error}"))
-                .collect();
-            anyhow::anyhow!("{}", texts.join("; "))
-        })?;
+    pub(super) fn watch_health(&mut self, seeds: &BTreeMap<TargetKey, Health>) {
         self.checker
-            .reconcile(health::targets(&self.config, &monitors, seeds));
+            .reconcile(health::targets(&self.config, &self.monitors, seeds));
         let snapshot = self.checker.snapshot();
         self.health = snapshot
             .targets
             .into_iter()
             .map(|(key, status)| (key, (status.health, status.detail)))
             .collect();
-        Ok(())
     }
 
     /// What the data plane is to use for a backend, and why.
@@ -206,17 +169,16 @@ impl Agent {
         &self,
         pool_name: &PoolName,
         pool: &Pool,
-        backend: &crate::model::Backend,
+        backend: &Backend,
     ) -> EffectiveState {
         let key = TargetKey {
             pool: pool_name.clone(),
             backend: backend.address,
         };
-        let (health, detail) = self
-            .health
-            .get(&key)
-            .cloned()
-            .unwrap_or((Health::Unknown, String::new()));
+        let (health, detail) = match self.health.get(&key) {
+            Some((health, detail)) => (*health, detail.as_str()),
+            None => (Health::Unknown, ""),
+        };
         let address = backend.address.ip().to_canonical();
         let reachable = self.hops.contains_key(&address);
         let mut state = EffectiveState::of(
@@ -224,7 +186,7 @@ impl Agent {
             backend.admin,
             health,
             !pool.monitors.is_empty(),
-            &detail,
+            detail,
             reachable,
         );
         if let (false, Some(obstacle)) = (reachable, self.obstacles.get(&address))
@@ -235,9 +197,9 @@ impl Agent {
         state
     }
 
-    fn weights(&self) -> EffectiveWeights {
+    fn weights(&self, config: &Config) -> EffectiveWeights {
         let mut weights = EffectiveWeights::new();
-        for (name, pool) in &self.config.pools {
+        for (name, pool) in &config.pools {
             for backend in pool.backends.values() {
                 let weight = self.effective(name, pool, backend).weight;
                 if weight > Weight(0) {
@@ -250,15 +212,15 @@ impl Agent {
 
     /// What would have to change for `config` to be what the maps hold; `counted` = flows were swept after the
     /// last plan, so that what no flow names may be cleared.
-    pub(super) fn plan_for(&self, config: &Config, counted: bool) -> Result<Plan> {
+    pub(super) fn plan_for(&self, config: &Config, counted: bool) -> Result<Plan, PlanError> {
         let tables = &self.dataplane.tables;
-        let desired = plan::desired(config, &self.weights(), &self.hops);
+        let desired = plan::desired(config, &self.weights(config), &self.hops);
         let mut observed = tables.observed().clone();
         if counted {
             observed.backends_with_flows = Some(self.sweep.backends().collect());
         }
-        let limits = tables.limits(&config.dataplane.limits);
-        Ok(plan::diff(&desired, &observed, &limits)?)
+        let limits = tables.limits(&self.config.dataplane.limits);
+        plan::diff(&desired, &observed, &limits)
     }
 
     /// Plans and applies for the running configuration.
@@ -280,17 +242,20 @@ impl Agent {
         tokio::task::block_in_place(|| tables.apply(&plan.changes, counters))
             .context("applying the plan")?;
         self.draining_out.clone_from(&plan.draining_out);
-        self.last_plan_error = None;
+        self.troubles.plan = None;
         Ok(plan)
     }
 
-    fn replan_or_report(&mut self) {
+    pub(super) fn replan_or_report(&mut self) {
+        if self.stopping {
+            return;
+        }
         match self.replan() {
             Ok(plan) if plan.is_empty() => {}
             Ok(plan) => tracing::debug!("{plan}"),
             Err(error) => {
                 tracing::error!("{error:#}; trying again at the next change or sweep");
-                self.last_plan_error = Some(format!("{error:#}"));
+                self.troubles.plan = Some(format!("{error:#}"));
             }
         }
     }
@@ -309,36 +274,43 @@ impl Agent {
         addresses
     }
 
-    /// The periodic sweep; also the second try of a plan that failed.
-    pub(super) fn on_sweep(&mut self) {
+    /// The periodic sweep; also the next try of whatever failed, and the look after what others may have changed.
+    pub(super) async fn on_sweep(&mut self) {
         if let Err(error) = self.sweep_now() {
             tracing::error!("sweeping flows: {error:#}");
             return;
         }
-        if !self.draining_out.is_empty() || self.last_plan_error.is_some() {
+        if !self.draining_out.is_empty() || self.troubles.plan.is_some() {
             match self.replan_counted() {
                 Ok(_plan) => {}
-                Err(error) => self.last_plan_error = Some(format!("{error:#}")),
+                Err(error) => self.troubles.plan = Some(format!("{error:#}")),
             }
         }
+        self.mend_interfaces();
+        self.reconcile_vips().await;
     }
 
     /// Removes flows that are over and counts the others.
     pub(super) fn sweep_now(&mut self) -> Result<()> {
-        let observed = self.dataplane.tables.observed();
-        let timeouts = Timeouts(
-            observed
-                .backends
-                .iter()
-                .filter_map(|(id, entry)| {
-                    Some((*id, observed.services.get(&entry.service)?.timeouts))
-                })
-                .collect(),
-        );
+        let timeouts = self.timeouts();
+        let retiring: BTreeSet<BackendId> =
+            self.draining_out.iter().map(|backend| backend.id).collect();
         let flows = &mut self.dataplane.flows;
-        self.sweep = tokio::task::block_in_place(|| flows.sweep(dataplane::now(), &timeouts))?;
+        let swept =
+            tokio::task::block_in_place(|| flows.sweep(dataplane::now(), &timeouts, &retiring));
+        self.troubles.sweep = swept.as_ref().err().map(ToString::to_string);
+        self.sweep = swept?;
         self.swept = Some(Instant::now());
         Ok(())
+    }
+
+    /// Idle timeouts of the flows of every backend in the tables.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        let observed = self.dataplane.tables.observed();
+        let backends = observed.backends.iter();
+        let timeouts = backends
+            .filter_map(|(id, entry)| Some((*id, observed.services.get(&entry.service)?.timeouts)));
+        Timeouts(timeouts.collect())
     }
 
     /// The same, unless it was done a moment ago: a scrape must not walk the tables over and over.
@@ -352,48 +324,14 @@ impl Agent {
         self.sweep_now()
     }
 
-    /// Puts the VIPs of all services on the interface that answers for them.
-    pub(super) async fn reconcile_vips(&self) {
-        let Some(interface) = &self.config.dataplane.vip_interface else {
-            return;
-        };
-        let wanted: BTreeSet<IpAddr> = self
-            .config
-            .services
-            .values()
-            .map(|service| service.vip)
-            .collect();
-        match vips::reconcile(interface, &wanted).await {
-            Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
-            Ok(done) => tracing::info!(
-                interface, added = ?done.added, removed = ?done.removed, "VIP addresses"
-            ),
-            Err(error) => tracing::error!(interface, "VIP addresses: {error}"),
-        }
-    }
-
-    /// Takes the VIPs off, detaches, removes all pins.
-    pub(super) async fn shut_down(self) -> Result<()> {
+    /// Takes the VIPs off, detaches, removes all pins. Nothing is changed after this.
+    pub(super) async fn shut_down(&mut self) -> Result<()> {
+        self.stopping = true;
         self.remove_vips().await;
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;
         tracing::info!("stopped: nothing is left behind");
         Ok(())
-    }
-
-    /// After a start that failed: removes what it made.
-    pub(super) async fn undo_start(self) {
-        if let Err(error) = self.shut_down().await {
-            tracing::warn!("cleaning up after the failed start: {error:#}");
-        }
-    }
-
-    async fn remove_vips(&self) {
-        if let Some(interface) = &self.config.dataplane.vip_interface
-            && let Err(error) = vips::remove_all_ours(interface).await
-        {
-            tracing::warn!(interface, "removing VIP addresses: {error}");
-        }
     }
 }

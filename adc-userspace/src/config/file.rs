@@ -27,7 +27,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
         let problem = format!("can not be read: {error}; check the path given with `-c`");
         ConfigErrors::whole_file(path, Fault::new(problem))
     })?;
-    read::document(&text, path, &host_name(), ca_file_fault).map_err(ConfigErrors::of)
+    parse_here(&text, path)
+}
+
+/// Validates the text of a configuration file for this machine, as [`load`] does: its host name, the files that the
+/// text names. `path` is only for the errors.
+///
+/// # Errors
+/// Everything that is wrong with it; see [`ConfigErrors`].
+pub fn parse_here(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+    read::document(text, path, &host_name(), ca_file_fault).map_err(ConfigErrors::of)
 }
 
 /// Validates the text of a configuration file; `path` is only for the errors.

@@ -19,6 +19,6 @@ mod words;
 pub use self::{
     difference::{Difference, differences},
     error::{ConfigError, ConfigErrors, Fault},
-    file::{load, parse},
+    file::{load, parse, parse_here},
     render::render,
 };

@@ -46,12 +46,13 @@ impl Dataplane {
     /// Detaches from an interface.
     pub fn detach(&mut self, interface: &str) -> Result<(), DataplaneError> {
         self.attachments.0.remove(interface);
-        // The pin holds the last reference: without it the kernel detaches.
-        self.pins.remove(&self.pins.link(interface))
+        // The pin holds the only reference (see `replace` and `attach_anew`): without it the kernel detaches.
+        PinDirectory::remove(&self.pins.link(interface))
     }
 
     /// Detaches from everything and removes all pins: the end of a clean stop.
-    pub fn dismantle(self) -> Result<(), DataplaneError> {
+    pub fn dismantle(&mut self) -> Result<(), DataplaneError> {
+        self.attachments.0.clear();
         self.pins.remove_all()
     }
 }
@@ -67,7 +68,11 @@ fn replace(program: &mut Xdp, pins: &PinDirectory, interface: &str) -> Result<bo
     let link =
         XdpLink::try_from(FdLink::from(pinned)).map_err(|error| AttachFailure::other(&error))?;
     match program.attach_to_link(link) {
-        Ok(_id) => Ok(true),
+        // Out of aya's hands, and closed: the pin is to be the only reference.
+        Ok(id) => program
+            .take_link(id)
+            .map(|_closed| true)
+            .map_err(|error| AttachFailure::other(&error)),
         Err(error) if errno_of(&error) == Some(libc::ENOLINK) => {
             fs::remove_file(&path).map_err(|error| AttachFailure::other(&error))?;
             Ok(false)
@@ -116,13 +121,13 @@ impl AttachFailure {
     }
 
     fn from_program(error: &ProgramError) -> Self {
-        match error {
-            ProgramError::UnknownInterface { .. } => Self {
+        if matches!(error, ProgramError::UnknownInterface { .. }) {
+            return Self {
                 errno: Some(libc::ENODEV),
                 text: "no such interface".into(),
-            },
-            _ => Self::other(error),
+            };
         }
+        Self::other(error)
     }
 }
 

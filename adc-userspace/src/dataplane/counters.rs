@@ -1,7 +1,12 @@
 //! Reader of the per-CPU counters.
 
+use std::io;
+
 use adc_common::abi::{BackendCounters, BackendId, Reason, ReasonCounters, TableCounters};
-use aya::maps::{MapData, MapError, PerCpuArray};
+use aya::{
+    maps::{MapData, MapError, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
 
 use super::{error::DataplaneError, loader::Maps, mapped::Mapped};
 
@@ -9,7 +14,7 @@ use super::{error::DataplaneError, loader::Maps, mapped::Mapped};
 pub struct Counters {
     reasons: PerCpuArray<MapData, Mapped<ReasonCounters>>,
     tables: PerCpuArray<MapData, Mapped<TableCounters>>,
-    pub(super) backends: PerCpuArray<MapData, Mapped<BackendCounters>>,
+    backends: PerCpuArray<MapData, Mapped<BackendCounters>>,
 }
 
 impl Counters {
@@ -72,15 +77,34 @@ impl Counters {
             .backends
             .get(&u32::from(id.0), 0)
             .map_err(|error| DataplaneError::map("reading", "BACKEND_COUNTERS", error))?;
-        let mut sum = BackendCounters::default();
-        for Mapped(cpu) in values.iter() {
-            sum.forward_packets = sum.forward_packets.wrapping_add(cpu.forward_packets);
-            sum.forward_bytes = sum.forward_bytes.wrapping_add(cpu.forward_bytes);
-            sum.reply_packets = sum.reply_packets.wrapping_add(cpu.reply_packets);
-            sum.reply_bytes = sum.reply_bytes.wrapping_add(cpu.reply_bytes);
-            sum.flows_scheduled = sum.flows_scheduled.wrapping_add(cpu.flows_scheduled);
-            sum.flows_established = sum.flows_established.wrapping_add(cpu.flows_established);
-        }
-        Ok(sum)
+        let cpus = values.iter().map(|Mapped(cpu)| *cpu);
+        Ok(cpus.fold(BackendCounters::default(), sum))
+    }
+
+    /// Figures of a backend that is gone; they start from zero for the next one with its id.
+    pub(super) fn take_backend(
+        &mut self,
+        id: BackendId,
+    ) -> Result<BackendCounters, DataplaneError> {
+        let counted = self.backend(id)?;
+        let fail = |error: io::Error| DataplaneError::map("clearing", "BACKEND_COUNTERS", error);
+        let cpus = nr_cpus().map_err(|(_, error)| fail(error))?;
+        let zeros = PerCpuValues::try_from(vec![Mapped(BackendCounters::default()); cpus]);
+        self.backends
+            .set(u32::from(id.0), zeros.map_err(fail)?, 0)
+            .map_err(|error| DataplaneError::map("clearing", "BACKEND_COUNTERS", error))?;
+        Ok(counted)
+    }
+}
+
+/// Both together.
+pub(super) fn sum(a: BackendCounters, b: BackendCounters) -> BackendCounters {
+    BackendCounters {
+        forward_packets: a.forward_packets.wrapping_add(b.forward_packets),
+        forward_bytes: a.forward_bytes.wrapping_add(b.forward_bytes),
+        reply_packets: a.reply_packets.wrapping_add(b.reply_packets),
+        reply_bytes: a.reply_bytes.wrapping_add(b.reply_bytes),
+        flows_scheduled: a.flows_scheduled.wrapping_add(b.flows_scheduled),
+        flows_established: a.flows_established.wrapping_add(b.flows_established),
     }
 }

@@ -1,11 +1,15 @@
 //! Writer of `INTERFACES`, `INTERFACE_INDEX` and `REDIRECT`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use adc_common::abi::{InterfaceEntry, InterfaceId, MAX_INTERFACES, Mac};
 use aya::maps::{Array, DevMap, HashMap, MapData, MapError};
 
-use super::{error::DataplaneError, loader::Maps, mapped::Mapped};
+use super::{
+    error::DataplaneError,
+    loader::Maps,
+    mapped::{Mapped, is_missing},
+};
 
 /// What the program must know of an attached interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +67,17 @@ impl InterfaceTables {
     /// is not there yet.
     pub fn put(&mut self, id: InterfaceId, row: InterfaceRow) -> Result<(), DataplaneError> {
         let slot = u32::from(id.0);
+        let Mapped(before) = self
+            .entries
+            .get(&slot, 0)
+            .map_err(|error| DataplaneError::map("reading", "INTERFACES", error))?;
+        // Made anew while no agent looked: the old index is nobody's now.
+        if before.ifindex != 0 && before.ifindex != row.ifindex {
+            self.forget_index(before.ifindex)?;
+        }
         self.redirect
             .set(slot, row.ifindex, None, 0)
-            .map_err(|error| {
-                DataplaneError::map("writing", "REDIRECT", std::io::Error::other(error))
-            })?;
+            .map_err(|error| DataplaneError::map("writing", "REDIRECT", io::Error::other(error)))?;
         let entry = InterfaceEntry {
             ifindex: row.ifindex,
             mtu: row.mtu,
@@ -84,13 +94,18 @@ impl InterfaceTables {
 
     /// Takes an interface out. The `REDIRECT` slot stays: nothing names it any more.
     pub fn remove(&mut self, id: InterfaceId, ifindex: u32) -> Result<(), DataplaneError> {
-        match self.index.remove(&ifindex) {
-            Ok(()) | Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(DataplaneError::map("removing", "INTERFACE_INDEX", error)),
-        }
+        self.forget_index(ifindex)?;
         self.entries
             .set(u32::from(id.0), Mapped(InterfaceEntry::default()), 0)
             .map_err(|error| DataplaneError::map("clearing", "INTERFACES", error))
+    }
+
+    fn forget_index(&mut self, ifindex: u32) -> Result<(), DataplaneError> {
+        match self.index.remove(&ifindex) {
+            Ok(()) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(DataplaneError::map("removing", "INTERFACE_INDEX", error)),
+        }
     }
 }
 

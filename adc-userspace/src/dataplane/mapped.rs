@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd},
 };
 
-use aya::maps::{Map, MapData};
+use aya::maps::{Map, MapData, MapError};
 
 use super::error::DataplaneError;
 
@@ -33,15 +33,20 @@ pub(super) fn fd_of<'m>(
 
 /// The aya handle behind such a map.
 pub(super) fn data_of<'m>(map: &'m Map, name: &'static str) -> Result<&'m MapData, DataplaneError> {
-    match map {
-        Map::Array(data) | Map::ArrayOfMaps(data) | Map::HashMap(data) | Map::LruHashMap(data) => {
-            Ok(data)
-        }
-        // aya's enum, which grows with the kernel's map types.
-        _ => Err(DataplaneError::map(
-            "opening",
-            name,
-            io::Error::from(io::ErrorKind::InvalidInput),
-        )),
+    if let Map::Array(data) | Map::ArrayOfMaps(data) | Map::HashMap(data) | Map::LruHashMap(data) =
+        map
+    {
+        return Ok(data);
     }
+    let cause = io::Error::from(io::ErrorKind::InvalidInput);
+    Err(DataplaneError::map("opening", name, cause))
+}
+
+/// Whether a map operation failed because the key is not there. aya 0.14 says so in its own words for a lookup, and
+/// with the system call's ENOENT for a deletion.
+pub(super) fn is_missing(error: &MapError) -> bool {
+    if let MapError::SyscallError(error) = error {
+        return error.io_error.kind() == io::ErrorKind::NotFound;
+    }
+    matches!(error, MapError::KeyNotFound)
 }

@@ -8,6 +8,7 @@ mod batch;
 mod clock;
 mod counters;
 mod error;
+mod family;
 mod flows;
 mod interfaces;
 mod loader;

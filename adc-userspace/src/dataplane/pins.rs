@@ -1,11 +1,13 @@
 //! The pin directory: what outlives the agent.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
-use adc_common::abi::ABI_VERSION;
+use adc_common::abi::{ABI_VERSION, InterfaceId};
 use aya::maps::MapInfo;
 use nix::{
     mount::{MsFlags, mount},
@@ -33,7 +35,9 @@ pub(super) struct MapShape {
     pub(super) entries: u32,
 }
 
-/// `<pin_path>/v<ABI>`: maps by name, links as `link-<interface>`.
+/// `<pin_path>/v<ABI>`: maps by name, links as `link-<interface>`, and symbolic links `interface-<id>` that hold the
+/// name of the interface with that id (flows know interfaces by id, people by name, and the kernel by an index that
+/// changes when an interface is made anew).
 #[derive(Clone, Debug)]
 pub struct PinDirectory {
     root: PathBuf,
@@ -99,6 +103,40 @@ impl PinDirectory {
             .collect()
     }
 
+    /// Whether an earlier agent left anything here.
+    pub fn is_empty(&self) -> bool {
+        fs::read_dir(&self.directory).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    /// Ids of interfaces by name, as noted by an earlier agent.
+    pub fn interface_ids(&self) -> BTreeMap<String, InterfaceId> {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return BTreeMap::new();
+        };
+        let noted = entries.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let id = entry.file_name().into_string().ok()?;
+            let id = id.strip_prefix("interface-")?.parse().ok()?;
+            let name = fs::read_link(entry.path()).ok()?;
+            Some((name.into_os_string().into_string().ok()?, InterfaceId(id)))
+        });
+        noted.collect()
+    }
+
+    /// Notes which interface has an id.
+    pub fn note_interface(&self, id: InterfaceId, name: &str) -> Result<(), DataplaneError> {
+        let path = self.directory.join(format!("interface-{}", id.0));
+        if fs::read_link(&path).is_ok_and(|noted| noted == Path::new(name)) {
+            return Ok(());
+        }
+        Self::remove(&path)?;
+        symlink(name, &path).map_err(|source| DataplaneError::Pins {
+            doing: "noting the name of an interface at",
+            path,
+            source,
+        })
+    }
+
     /// Compares a pinned map with what this version makes; `Ok(None)` = not pinned, else its capacity.
     ///
     /// aya 0.14 takes whatever is pinned under the name; with another value size the kernel would write
@@ -127,7 +165,7 @@ impl PinDirectory {
     }
 
     /// Removes a pin; one that is not there is as good.
-    pub(super) fn remove(&self, path: &Path) -> Result<(), DataplaneError> {
+    pub(super) fn remove(path: &Path) -> Result<(), DataplaneError> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DataplaneError::Pins {
                 doing: "removing pin",

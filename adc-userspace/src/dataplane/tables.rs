@@ -10,28 +10,29 @@ use std::{
 
 use adc_common::abi::Addr16;
 use adc_common::abi::{
-    BackendCounters, BackendEntry, BackendId, Ring, ServiceEntry, ServiceId, ServiceIndexEntry,
-    ServiceKey,
+    BackendCounters, BackendEntry, BackendFlags, BackendId, Ring, ServiceEntry, ServiceId,
+    ServiceIndexEntry, ServiceKey,
 };
-use aya::{
-    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuValues},
-    util::nr_cpus,
-};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use bytemuck::TransparentWrapper as _;
 
 use super::{
     batch,
-    counters::Counters,
+    counters::{Counters, sum},
     error::DataplaneError,
     loader::Maps,
-    mapped::{Mapped, fd_of},
+    mapped::{Mapped, fd_of, is_missing},
 };
 use crate::{
     model::Limits,
     plan::{Change, Observed},
     ring::{self, Member},
 };
+
+/// Rings that are built and swapped at a time: each is a map of 128 KiB with a file descriptor of its own until it is
+/// in its place.
+const RINGS_AT_ONCE: usize = 256;
 
 /// The configuration maps. [`Self::apply`] is their only writer.
 pub struct Tables {
@@ -41,6 +42,10 @@ pub struct Tables {
     backends: Array<MapData, Mapped<BackendEntry>>,
     /// What was last written, so that unchanged rings stay untouched.
     observed: Observed,
+    /// Who is in each ring. Kept out of `observed`, whose entries are compared with what is wanted.
+    in_rings: BTreeMap<ServiceId, BTreeSet<BackendId>>,
+    /// Counters of backends cleared since this process started, by service.
+    departed: BTreeMap<ServiceId, BackendCounters>,
 }
 
 impl Tables {
@@ -61,6 +66,8 @@ impl Tables {
                 .try_into()
                 .map_err(fail("BACKENDS"))?,
             observed: Observed::default(),
+            in_rings: BTreeMap::new(),
+            departed: BTreeMap::new(),
         };
         tables.observed = tables.read_back()?;
         Ok(tables)
@@ -71,9 +78,15 @@ impl Tables {
         &self.observed
     }
 
-    fn read_back(&self) -> Result<Observed, DataplaneError> {
+    /// What a service's backends that are gone had counted: without it the totals of a service would fall when
+    /// a backend's last flow ends. Known since this process started.
+    pub fn departed(&self, service: ServiceId) -> BackendCounters {
+        self.departed.get(&service).copied().unwrap_or_default()
+    }
+
+    fn read_back(&mut self) -> Result<Observed, DataplaneError> {
         let mut observed = Observed::default();
-        for entry in self.index.iter() {
+        for entry in &self.index {
             let (Mapped(key), Mapped(value)) =
                 entry.map_err(|error| DataplaneError::map("reading", "SERVICE_INDEX", error))?;
             observed.index.insert(key, value.id);
@@ -88,12 +101,17 @@ impl Tables {
             }
         }
         for id in 1..self.backends.len() {
-            let Mapped(entry) = self
+            let Mapped(mut entry) = self
                 .backends
                 .get(&id, 0)
                 .map_err(|error| DataplaneError::map("reading", "BACKENDS", error))?;
             if entry.address != Addr16::UNSET {
-                observed.backends.insert(BackendId(id16(id)), entry);
+                let id = BackendId(id16(id));
+                if entry.flags.contains(BackendFlags::IN_RING) {
+                    self.in_rings.entry(entry.service).or_default().insert(id);
+                    entry.flags = entry.flags.with(BackendFlags::IN_RING, false);
+                }
+                observed.backends.insert(id, entry);
             }
         }
         Ok(observed)
@@ -113,11 +131,20 @@ impl Tables {
                 .take_while(|change| ring_change(change).is_some())
                 .count();
             if rings > 0 {
-                let (together, later) = rest.split_at(rings);
-                self.swap_rings(together)?;
-                together
-                    .iter()
-                    .for_each(|change| self.observed.record(change));
+                let (together, later) = rest.split_at(rings.min(RINGS_AT_ONCE));
+                if let Err(error) = self.swap_rings(together) {
+                    // Some may have been swapped: until they are written again nobody knows what they name.
+                    for (service, _) in together.iter().filter_map(ring_change) {
+                        self.observed.forget_ring(service);
+                    }
+                    return Err(error);
+                }
+                for change in together {
+                    self.observed.record(change);
+                }
+                for (service, members) in together.iter().filter_map(ring_change) {
+                    self.mark_members(service, members)?;
+                }
                 rest = later;
             } else {
                 self.apply_one(change, counters)?;
@@ -135,7 +162,8 @@ impl Tables {
     ) -> Result<(), DataplaneError> {
         match change {
             Change::RemoveIndex { key, .. } => match self.index.remove(&Mapped(*key)) {
-                Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+                Ok(()) => Ok(()),
+                Err(error) if is_missing(&error) => Ok(()),
                 Err(error) => Err(DataplaneError::map("removing", "SERVICE_INDEX", error)),
             },
             Change::PutIndex { key, id } => {
@@ -148,11 +176,21 @@ impl Tables {
                     .map_err(|error| DataplaneError::map("writing", "SERVICE_INDEX", error))
             }
             Change::PutService { id, entry, .. } => self.set_service(*id, *entry),
-            Change::ClearService { id } => self.set_service(*id, ServiceEntry::default()),
+            Change::ClearService { id } => {
+                self.in_rings.remove(id);
+                self.departed.remove(id);
+                self.set_service(*id, ServiceEntry::default())
+            }
             Change::PutBackend { id, entry, .. } => self.set_backend(*id, *entry),
-            Change::ClearBackend { id, .. } => {
+            Change::ClearBackend { id, before } => {
+                if let Some(ring) = self.in_rings.get_mut(&before.service) {
+                    ring.remove(id);
+                }
                 self.set_backend(*id, BackendEntry::default())?;
-                clear_counters(*id, counters)
+                let counted = counters.take_backend(*id)?;
+                let departed = self.departed.entry(before.service).or_default();
+                *departed = sum(*departed, counted);
+                Ok(())
             }
             Change::PutRing { .. } | Change::ClearRing { .. } => {
                 self.swap_rings(std::slice::from_ref(change))
@@ -166,14 +204,20 @@ impl Tables {
             .map_err(|error| DataplaneError::map("writing", "SERVICES", error))
     }
 
-    fn set_backend(&mut self, id: BackendId, entry: BackendEntry) -> Result<(), DataplaneError> {
+    fn set_backend(
+        &mut self,
+        id: BackendId,
+        mut entry: BackendEntry,
+    ) -> Result<(), DataplaneError> {
+        let ring = self.in_rings.get(&entry.service);
+        let in_ring = ring.is_some_and(|ring| ring.contains(&id));
+        entry.flags = entry.flags.with(BackendFlags::IN_RING, in_ring);
         self.backends
             .set(u32::from(id.0), Mapped(entry), 0)
             .map_err(|error| DataplaneError::map("writing", "BACKENDS", error))
     }
 
-    /// Builds all rings aside, then swaps them in with one system call, so that the kernel waits for one RCU
-    /// grace period, not for one per ring. A cleared ring is swapped for one of unset slots: array-of-maps
+    /// Builds rings aside, then swaps them in together. A cleared ring is swapped for one of unset slots: array-of-maps
     /// slots can be emptied too, but a reader could then tell "cleared" from "never made", and need not.
     fn swap_rings(&self, changes: &[Change]) -> Result<(), DataplaneError> {
         let wanted: Vec<(ServiceId, &[Member])> = changes.iter().filter_map(ring_change).collect();
@@ -197,7 +241,7 @@ impl Tables {
             .values()
             .map(|ring| Ok(fd_of(ring, "RINGS")?.as_raw_fd()));
         let fds = fds.collect::<Result<Vec<i32>, DataplaneError>>()?;
-        batch::put_all(fd_of(&self.rings, "RINGS")?, &slots, &fds)
+        batch::put_maps(fd_of(&self.rings, "RINGS")?, &slots, &fds)
             .map_err(|error| DataplaneError::map("swapping rings", "RINGS", error))
     }
 
@@ -214,23 +258,28 @@ impl Tables {
         }
     }
 
-    /// Backends that a service's ring names, read from the kernel.
-    pub fn ring_backends(&self, service: ServiceId) -> Result<BTreeSet<BackendId>, DataplaneError> {
-        let fail = |error: MapError| DataplaneError::map("reading a ring of", "RINGS", error);
-        let rings =
-            ArrayOfMaps::<_, Array<MapData, Mapped<Ring>>>::try_from(&self.rings).map_err(fail)?;
-        let ring = match rings.get(&u32::from(service.0), 0) {
-            Ok(ring) => ring,
-            Err(MapError::KeyNotFound) => return Ok(BTreeSet::new()),
-            Err(error) => return Err(fail(error)),
-        };
-        let Mapped(ring) = ring.get(&0, 0).map_err(fail)?;
-        Ok(ring
-            .slots
-            .iter()
-            .copied()
-            .filter(|id| *id != BackendId(0))
-            .collect())
+    /// Backends that a service's ring names, as this process or the one before wrote it.
+    pub fn ring_backends(&self, service: ServiceId) -> BTreeSet<BackendId> {
+        self.in_rings.get(&service).cloned().unwrap_or_default()
+    }
+
+    /// Marks who is in a ring, for the agent that may adopt these tables.
+    fn mark_members(
+        &mut self,
+        service: ServiceId,
+        members: &[Member],
+    ) -> Result<(), DataplaneError> {
+        let now: BTreeSet<BackendId> = members.iter().map(|member| member.backend).collect();
+        let before = self
+            .in_rings
+            .insert(service, now.clone())
+            .unwrap_or_default();
+        for id in before.symmetric_difference(&now) {
+            if let Some(entry) = self.observed.backends.get(id).copied() {
+                self.set_backend(*id, entry)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -250,25 +299,16 @@ fn ring_change(change: &Change) -> Option<(ServiceId, &[Member])> {
 
 /// An inner map with the ring in it. By way of `aya_obj`, because aya's own constructor keeps the
 /// descriptor to itself and the batched swap needs it.
+#[expect(clippy::cast_possible_truncation, reason = "4 bytes, and 128 KiB")]
 fn new_ring(ring: &Ring) -> Result<Map, DataplaneError> {
+    const KEY: u32 = size_of::<u32>() as u32;
+    const RING: u32 = size_of::<Ring>() as u32;
     let fail = |error: MapError| DataplaneError::map("creating a ring for", "RINGS", error);
-    let (key, value) = (size_of::<u32>() as u32, size_of::<Ring>() as u32);
-    let shape = aya_obj::Map::new_from_params(BPF_MAP_TYPE_ARRAY as u32, key, value, 1, 0);
+    let shape = aya_obj::Map::new_from_params(BPF_MAP_TYPE_ARRAY as u32, KEY, RING, 1, 0);
     let mut map = Map::Array(MapData::create(shape, "ring", None).map_err(fail)?);
     let mut slots = Array::<_, Mapped<Ring>>::try_from(&mut map).map_err(fail)?;
     slots.set(0, Mapped::wrap_ref(ring), 0).map_err(fail)?;
     Ok(map)
-}
-
-fn clear_counters(id: BackendId, counters: &mut Counters) -> Result<(), DataplaneError> {
-    let fail = |error: std::io::Error| DataplaneError::map("clearing", "BACKEND_COUNTERS", error);
-    let cpus = nr_cpus().map_err(|(_, error)| fail(error))?;
-    let zeros =
-        PerCpuValues::try_from(vec![Mapped(BackendCounters::default()); cpus]).map_err(fail)?;
-    counters
-        .backends
-        .set(u32::from(id.0), zeros, 0)
-        .map_err(|error| DataplaneError::map("clearing", "BACKEND_COUNTERS", error))
 }
 
 fn id16(id: u32) -> u16 {

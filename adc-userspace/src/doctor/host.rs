@@ -38,9 +38,7 @@ const CAP_SYS_ADMIN: u8 = 21;
 const FIRST_SPLIT_OFF: u8 = 38;
 
 pub(super) fn findings(pin_path: &Path) -> Vec<Finding> {
-    let release = utsname::uname()
-        .map(|name| name.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let release = release();
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let jit = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable");
     vec![
@@ -51,6 +49,17 @@ pub(super) fn findings(pin_path: &Path) -> Vec<Finding> {
         bpffs(pin_path),
         stack_settings(),
     ]
+}
+
+fn release() -> String {
+    utsname::uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Whether this kernel is known to be older than [`OLDEST`].
+pub(super) fn kernel_is_too_old() -> bool {
+    version(&release()).is_some_and(|found| found < OLDEST)
 }
 
 /// Whether a finding says that bpffs is missing.

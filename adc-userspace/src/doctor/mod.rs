@@ -13,11 +13,11 @@ mod pins;
 mod tests;
 mod xdp_features;
 
-use std::{fmt, path::Path};
+use std::{fmt, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::neighbours::LinkKind;
+use crate::{model::AttachMode, neighbours::LinkKind};
 
 use judge::{Interface, Peer};
 
@@ -44,6 +44,22 @@ pub enum Severity {
     Warning,
     /// adc can not work like this.
     Error,
+}
+
+/// Whether this kernel is known to be older than adc supports.
+pub(crate) fn kernel_is_too_old() -> bool {
+    host::kernel_is_too_old()
+}
+
+/// How the XDP program on an interface is attached; `None` if there is none, or not in one of adc's modes.
+pub(crate) fn attach_mode(interface: &str) -> io::Result<Option<AttachMode>> {
+    let links = links::Links::list()?;
+    let attached = links.named(interface).and_then(|found| found.attached);
+    Ok(attached.and_then(|attached| match attached.mode {
+        "native" => Some(AttachMode::Native),
+        "skb" => Some(AttachMode::Skb),
+        _ => None,
+    }))
 }
 
 /// Examines this host and the interfaces (of the calling thread's network namespace); `pin_path` is

@@ -68,6 +68,12 @@ impl Observed {
         }
     }
 
+    /// Notes that nobody knows what the ring holds: it is written again by the next plan, and no backend of its
+    /// service is cleared before.
+    pub fn forget_ring(&mut self, service: ServiceId) {
+        self.rings.remove(&service);
+    }
+
     /// Next hops as the tables hold them. An agent that has just adopted its tables starts from these and
     /// puts fresh ones over them, so that its first plan does not take away what still works.
     pub fn hops(&self) -> Hops {

@@ -1,0 +1,175 @@
+//! The interfaces that adc is attached to, and the VIPs on one of them: kept as they should be, whatever becomes of
+//! the devices.
+
+use std::collections::BTreeSet;
+
+use adc_common::abi::{InterfaceId, Mac};
+use anyhow::Result;
+
+use super::state::Agent;
+use crate::{
+    dataplane::InterfaceRow,
+    doctor,
+    model::AttachMode,
+    neighbours::{InterfaceFacts, vips},
+};
+
+/// An interface of `dataplane.interfaces`.
+#[derive(Clone, Debug)]
+pub(super) struct Interface {
+    pub(super) id: InterfaceId,
+    /// `None` while it does not exist.
+    pub(super) facts: Option<InterfaceFacts>,
+    pub(super) mode: AttachMode,
+    /// Whether its attachment was taken over from an earlier agent.
+    pub(super) adopted: bool,
+    /// Why it could not be put to use; tried again at every sweep.
+    pub(super) trouble: Option<String>,
+}
+
+impl Agent {
+    /// An interface came, went or changed.
+    pub(super) async fn interface_changed(&mut self, name: &str, facts: Option<InterfaceFacts>) {
+        let Some(interface) = self.interfaces.get_mut(name) else {
+            return;
+        };
+        let before = std::mem::replace(&mut interface.facts, facts);
+        let id = interface.id;
+        let index = |facts: Option<&InterfaceFacts>| facts.map(|facts| facts.ifindex);
+        let (old, new) = (index(before.as_ref()), index(interface.facts.as_ref()));
+        if let Some(old) = old.filter(|old| Some(*old) != new) {
+            tracing::warn!(interface = name, "the interface is gone");
+            self.forget_device(name, id, old);
+        }
+        if new.is_some() {
+            self.mend_interface(name);
+            if self.config.dataplane.vip_interface.as_deref() == Some(name) {
+                // A new device has none of them, and one that was down has lost its IPv6 ones.
+                self.reconcile_vips().await;
+            }
+        }
+    }
+
+    /// The device went, and with it its attachment.
+    fn forget_device(&mut self, name: &str, id: InterfaceId, ifindex: u32) {
+        let forgotten = self
+            .dataplane
+            .interfaces
+            .remove(id, ifindex)
+            .and(self.dataplane.detach(name));
+        let trouble = forgotten.err().map(|error| error.to_string());
+        if let Some(error) = &trouble {
+            tracing::error!(interface = name, "{error}");
+        }
+        if let Some(interface) = self.interfaces.get_mut(name) {
+            interface.adopted = false;
+            interface.trouble = trouble;
+        }
+    }
+
+    /// Tries again where something failed.
+    pub(super) fn mend_interfaces(&mut self) {
+        let broken = |interface: &Interface| interface.trouble.is_some();
+        let names: Vec<String> = self
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| broken(interface))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            self.mend_interface(&name);
+        }
+    }
+
+    /// Writes an interface that exists to the tables, and attaches to it if that is still to do.
+    fn mend_interface(&mut self, name: &str) {
+        let exists = |agent: &Self| {
+            let interface = agent.interfaces.get(name);
+            interface.is_some_and(|interface| interface.facts.is_some())
+        };
+        let mended = self.write_interface(name).and_then(|()| {
+            if exists(self) && !self.dataplane.attachments.contains(name) {
+                self.attach(name)?;
+            }
+            Ok(())
+        });
+        let trouble = mended.err().map(|error| format!("{error:#}"));
+        let Some(interface) = self.interfaces.get_mut(name) else {
+            return;
+        };
+        if let Some(error) = &trouble
+            && interface.trouble != trouble
+        {
+            tracing::error!(interface = name, "{error}; trying again");
+        }
+        interface.trouble = trouble;
+    }
+
+    /// Writes an interface to the tables, if it exists.
+    pub(super) fn write_interface(&mut self, name: &str) -> Result<()> {
+        let Some(interface) = self.interfaces.get(name) else {
+            return Ok(());
+        };
+        let Some(facts) = &interface.facts else {
+            return Ok(());
+        };
+        let row = InterfaceRow {
+            ifindex: facts.ifindex,
+            mtu: facts.mtu,
+            mac: facts.mac.unwrap_or(Mac::default()),
+        };
+        self.dataplane.pins.note_interface(interface.id, name)?;
+        Ok(self.dataplane.interfaces.put(interface.id, row)?)
+    }
+
+    /// Attaches to an interface, or takes over the attachment of an earlier agent.
+    pub(super) fn attach(&mut self, name: &str) -> Result<()> {
+        let wanted = self.config.dataplane.attach;
+        let adopted = self.dataplane.attach(name, wanted)?;
+        // An attachment can not change its mode while it lives; the kernel knows which one it has.
+        let mode = if adopted {
+            doctor::attach_mode(name).ok().flatten().unwrap_or(wanted)
+        } else {
+            wanted
+        };
+        tracing::info!(interface = name, ?mode, adopted, "attached");
+        if let Some(interface) = self.interfaces.get_mut(name) {
+            interface.adopted = adopted;
+            interface.mode = mode;
+        }
+        Ok(())
+    }
+
+    /// Puts the VIPs of all services on the interface that answers for them, and tells of what changed.
+    pub(super) async fn reconcile_vips(&mut self) {
+        if self.stopping {
+            return;
+        }
+        let Some(interface) = &self.config.dataplane.vip_interface else {
+            return;
+        };
+        let services = self.config.services.values();
+        let wanted: BTreeSet<_> = services.map(|service| service.vip).collect();
+        let outcome = vips::reconcile(interface, &wanted).await;
+        let trouble = outcome.as_ref().err().map(ToString::to_string);
+        match outcome {
+            Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
+            Ok(done) => tracing::info!(
+                interface, added = ?done.added, removed = ?done.removed, "VIP addresses"
+            ),
+            Err(error) if self.troubles.vips == trouble => {
+                tracing::debug!(interface, "VIP addresses: {error}");
+            }
+            Err(error) => tracing::error!(interface, "VIP addresses: {error}; trying again"),
+        }
+        self.troubles.vips = trouble;
+    }
+
+    pub(super) async fn remove_vips(&self) {
+        if let Some(interface) = &self.config.dataplane.vip_interface
+            && let Err(error) = vips::remove_all_ours(interface).await
+        {
+            tracing::warn!(interface, "removing VIP addresses: {error}");
+        }
+    }
+}
