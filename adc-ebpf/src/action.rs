@@ -7,7 +7,7 @@ use crate::maps::REDIRECT;
 
 /// What the driver is told.
 #[inline(always)]
-pub fn of(verdict: Verdict) -> u32 {
+pub(crate) fn of(verdict: Verdict) -> u32 {
     match verdict.action {
         Action::Pass => XDP_PASS,
         Action::Drop => XDP_DROP,

@@ -4,7 +4,7 @@ use adc_common::{abi::Tick, datapath::Clock};
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
 
 /// `CLOCK_MONOTONIC` as of the last timer tick: 6 ns to read where the exact clock costs 20.
-pub struct KernelClock;
+pub(crate) struct KernelClock;
 
 impl Clock for KernelClock {
     #[inline(always)]

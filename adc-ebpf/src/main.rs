@@ -1,7 +1,7 @@
 //! The XDP program. No decisions here: `adc-common` decides, this crate adapts it to the kernel.
 #![no_std]
 #![no_main]
-// An empty instruction in `packet`; aya-ebpf needs the same feature.
+// One addition in `packet` that the compiler must not see through; aya-ebpf needs the same feature.
 #![feature(asm_experimental_arch)]
 
 mod action;
@@ -15,7 +15,8 @@ use aya_ebpf::{macros::xdp, programs::XdpContext};
 
 /// Entry point, attached to every interface in `dataplane.interfaces`.
 #[xdp]
-pub fn adc_ingress(ctx: XdpContext) -> u32 {
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands it over")]
+fn adc_ingress(ctx: XdpContext) -> u32 {
     let mut packet = packet::XdpPacket::new(&ctx);
     let verdict = process(&mut packet, &tables::KernelTables, &clock::KernelClock);
     action::of(verdict)

@@ -7,7 +7,9 @@ use adc_common::abi::{
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
+    bindings::bpf_map_type::BPF_MAP_TYPE_ARRAY,
     btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray},
+    helpers::generated::bpf_map_lookup_elem,
     macros::btf_map,
 };
 
@@ -19,49 +21,79 @@ const SERVICES_MAX: usize = 1024;
 const BACKENDS_MAX: usize = 1024;
 
 #[btf_map]
-pub static FLOWS4: HashMap<FlowKey<Addr4>, FlowEntry<Addr4>, FLOWS> = HashMap::new();
+pub(crate) static FLOWS4: HashMap<FlowKey<Addr4>, FlowEntry<Addr4>, FLOWS> = HashMap::new();
 
 #[btf_map]
-pub static FLOWS6: HashMap<FlowKey<Addr6>, FlowEntry<Addr6>, FLOWS> = HashMap::new();
+pub(crate) static FLOWS6: HashMap<FlowKey<Addr6>, FlowEntry<Addr6>, FLOWS> = HashMap::new();
 
 #[btf_map]
-pub static HALF_OPEN4: LruHashMap<FlowKey<Addr4>, HalfOpenEntry<Addr4>, FLOWS> = LruHashMap::new();
+pub(crate) static HALF_OPEN4: LruHashMap<FlowKey<Addr4>, HalfOpenEntry<Addr4>, FLOWS> =
+    LruHashMap::new();
 
 #[btf_map]
-pub static HALF_OPEN6: LruHashMap<FlowKey<Addr6>, HalfOpenEntry<Addr6>, FLOWS> = LruHashMap::new();
+pub(crate) static HALF_OPEN6: LruHashMap<FlowKey<Addr6>, HalfOpenEntry<Addr6>, FLOWS> =
+    LruHashMap::new();
 
 #[btf_map]
-pub static SERVICE_INDEX: HashMap<ServiceKey, ServiceIndexEntry, SERVICES_MAX> = HashMap::new();
+pub(crate) static SERVICE_INDEX: HashMap<ServiceKey, ServiceIndexEntry, SERVICES_MAX> =
+    HashMap::new();
 
 #[btf_map]
-pub static SERVICES: Array<ServiceEntry, SERVICES_MAX> = Array::new();
+pub(crate) static SERVICES: Array<ServiceEntry, SERVICES_MAX> = Array::new();
 
 #[btf_map]
-pub static RINGS: ArrayOfMaps<Array<Ring, 1>, SERVICES_MAX> = ArrayOfMaps::new();
+pub(crate) static RINGS: ArrayOfMaps<RingArray, SERVICES_MAX> = ArrayOfMaps::new();
 
 #[btf_map]
-pub static BACKENDS: Array<BackendEntry, BACKENDS_MAX> = Array::new();
+pub(crate) static BACKENDS: Array<BackendEntry, BACKENDS_MAX> = Array::new();
 
 #[btf_map]
-pub static BACKEND_COUNTERS: PerCpuArray<BackendCounters, BACKENDS_MAX> = PerCpuArray::new();
+pub(crate) static BACKEND_COUNTERS: PerCpuArray<BackendCounters, BACKENDS_MAX> = PerCpuArray::new();
 
 #[btf_map]
-pub static INTERFACES: Array<InterfaceEntry, INTERFACES_MAX> = Array::new();
+pub(crate) static INTERFACES: Array<InterfaceEntry, INTERFACES_MAX> = Array::new();
 
 #[btf_map]
-pub static INTERFACE_INDEX: HashMap<u32, u32, INTERFACES_MAX> = HashMap::new();
+pub(crate) static INTERFACE_INDEX: HashMap<u32, u32, INTERFACES_MAX> = HashMap::new();
 
 #[btf_map]
-pub static REDIRECT: DevMap<INTERFACES_MAX> = DevMap::new();
+pub(crate) static REDIRECT: DevMap<INTERFACES_MAX> = DevMap::new();
 
 #[btf_map]
-pub static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::COUNT }> = PerCpuArray::new();
+pub(crate) static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::CAPACITY as usize }> =
+    PerCpuArray::new();
 
 #[btf_map]
-pub static TABLE_COUNTERS: PerCpuArray<TableCounters, 1> = PerCpuArray::new();
+pub(crate) static TABLE_COUNTERS: PerCpuArray<TableCounters, 1> = PerCpuArray::new();
 
 #[btf_map]
-pub static SCRATCH4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
+pub(crate) static SCRATCH4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();
 
 #[btf_map]
-pub static SCRATCH6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
+pub(crate) static SCRATCH6: PerCpuArray<Scratch<Addr6>, 1> = PerCpuArray::new();
+
+/// The inner maps of `RINGS`: arrays of one [`Ring`].
+///
+/// Declared by sizes, not by types, so that the kernel's template has no BTF: the agent makes inner maps through
+/// aya, which can give them none, and Linux 6.1 refuses an inner map that has BTF where the template has not, or
+/// the reverse (`bpf_map_meta_equal` compares `timer_off`, which differs). Newer kernels do not care.
+#[repr(C)]
+pub(crate) struct RingArray {
+    r#type: *const [i32; BPF_MAP_TYPE_ARRAY as usize],
+    key_size: *const [i32; size_of::<u32>()],
+    value_size: *const [i32; size_of::<Ring>()],
+    max_entries: *const [i32; 1],
+}
+
+impl RingArray {
+    /// The one ring.
+    #[inline(always)]
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        let map = (&raw const *self).cast_mut().cast();
+        let first = 0_u32;
+        // SAFETY: the kernel handed out this map, and the key has its key's size.
+        let ring = unsafe { bpf_map_lookup_elem(map, (&raw const first).cast()) };
+        // SAFETY: an element of an array stays where it is while a program runs (RCU); any bytes are a valid `Ring`.
+        unsafe { ring.cast::<Ring>().as_ref() }
+    }
+}

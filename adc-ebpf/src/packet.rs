@@ -6,14 +6,14 @@ use adc_common::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
 use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
 
 /// The packet behind an XDP context.
-pub struct XdpPacket<'a> {
+pub(crate) struct XdpPacket<'a> {
     ctx: &'a XdpContext,
 }
 
 impl<'a> XdpPacket<'a> {
     /// The packet of this run.
     #[inline(always)]
-    pub fn new(ctx: &'a XdpContext) -> Self {
+    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
         Self { ctx }
     }
 
@@ -55,11 +55,15 @@ fn copy<H: WireHeader>(from: *const H, to: *mut H) {
     let (from, to) = (from.cast::<u32>(), to.cast::<u32>());
     for word in 0..words {
         // SAFETY: inside the header; BPF has no alignment fault, see above.
-        unsafe { *to.add(word) = *from.add(word) };
+        unsafe {
+            from.wrapping_add(word)
+                .copy_to_nonoverlapping(to.wrapping_add(word), 1);
+        };
     }
     if size_of::<H>() % 4 == 2 {
+        let (from, to) = (from.wrapping_add(words), to.wrapping_add(words));
         // SAFETY: the last two bytes of the header.
-        unsafe { *to.add(words).cast::<u16>() = *from.add(words).cast::<u16>() };
+        unsafe { from.cast::<u16>().copy_to_nonoverlapping(to.cast(), 1) };
     }
 }
 
@@ -70,6 +74,7 @@ impl PacketBuf for XdpPacket<'_> {
     }
 
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the context holds 32 bits")]
     fn ingress_ifindex(&self) -> u32 {
         self.ctx.ingress_ifindex() as u32
     }
@@ -92,11 +97,11 @@ impl PacketBuf for XdpPacket<'_> {
 
     #[inline(always)]
     fn grow_head(&mut self, bytes: usize) -> bool {
-        self.adjust_head(-(bytes as i32))
+        i32::try_from(bytes).is_ok_and(|bytes| self.adjust_head(-bytes))
     }
 
     #[inline(always)]
     fn shrink_head(&mut self, bytes: usize) -> bool {
-        self.adjust_head(bytes as i32)
+        i32::try_from(bytes).is_ok_and(|bytes| self.adjust_head(bytes))
     }
 }

@@ -12,7 +12,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 
 use crate::maps::{
     BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX,
-    INTERFACES, REASON_COUNTERS, RINGS, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
+    INTERFACES, REASON_COUNTERS, RINGS, RingArray, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
     TABLE_COUNTERS,
 };
 
@@ -20,7 +20,7 @@ use crate::maps::{
 const EEXIST: i32 = -17;
 
 /// The maps of this program.
-pub struct KernelTables;
+pub(crate) struct KernelTables;
 
 macro_rules! flow_tables {
     ($family:ty, $flows:ident, $half_open:ident, $scratch:ident) => {
@@ -124,7 +124,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn ring_slot(&self, service: ServiceId, slot: usize) -> BackendId {
-        let Some(ring) = RINGS.get_value(u32::from(service.0), &0) else {
+        let Some(ring) = RINGS.get(u32::from(service.0)).and_then(RingArray::ring) else {
             return BackendId(0);
         };
         ring.slots
@@ -151,7 +151,7 @@ impl Tables for KernelTables {
     fn interface_id(&self, ifindex: u32) -> InterfaceId {
         // SAFETY: one aligned word is read, at once.
         let id = unsafe { INTERFACE_INDEX.get(ifindex) };
-        InterfaceId(id.map_or(0, |id| *id as u16))
+        InterfaceId(id.map_or(0, |id| u16::try_from(*id).unwrap_or(0)))
     }
 
     #[inline(always)]

@@ -1,9 +1,17 @@
 //! Backends that die and come back.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
 
 use adc_tests::{
-    agent::Monitor, drive::Window, net::Link, require, scene::Scene, topology::Topology,
+    agent::Monitor,
+    drive::{Window, get_from_port, get_in},
+    net::Link,
+    require,
+    scene::{Scene, WWW, WWW6},
+    topology::Topology,
     wait::eventually,
 };
 
@@ -67,6 +75,40 @@ fn a_refusing_backend_is_taken_out_in_time_and_comes_back() {
     assert_eq!(scene.agent.cli(&["status"]).code, 0);
 }
 
+/// A client that was refused may try again from the same port; the new attempt is a new flow.
+#[test]
+fn a_port_used_again_after_a_refusal_is_not_bound_to_the_dead_backend() {
+    require!(namespaces, agent);
+    let mut scene = Scene::new(Topology::two_arm(2));
+    for dead in 0..2 {
+        scene.kill_http(dead);
+    }
+    let ports = 40_000..40_040;
+    let get = |scene: &Scene, port| {
+        let client = &scene.topology.client;
+        [WWW, WWW6].map(|vip| get_from_port(client, port, vip, Duration::from_secs(2)))
+    };
+    for port in ports.clone() {
+        for answer in get(&scene, port) {
+            assert_eq!(answer.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        }
+    }
+    // Now one is back and the other known to be dead.
+    scene.start_http(0);
+    for pool in ["web", "web6"] {
+        let what = format!("only web1 of pool {pool} is up");
+        eventually(Duration::from_secs(10), &what, || {
+            let health = |name| scene.agent.backend(pool, name)["health"]["state"].clone();
+            health("web1") == "up" && health("web2") == "down"
+        });
+    }
+    for port in ports {
+        for answer in get(&scene, port) {
+            assert_eq!(answer.unwrap().body, "web1", "from port {port}");
+        }
+    }
+}
+
 #[test]
 fn a_backend_that_vanishes_without_a_word_is_taken_out_too() {
     require!(namespaces, agent);
@@ -92,6 +134,34 @@ fn a_backend_that_vanishes_without_a_word_is_taken_out_too() {
         from,
         to: from + bound,
     }]);
+}
+
+/// Such a client has nothing to lose: its repeated SYN goes where the ring points by then, and it
+/// does not wait for its own, much longer, timeout.
+#[test]
+fn a_handshake_that_a_dead_backend_never_answered_is_completed_by_another() {
+    require!(namespaces, agent);
+    let scene = Scene::new(Topology::two_arm(2));
+    let dead = &scene.topology.backends[0].namespace;
+    dead.ip(&["link", "set", "eth0", "down"]);
+    // SYNs are repeated after 1, 3 and 7 s.
+    let patience = Duration::from_secs(12);
+    let answers = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..20_u16)
+            .map(|number| {
+                let client = &scene.topology.client;
+                let vip = if number % 2 == 0 { WWW } else { WWW6 };
+                scope.spawn(move || get_in(client, vip, "/", patience))
+            })
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    for answer in answers {
+        assert_eq!(answer.unwrap().body, "web2");
+    }
 }
 
 #[test]
@@ -124,12 +194,7 @@ fn a_service_without_backends_drops_with_a_reason() {
     scene.kill_http(0);
     scene.agent.wait_for_available("web", 0);
     let before = dropped(&scene, "no_backend");
-    let answer = adc_tests::drive::get_in(
-        &scene.topology.client,
-        adc_tests::scene::WWW,
-        "/",
-        Duration::from_millis(500),
-    );
+    let answer = get_in(&scene.topology.client, WWW, "/", Duration::from_millis(500));
     assert!(answer.is_err(), "{answer:?}");
     eventually(Duration::from_secs(5), "the drop is counted", || {
         dropped(&scene, "no_backend") > before

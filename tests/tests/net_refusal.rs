@@ -107,7 +107,7 @@ fn a_bad_file_at_start_lists_every_error_and_exits_with_3() {
             "adc.toml",
             "pool.web.backends[0].weight",
             "5000",
-            "pool.web6.monitors[0]",
+            "pool.web6.monitors",
             "htpp",
             "services",
         ],

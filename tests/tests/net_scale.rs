@@ -55,6 +55,10 @@ fn a_thousand_services_with_twenty_backends_apply_and_work() {
         (0..40).filter(|_| get().is_ok()).count()
     };
     for service in SERVED {
+        agent.wait_for_available(&format!("s{service}"), BACKENDS);
+    }
+    report("all backends reachable", started, &mut agent);
+    for service in SERVED {
         assert_eq!(answers(service), 40, "service s{service}");
     }
 

@@ -20,6 +20,21 @@ impl BackendFlags {
     /// `hop` is known and fresh.
     pub const HOP_RESOLVED: Self = Self(1);
 
+    /// The service's ring names it. Nothing to the packet walk: it tells an agent that adopts the tables who took new
+    /// flows, for which it would otherwise have to open the rings, and that takes CAP_SYS_ADMIN
+    /// (`bpf_map_get_fd_by_id`, kernel/bpf/syscall.c).
+    pub const IN_RING: Self = Self(2);
+
+    /// With the bits of `other` set, or cleared.
+    #[inline(always)]
+    pub const fn with(self, other: Self, set: bool) -> Self {
+        if set {
+            Self(self.0 | other.0)
+        } else {
+            Self(self.0 & !other.0)
+        }
+    }
+
     /// Whether all bits of `other` are set.
     #[inline(always)]
     pub const fn contains(self, other: Self) -> bool {

@@ -26,8 +26,11 @@ macro_rules! reasons {
             /// Every reason, in numeric order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Capacity of `REASON_COUNTERS`.
+            /// Number of reasons.
             pub const COUNT: usize = Self::ALL.len();
+
+            /// Capacity of `REASON_COUNTERS`: room for reasons to come, so that a new one does not change the ABI.
+            pub const CAPACITY: u32 = 64;
 
             /// Name in metrics, CLI and JSON: snake_case, stable.
             pub const fn name(self) -> &'static str {
@@ -67,7 +70,7 @@ reasons! {
     TruncatedEthernet = 10, Dropped, "truncated_ethernet", "The frame ends inside its Ethernet header or VLAN tags.";
     TruncatedIp = 11, Dropped, "truncated_ip", "The packet ends inside its IP header.";
     BadIpHeader = 12, Dropped, "bad_ip_header", "IP version, header length or total length contradict the packet.";
-    BadExtensionHeaders = 13, Dropped, "bad_extension_headers", "IPv6 extension headers are truncated or more than adc walks.";
+    BadExtensionHeaders = 13, Dropped, "bad_extension_headers", "IPv6 extension headers are truncated, more than adc walks, or route the packet elsewhere first.";
     TruncatedTransport = 14, Dropped, "truncated_transport", "The packet ends inside its TCP or UDP header.";
     BadTransportHeader = 15, Dropped, "bad_transport_header", "TCP data offset or UDP length contradict the packet.";
     BadTcpFlags = 16, Dropped, "bad_tcp_flags", "A combination of TCP flags that no stack sends (null, SYN+FIN, Christmas tree).";
@@ -85,6 +88,10 @@ reasons! {
 }
 
 const _: () = {
+    assert!(
+        Reason::COUNT <= Reason::CAPACITY as usize,
+        "more reasons than counters"
+    );
     let mut i = 0;
     while i < Reason::COUNT {
         assert!(

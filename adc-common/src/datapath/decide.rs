@@ -10,7 +10,7 @@ use super::{
     track,
     wire::tcp_flags::{FIN, RST, SYN},
 };
-use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Phase, Reason, ServiceKey, Tick};
+use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Hop, Phase, Reason, ServiceKey, Tick};
 
 /// How stale an entry's `last_seen` may get before a packet refreshes it: a write per second, not per packet.
 const REFRESH_AFTER: Tick = Tick::from_secs(1);
@@ -34,7 +34,7 @@ where
             entry.last_seen = seen.now;
         }
         aim(entry, delivery);
-        idle < EXPIRY_CHECK_AFTER && is_settled(packet, entry, seen)
+        idle < EXPIRY_CHECK_AFTER && is_settled(packet, tables, entry, seen)
     });
     match settled {
         Some(true) => follow(tables, delivery),
@@ -51,16 +51,30 @@ where
 
 /// Whether nothing about the flow can change with this packet: the case that must be fast.
 #[inline(always)]
-fn is_settled<A: Family, P: PacketBuf>(packet: &P, entry: &FlowEntry<A>, seen: &Seen<A>) -> bool {
+fn is_settled<A, P, T>(packet: &P, tables: &T, entry: &FlowEntry<A>, seen: &Seen<A>) -> bool
+where
+    A: Family,
+    P: PacketBuf,
+    T: Tables,
+{
     let same_phase = match entry.phase {
         Phase::ESTABLISHED => seen.frame.flags & (SYN | FIN | RST) == 0,
         Phase::REPLIED => true,
         _ => false,
     };
-    let same_hop = entry.flags.contains(FlowFlags::REPLY)
-        || entry.hop.mac == parse::src_mac(packet)
-            && entry.hop.vlan == vlan_id(seen.frame.outer_tci);
-    same_phase && same_hop
+    same_phase
+        && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, tables, &entry.hop, seen))
+}
+
+/// Whether a packet came from `hop`. The interface counts: routers may have one MAC on several.
+#[inline(always)]
+fn came_by<A, P: PacketBuf, T: Tables>(packet: &P, tables: &T, hop: &Hop, seen: &Seen<A>) -> bool {
+    hop.mac == parse::src_mac(packet)
+        && hop.vlan == vlan_id(seen.frame.outer_tci)
+        && hop.inner_vlan == vlan_id(seen.frame.inner_tci)
+        && tables
+            .interface(hop.interface)
+            .is_some_and(|interface| interface.ifindex == packet.ingress_ifindex())
 }
 
 /// Points `delivery` where the entry says.

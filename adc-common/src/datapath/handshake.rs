@@ -4,11 +4,12 @@ use super::{
     decide::{aim, follow},
     family::Family,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
+    schedule::{is_still_chosen, last_hop},
     scratch::{Delivery, Scratch, Seen},
-    track::timeout_of,
+    track::{after, timeout_of},
     wire::tcp_flags::{ACK, RST, SYN},
 };
-use crate::abi::{FlowFlags, FlowKey, Phase, Protocol, Reason, Tick};
+use crate::abi::{BackendId, FlowFlags, FlowKey, Hop, InterfaceId, Phase, Protocol, Reason, Tick};
 use network_types::tcp::TcpHdr;
 
 /// How far the first ACK may run ahead of the backend's SYN: data that the backend sent with its
@@ -25,6 +26,18 @@ enum Step {
     Keep,
     /// The packet is dropped.
     Refuse,
+    /// The flow is over; the packet opens a new one.
+    Renew,
+}
+
+/// What both halves remember of a packet.
+#[derive(Clone, Copy)]
+struct Memory {
+    phase: Phase,
+    flags: FlowFlags,
+    initial_seq: u32,
+    /// Where the client's packets come from now; unset if this packet does not say.
+    hop: Hop,
 }
 
 /// What of a half-open entry its handling needs.
@@ -61,11 +74,11 @@ where
         }
     })?;
     *other_key = FlowKey::new(delivery.to.reversed(), seen.key.protocol);
-    let other_seq = tables.with_half_open(other_key, |other| {
-        (other.flow.other == seen.key.tuple).then_some(other.initial_seq)
+    let other = tables.with_half_open(other_key, |other| {
+        (other.flow.other == seen.key.tuple).then_some((other.initial_seq, other.flow.flags))
     });
     // The LRU may evict one half; a half flow is never used.
-    let Some(other_seq) = other_seq.flatten() else {
+    let Some((other_seq, other_flags)) = other.flatten() else {
         tables.count_table(|table| table.orphans = table.orphans.wrapping_add(1));
         tables.remove_half_open(&seen.key);
         return None;
@@ -75,26 +88,70 @@ where
         tables.remove_half_open(other_key);
         return None;
     }
-    let mut initial_seq = own.initial_seq;
-    let step = if seen.key.protocol == Protocol::UDP {
-        udp_step(own)
-    } else {
-        let header = packet.header::<TcpHdr>(seen.frame.transport())?;
-        if seen.frame.flags & SYN != 0 {
-            initial_seq = u32::from_be_bytes(header.seq);
-        }
-        tcp_step(own, seen.frame.flags, &header, other_seq)
-    };
-    match step {
+    let (step, initial_seq) = step_of(packet, seen, own, other_seq)?;
+    let phase = match step {
         Step::Refuse => return Some(Reason::HandshakeMismatch),
-        Step::Keep => touch(tables, seen, own.phase, initial_seq, other_key),
-        Step::Enter(phase) => touch(tables, seen, phase, initial_seq, other_key),
-        Step::Promote(phase) => {
-            touch(tables, seen, phase, initial_seq, other_key);
-            promote(tables, seen, delivery, other_key);
-        }
+        Step::Keep | Step::Renew => own.phase,
+        Step::Enter(phase) => phase,
+        // This packet, or one before it, may already have carried a FIN.
+        Step::Promote(phase) => after(seen, phase, own.flags, other_flags).0,
+    };
+    if matches!(step, Step::Renew) || is_deserted(tables, seen, own, delivery.backend) {
+        tables.remove_half_open(&seen.key);
+        tables.remove_half_open(other_key);
+        return None;
+    }
+    let memory = Memory {
+        phase,
+        flags: after(seen, phase, own.flags, other_flags).1,
+        initial_seq,
+        hop: if delivery.reply == 0 {
+            last_hop(packet, tables, &seen.frame)
+        } else {
+            Hop::default()
+        },
+    };
+    touch(tables, seen, &memory, other_key);
+    if matches!(step, Step::Promote(_)) {
+        promote(tables, seen, delivery, other_key);
     }
     Some(follow(tables, delivery))
+}
+
+/// What the packet does, and the initial sequence number of its sender as far as known then.
+#[inline(always)]
+fn step_of<A: Family, P: PacketBuf>(
+    packet: &P,
+    seen: &Seen<A>,
+    own: Glance,
+    other_seq: u32,
+) -> Option<(Step, u32)> {
+    if seen.key.protocol == Protocol::UDP {
+        return Some((udp_step(own), own.initial_seq));
+    }
+    let header = packet.header::<TcpHdr>(seen.frame.transport())?;
+    let step = tcp_step(own, seen.frame.flags, &header, other_seq);
+    if seen.frame.flags & SYN == 0 {
+        Some((step, own.initial_seq))
+    } else {
+        Some((step, u32::from_be_bytes(header.seq)))
+    }
+}
+
+/// Whether a client talks to a backend that never answered it and that the ring names no more, because it died
+/// perhaps. Left alone, a SYN would be sent to it until the client gives up, and datagrams for ever.
+#[inline(always)]
+fn is_deserted<A, T>(tables: &T, seen: &Seen<A>, own: Glance, backend: BackendId) -> bool
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    !own.flags.contains(FlowFlags::REPLY)
+        && matches!(
+            own.phase,
+            Phase::SYN_SENT | Phase::UNREPLIED | Phase::PICKED_UP
+        )
+        && !is_still_chosen(tables, seen, backend)
 }
 
 /// RFC 4787 §4.3: a reply from the backend makes a UDP mapping worth keeping.
@@ -114,18 +171,25 @@ fn tcp_step(own: Glance, flags: u8, header: &TcpHdr, other_seq: u32) -> Step {
     if own.flags.contains(FlowFlags::REPLY) {
         reply_step(own.phase, flags, acked)
     } else {
-        forward_step(own.phase, flags, acked)
+        let repeated = u32::from_be_bytes(header.seq) == own.initial_seq;
+        forward_step(own.phase, flags, acked, repeated)
     }
 }
 
-/// A packet from the client.
+/// A packet from the client; `repeated` if its sequence number is the one of the SYN that opened the flow.
 #[inline(always)]
-const fn forward_step(phase: Phase, flags: u8, acked: u32) -> Step {
+const fn forward_step(phase: Phase, flags: u8, acked: u32, repeated: bool) -> Step {
     if flags & RST != 0 {
         return Step::Enter(Phase::RESET);
     }
     match phase {
-        // A repeated SYN, or a new attempt from the same port: the backend tells them apart.
+        // A new attempt after a reset is scheduled anew, as it is for a validated flow.
+        Phase::RESET if flags & (SYN | ACK) == SYN => Step::Renew,
+        // A SYN that took two ways, or was sent again while its answer was under way: the answer stands.
+        Phase::SYN_RECEIVED | Phase::ESTABLISHED if flags & (SYN | ACK) == SYN && repeated => {
+            Step::Keep
+        }
+        // A repeated SYN without an answer, or a new attempt from the same port: the backend tells them apart.
         _ if flags & (SYN | ACK) == SYN => Step::Enter(Phase::SYN_SENT),
         Phase::SYN_RECEIVED if acked < ACK_WINDOW => Step::Promote(Phase::ESTABLISHED),
         // Validated, but the main table was full: try again.
@@ -157,21 +221,29 @@ const fn reply_step(phase: Phase, flags: u8, acked: u32) -> Step {
     }
 }
 
-/// Writes the phase to both entries, and this direction's initial sequence number.
+/// Writes phase and the client's last hop to both entries, the rest to this direction's.
 #[inline(always)]
-fn touch<A, T>(tables: &T, seen: &Seen<A>, phase: Phase, initial_seq: u32, other_key: &FlowKey<A>)
+fn touch<A, T>(tables: &T, seen: &Seen<A>, memory: &Memory, other_key: &FlowKey<A>)
 where
     A: Family,
     T: Tables + FlowTables<A>,
 {
+    let moved = memory.hop.interface != InterfaceId(0);
     let _own = tables.with_half_open(&seen.key, |own| {
-        own.flow.phase = phase;
+        own.flow.phase = memory.phase;
+        own.flow.flags = memory.flags;
         own.flow.last_seen = seen.now;
-        own.initial_seq = initial_seq;
+        own.initial_seq = memory.initial_seq;
+        if moved {
+            own.flow.hop = memory.hop;
+        }
     });
     let _other = tables.with_half_open(other_key, |other| {
-        other.flow.phase = phase;
+        other.flow.phase = memory.phase;
         other.flow.last_seen = seen.now;
+        if moved {
+            other.flow.hop = memory.hop;
+        }
     });
 }
 
@@ -202,8 +274,8 @@ where
                 backend.flows_established = backend.flows_established.wrapping_add(1);
             });
         }
-        // Another CPU promoted it a moment ago.
-        Err(InsertError::Exists) => {}
+        // Another CPU is promoting it. It may still need the half-open entries, and removes them itself.
+        Err(InsertError::Exists) => return,
         Err(InsertError::Refused) => {
             tables.count_table(|table| table.full = table.full.wrapping_add(1));
             return;

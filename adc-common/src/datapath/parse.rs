@@ -221,6 +221,10 @@ fn walk_extensions<P: PacketBuf>(
         let Some(header) = packet.header::<ExtensionHeader>(offset) else {
             return Err(Reason::BadExtensionHeaders);
         };
+        // Not at its last address yet: neither address nor checksum are what they seem (RFC 8200 §4.4, §8.1).
+        if next == ROUTING && header.segments_left != 0 {
+            return Err(Reason::BadExtensionHeaders);
+        }
         // RFC 8200: 8-byte units without the first; RFC 4302 §2.2: 4-byte units minus two.
         let length = usize::from(header.length);
         offset += if next == AUTHENTICATION {

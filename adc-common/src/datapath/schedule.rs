@@ -8,11 +8,11 @@ use super::{
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     scratch::{Scratch, Seen},
     track::{remove_both, timeout_of},
-    wire::tcp_flags::{ACK, RST, SYN},
+    wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
 use crate::abi::{
     BackendId, FlowFlags, FlowKey, Hop, InterfaceId, Phase, Port, Protocol, Reason, Ring,
-    ServiceId, ServiceKey,
+    ServiceEntry, ServiceId, ServiceKey,
 };
 use network_types::tcp::TcpHdr;
 
@@ -53,12 +53,12 @@ where
     let Some(entry) = tables.service(service) else {
         return Reason::BackendUnset;
     };
-    let hash = flow_hash(
-        &seen.key.tuple,
-        seen.key.protocol,
-        entry.hash_on,
-        entry.hash_seed,
-    );
+    // Before anything is remembered of it: a traceroute opens no flow.
+    match A::hop_limit(packet, seen.frame.network()) {
+        Some(2..) => {}
+        Some(0 | 1) | None => return Reason::TtlExceeded,
+    }
+    let hash = hash_of(seen, entry);
     let backend = tables.ring_slot(service, Ring::slot_of(hash));
     if backend == BackendId(0) {
         return Reason::NoBackend;
@@ -78,6 +78,34 @@ where
         Ok(()) => reason,
         Err(refusal) => refusal,
     }
+}
+
+/// The flow hash that a service wants.
+#[inline(always)]
+fn hash_of<A: Family>(seen: &Seen<A>, service: &ServiceEntry) -> u32 {
+    flow_hash(
+        &seen.key.tuple,
+        seen.key.protocol,
+        service.hash_on,
+        service.hash_seed,
+    )
+}
+
+/// Whether a packet from the client would be scheduled to `backend` if its flow were new.
+#[inline(always)]
+pub(super) fn is_still_chosen<A, T>(tables: &T, seen: &Seen<A>, backend: BackendId) -> bool
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    let Some(entry) = tables.backend(backend) else {
+        return false;
+    };
+    let Some(service) = tables.service(entry.service) else {
+        return false;
+    };
+    let slot = Ring::slot_of(hash_of(seen, service));
+    tables.ring_slot(entry.service, slot) == backend
 }
 
 /// The service that a packet is for, or why it is for none.
@@ -164,7 +192,11 @@ where
         ..
     } = scratch;
     half.flow.other = other.tuple;
-    half.flow.flags = FlowFlags::default();
+    half.flow.flags = if seen.frame.flags & FIN == 0 {
+        FlowFlags::default()
+    } else {
+        FlowFlags::FIN_SEEN
+    };
     if seen.key.protocol == Protocol::TCP
         && let Some(header) = packet.header::<TcpHdr>(seen.frame.transport())
     {

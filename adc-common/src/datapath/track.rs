@@ -7,7 +7,7 @@ use super::{
     scratch::{Scratch, Seen},
     wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
-use crate::abi::{BackendId, FlowFlags, FlowKey, Phase, Protocol, Tick};
+use crate::abi::{BackendId, FlowFlags, FlowKey, InterfaceId, Phase, Protocol, Tick};
 
 /// What of an entry the slow path needs.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ where
         follow_client(packet, tables, seen, other_key);
     }
     let other_flags = other.map_or(FlowFlags::default(), |other| other.flags);
-    let (phase, flags) = after(seen, own, other_flags);
+    let (phase, flags) = after(seen, own.phase, own.flags, other_flags);
     let _own = tables.with_flow(&seen.key, |entry| {
         entry.last_seen = seen.now;
         entry.phase = phase;
@@ -85,19 +85,24 @@ fn is_over<A>(seen: &Seen<A>, timeout: Tick, own: Glance, other: Option<Glance>)
     other.is_none_or(|other| idle(own) && idle(other))
 }
 
-/// Phase, and flags of this direction, after the packet.
+/// Phase of a validated flow, and flags of this direction, after the packet.
 #[inline(always)]
-fn after<A>(seen: &Seen<A>, own: Glance, other: FlowFlags) -> (Phase, FlowFlags) {
+pub(super) fn after<A>(
+    seen: &Seen<A>,
+    phase: Phase,
+    own: FlowFlags,
+    other: FlowFlags,
+) -> (Phase, FlowFlags) {
     if seen.key.protocol != Protocol::TCP {
-        return (own.phase, own.flags);
+        return (phase, own);
     }
     let segment = seen.frame.flags;
     let flags = if segment & FIN == 0 {
-        own.flags
+        own
     } else {
-        own.flags.with(FlowFlags::FIN_SEEN)
+        own.with(FlowFlags::FIN_SEEN)
     };
-    (next_phase(own.phase, segment, flags, other), flags)
+    (next_phase(phase, segment, flags, other), flags)
 }
 
 /// Idle timeout of a flow of this backend in this phase; zero if the backend is gone, so that nothing of it lives on.
@@ -135,6 +140,10 @@ where
     T: Tables + FlowTables<A>,
 {
     let hop = schedule::last_hop(packet, tables, &seen.frame);
+    // An interface that adc was just detached from is no way back.
+    if hop.interface == InterfaceId(0) {
+        return;
+    }
     let moved = tables.with_flow(&seen.key, |own| {
         core::mem::replace(&mut own.hop, hop) != hop
     });

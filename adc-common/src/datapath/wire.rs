@@ -59,12 +59,15 @@ pub(super) struct Ports {
     pub(super) dest: [u8; 2],
 }
 
-/// The first two bytes that all IPv6 extension headers share (RFC 8200 §4).
+/// The first four bytes of an IPv6 extension header. All kinds share the first two (RFC 8200 §4), the others are
+/// those of a routing header (§4.4).
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct ExtensionHeader {
     pub(super) next: u8,
     pub(super) length: u8,
+    pub(super) routing_type: u8,
+    pub(super) segments_left: u8,
 }
 
 wire_header!(

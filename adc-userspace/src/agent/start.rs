@@ -182,7 +182,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     }
     agent.hops = agent.dataplane.tables.observed().hops();
     let seeds = if adopted {
-        seeds(agent)?
+        seeds(agent)
     } else {
         BTreeMap::new()
     };
@@ -355,12 +355,12 @@ fn allow_open_files() {
 }
 
 /// Health as the rings of an earlier agent tell it.
-fn seeds(agent: &Agent) -> Result<BTreeMap<TargetKey, Health>> {
+fn seeds(agent: &Agent) -> BTreeMap<TargetKey, Health> {
     let tables = &agent.dataplane.tables;
     let observed = tables.observed();
     let mut rings = BTreeMap::new();
     for service in observed.services.keys() {
-        rings.insert(*service, tables.ring_backends(*service)?);
+        rings.insert(*service, tables.ring_backends(*service));
     }
-    Ok(adopt::seeds(&agent.config, observed, &rings))
+    adopt::seeds(&agent.config, observed, &rings)
 }

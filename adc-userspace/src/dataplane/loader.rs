@@ -84,10 +84,16 @@ impl Dataplane {
             loader.map_max_entries(shape.name, shape.entries);
             loader.map_pin_path(shape.name, pins.map(shape.name));
         }
-        let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
-        program(&mut ebpf)?
-            .load()
-            .map_err(|error| load_error(&error))?;
+        let mut ebpf = match load_object(&mut loader) {
+            Ok(ebpf) => ebpf,
+            Err(error) => {
+                // Maps are pinned before the program is loaded. Left behind, they would look adopted to the next start.
+                if !report.adopted {
+                    pins.remove_all()?;
+                }
+                return Err(error);
+            }
+        };
         let mut maps = Maps(&mut ebpf);
         let tables = Tables::new(&mut maps)?;
         let interfaces = InterfaceTables::new(&mut maps)?;
@@ -114,6 +120,14 @@ impl Dataplane {
     ) -> Result<(&mut Xdp, &mut Attachments, &PinDirectory), DataplaneError> {
         Ok((program(&mut self.ebpf)?, &mut self.attachments, &self.pins))
     }
+}
+
+fn load_object(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, DataplaneError> {
+    let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
+    program(&mut ebpf)?
+        .load()
+        .map_err(|error| load_error(&error))?;
+    Ok(ebpf)
 }
 
 fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
@@ -149,7 +163,6 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
     let backends = limits.backends + 1;
     // A service has one entry, and its VIP at most one marker.
     let index = limits.services * 2;
-    let reasons = Reason::ALL.last().map_or(1, |reason| reason.index() + 1);
     vec![
         shape::<FlowKey<Addr4>, FlowEntry<Addr4>>("FLOWS4", limits.flows_v4 * 2),
         shape::<FlowKey<Addr6>, FlowEntry<Addr6>>("FLOWS6", limits.flows_v6 * 2),
@@ -163,7 +176,7 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<u32, InterfaceEntry>("INTERFACES", MAX_INTERFACES),
         shape::<u32, u32>("INTERFACE_INDEX", MAX_INTERFACES),
         shape::<u32, [u32; 2]>("REDIRECT", MAX_INTERFACES),
-        shape::<u32, ReasonCounters>("REASON_COUNTERS", reasons),
+        shape::<u32, ReasonCounters>("REASON_COUNTERS", Reason::CAPACITY),
         shape::<u32, TableCounters>("TABLE_COUNTERS", 1),
         shape::<u32, Scratch<Addr4>>("SCRATCH4", 1),
         shape::<u32, Scratch<Addr6>>("SCRATCH6", 1),

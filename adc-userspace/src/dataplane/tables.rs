@@ -10,10 +10,10 @@ use std::{
 
 use adc_common::abi::Addr16;
 use adc_common::abi::{
-    BackendCounters, BackendEntry, BackendId, Ring, ServiceEntry, ServiceId, ServiceIndexEntry,
-    ServiceKey,
+    BackendCounters, BackendEntry, BackendFlags, BackendId, Ring, ServiceEntry, ServiceId,
+    ServiceIndexEntry, ServiceKey,
 };
-use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use bytemuck::TransparentWrapper as _;
 
@@ -42,6 +42,8 @@ pub struct Tables {
     backends: Array<MapData, Mapped<BackendEntry>>,
     /// What was last written, so that unchanged rings stay untouched.
     observed: Observed,
+    /// Who is in each ring. Kept out of `observed`, whose entries are compared with what is wanted.
+    in_rings: BTreeMap<ServiceId, BTreeSet<BackendId>>,
     /// Counters of backends cleared since this process started, by service.
     departed: BTreeMap<ServiceId, BackendCounters>,
 }
@@ -64,6 +66,7 @@ impl Tables {
                 .try_into()
                 .map_err(fail("BACKENDS"))?,
             observed: Observed::default(),
+            in_rings: BTreeMap::new(),
             departed: BTreeMap::new(),
         };
         tables.observed = tables.read_back()?;
@@ -81,7 +84,7 @@ impl Tables {
         self.departed.get(&service).copied().unwrap_or_default()
     }
 
-    fn read_back(&self) -> Result<Observed, DataplaneError> {
+    fn read_back(&mut self) -> Result<Observed, DataplaneError> {
         let mut observed = Observed::default();
         for entry in &self.index {
             let (Mapped(key), Mapped(value)) =
@@ -98,12 +101,17 @@ impl Tables {
             }
         }
         for id in 1..self.backends.len() {
-            let Mapped(entry) = self
+            let Mapped(mut entry) = self
                 .backends
                 .get(&id, 0)
                 .map_err(|error| DataplaneError::map("reading", "BACKENDS", error))?;
             if entry.address != Addr16::UNSET {
-                observed.backends.insert(BackendId(id16(id)), entry);
+                let id = BackendId(id16(id));
+                if entry.flags.contains(BackendFlags::IN_RING) {
+                    self.in_rings.entry(entry.service).or_default().insert(id);
+                    entry.flags = entry.flags.with(BackendFlags::IN_RING, false);
+                }
+                observed.backends.insert(id, entry);
             }
         }
         Ok(observed)
@@ -133,6 +141,9 @@ impl Tables {
                 }
                 for change in together {
                     self.observed.record(change);
+                }
+                for (service, members) in together.iter().filter_map(ring_change) {
+                    self.mark_members(service, members)?;
                 }
                 rest = later;
             } else {
@@ -166,11 +177,15 @@ impl Tables {
             }
             Change::PutService { id, entry, .. } => self.set_service(*id, *entry),
             Change::ClearService { id } => {
+                self.in_rings.remove(id);
                 self.departed.remove(id);
                 self.set_service(*id, ServiceEntry::default())
             }
             Change::PutBackend { id, entry, .. } => self.set_backend(*id, *entry),
             Change::ClearBackend { id, before } => {
+                if let Some(ring) = self.in_rings.get_mut(&before.service) {
+                    ring.remove(id);
+                }
                 self.set_backend(*id, BackendEntry::default())?;
                 let counted = counters.take_backend(*id)?;
                 let departed = self.departed.entry(before.service).or_default();
@@ -189,7 +204,14 @@ impl Tables {
             .map_err(|error| DataplaneError::map("writing", "SERVICES", error))
     }
 
-    fn set_backend(&mut self, id: BackendId, entry: BackendEntry) -> Result<(), DataplaneError> {
+    fn set_backend(
+        &mut self,
+        id: BackendId,
+        mut entry: BackendEntry,
+    ) -> Result<(), DataplaneError> {
+        let ring = self.in_rings.get(&entry.service);
+        let in_ring = ring.is_some_and(|ring| ring.contains(&id));
+        entry.flags = entry.flags.with(BackendFlags::IN_RING, in_ring);
         self.backends
             .set(u32::from(id.0), Mapped(entry), 0)
             .map_err(|error| DataplaneError::map("writing", "BACKENDS", error))
@@ -236,23 +258,28 @@ impl Tables {
         }
     }
 
-    /// Backends that a service's ring names, read from the kernel.
-    pub fn ring_backends(&self, service: ServiceId) -> Result<BTreeSet<BackendId>, DataplaneError> {
-        let fail = |error: MapError| DataplaneError::map("reading a ring of", "RINGS", error);
-        let rings =
-            ArrayOfMaps::<_, Array<MapData, Mapped<Ring>>>::try_from(&self.rings).map_err(fail)?;
-        let ring = match rings.get(&u32::from(service.0), 0) {
-            Ok(ring) => ring,
-            Err(MapError::KeyNotFound) => return Ok(BTreeSet::new()),
-            Err(error) => return Err(fail(error)),
-        };
-        let Mapped(ring) = ring.get(&0, 0).map_err(fail)?;
-        Ok(ring
-            .slots
-            .iter()
-            .copied()
-            .filter(|id| *id != BackendId(0))
-            .collect())
+    /// Backends that a service's ring names, as this process or the one before wrote it.
+    pub fn ring_backends(&self, service: ServiceId) -> BTreeSet<BackendId> {
+        self.in_rings.get(&service).cloned().unwrap_or_default()
+    }
+
+    /// Marks who is in a ring, for the agent that may adopt these tables.
+    fn mark_members(
+        &mut self,
+        service: ServiceId,
+        members: &[Member],
+    ) -> Result<(), DataplaneError> {
+        let now: BTreeSet<BackendId> = members.iter().map(|member| member.backend).collect();
+        let before = self
+            .in_rings
+            .insert(service, now.clone())
+            .unwrap_or_default();
+        for id in before.symmetric_difference(&now) {
+            if let Some(entry) = self.observed.backends.get(id).copied() {
+                self.set_backend(*id, entry)?;
+            }
+        }
+        Ok(())
     }
 }
 

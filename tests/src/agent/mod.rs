@@ -221,12 +221,9 @@ impl Agent {
     /// One backend, as `adc backend list` shows it.
     #[track_caller]
     pub fn backend(&self, pool: &str, name: &str) -> Value {
-        let backends = self.json(&["backend", "list"]);
-        let found = backends
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|backend| backend["pool"] == pool && backend["name"] == name);
+        let backends = self.json(&["backend", "list", "--pool", pool]);
+        let mut all = backends.as_array().into_iter().flatten();
+        let found = all.find(|backend| backend["name"] == name);
         match found {
             Some(backend) => backend.clone(),
             None => panic!("no backend {pool}/{name} in {backends}"),
@@ -243,10 +240,9 @@ impl Agent {
     /// How many backends of a pool take new flows.
     #[track_caller]
     pub fn available(&self, pool: &str) -> usize {
-        let backends = self.json(&["backend", "list"]);
+        let backends = self.json(&["backend", "list", "--pool", pool]);
         let backends = backends.as_array().into_iter().flatten();
         backends
-            .filter(|backend| backend["pool"] == pool)
             .filter(|backend| backend["weight"]["effective"].as_u64() > Some(0))
             .count()
     }

@@ -43,7 +43,7 @@ pub fn get_in(
     namespace.enter(|| get(address, path, timeout))
 }
 
-fn parse(answer: &[u8]) -> io::Result<Response> {
+pub(super) fn parse(answer: &[u8]) -> io::Result<Response> {
     let text = String::from_utf8_lossy(answer);
     let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: `{text}`"));
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| {

@@ -1,11 +1,13 @@
 //! Clients: what a user of a service would do, with exact counts and times.
 
+mod fixed;
 mod held;
 mod http;
 mod load;
 mod ping;
 mod udp;
 
+pub use fixed::get_from_port;
 pub use held::HeldConnections;
 pub use http::{Response, get, get_in};
 pub use load::{Load, LoadReport, Request, Window};

@@ -2,7 +2,7 @@
 
 mod flows;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{
     BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason, ReasonCounters,
@@ -28,8 +28,8 @@ pub struct Maps {
     services: Array<MapData, Raw<ServiceEntry>>,
     backends: Array<MapData, Raw<BackendEntry>>,
     rings: ArrayOfMaps<MapData, RingArray>,
-    /// Inner arrays that stand in `rings`, by service.
-    inner: std::collections::BTreeMap<ServiceId, RingArray>,
+    /// Inner arrays that stand in `rings`, by service, with the turns that were written.
+    inner: BTreeMap<ServiceId, (RingArray, Option<Vec<BackendId>>)>,
     interfaces: Array<MapData, Raw<InterfaceEntry>>,
     interface_index: HashMap<MapData, u32, u32>,
     redirect: DevMap<MapData>,
@@ -60,7 +60,7 @@ impl Maps {
             services: take(ebpf, "SERVICES"),
             backends: take(ebpf, "BACKENDS"),
             rings: take(ebpf, "RINGS"),
-            inner: std::collections::BTreeMap::new(),
+            inner: BTreeMap::new(),
             interfaces: take(ebpf, "INTERFACES"),
             interface_index: take(ebpf, "INTERFACE_INDEX"),
             redirect: take(ebpf, "REDIRECT"),
@@ -156,14 +156,18 @@ impl Maps {
     /// The inner array is written in place, where the agent swaps it: a swap waits for an RCU grace period, and
     /// no packet is under way here.
     fn write_ring(&mut self, id: ServiceId, contents: &Contents) {
-        let inner = self.inner.entry(id).or_insert_with(|| {
+        let (inner, written) = self.inner.entry(id).or_insert_with(|| {
             let inner = RingArray::create(1, 0).expect("creating a ring");
             self.rings.set(u32::from(id.0), &inner, 0).expect("RINGS");
-            inner
+            (inner, None)
         });
-        let mut ring = Ring::zeroed();
-        ring.slots.copy_from_slice(&contents.slots(id));
-        inner.set(0, Raw(ring), 0).expect("writing a ring");
+        let turns = &contents.rings[&id];
+        if written.as_ref() != Some(turns) {
+            let mut ring = Ring::zeroed();
+            ring.slots.copy_from_slice(&contents.slots(id));
+            inner.set(0, Raw(ring), 0).expect("writing a ring");
+            *written = Some(turns.clone());
+        }
     }
 
     /// Renames `interface` to `ifindex`, until the next call.

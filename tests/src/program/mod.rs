@@ -18,7 +18,7 @@ use aya::{
 };
 
 use crate::walk::{Arrival, Exit};
-pub use maps::Maps;
+pub use maps::{FlowMaps, Maps};
 
 /// Where the object under test is; `cargo xtask test` and the kernel matrix set it.
 pub const OBJECT: &str = "ADC_XDP_OBJECT";

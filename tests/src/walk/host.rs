@@ -1,12 +1,14 @@
 //! The walk on the host.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+};
 
 use adc_common::{
-    abi::{FlowEntry, HalfOpenEntry, InterfaceId, Tick},
+    abi::{BackendId, FlowEntry, HalfOpenEntry, InterfaceId, ServiceId, Tick},
     datapath::{Action, process},
-    host::{HostClock, HostPacket, HostTables},
+    host::{FlowMaps, HostClock, HostPacket, HostTables},
 };
 
 use super::{Arrival, Contents, Counters, Exit, Flows, Walk};
@@ -17,6 +19,8 @@ pub struct HostWalk {
     clock: HostClock,
     /// Interfaces that a redirect went to, to be checked against the MAC that was written.
     redirected: Option<InterfaceId>,
+    /// What the rings were made of.
+    turns: BTreeMap<ServiceId, Vec<BackendId>>,
 }
 
 impl Default for HostWalk {
@@ -26,6 +30,7 @@ impl Default for HostWalk {
             // Any time will do; close to the wrap, so that it is crossed.
             clock: HostClock::at(Tick(u32::MAX - 1_000_000)),
             redirected: None,
+            turns: BTreeMap::new(),
         }
     }
 }
@@ -43,8 +48,8 @@ impl Walk for HostWalk {
     }
 
     fn pour(&mut self, contents: &Contents) {
-        self.tables.v4 = Default::default();
-        self.tables.v6 = Default::default();
+        self.tables.v4 = FlowMaps::default();
+        self.tables.v6 = FlowMaps::default();
         self.reload(contents);
     }
 
@@ -54,11 +59,14 @@ impl Walk for HostWalk {
         tables.services = contents.services.iter().map(|(k, v)| (*k, *v)).collect();
         tables.backends = contents.backends.iter().map(|(k, v)| (*k, *v)).collect();
         tables.interfaces = contents.interfaces.iter().map(|(k, v)| (*k, *v)).collect();
-        tables.rings = contents
-            .rings
-            .keys()
-            .map(|id| (*id, contents.slots(*id)))
-            .collect();
+        // Rings are long and rarely change.
+        tables.rings.retain(|id, _| contents.rings.contains_key(id));
+        for (id, turns) in &contents.rings {
+            if self.turns.get(id) != Some(turns) {
+                tables.rings.insert(*id, contents.slots(*id));
+            }
+        }
+        self.turns.clone_from(&contents.rings);
     }
 
     fn arrive(&mut self, frame: &[u8], interface: InterfaceId) -> Option<Arrival> {

@@ -1,9 +1,14 @@
 //! The packet walk, on the host or in the kernel, behind one trait: so that one table of cases, and one
 //! stream of random packets, runs through both.
 
+mod case;
+pub mod cases;
 mod contents;
 mod counters;
 mod host;
+pub mod stories;
+mod talk;
+pub mod traffic;
 
 use std::{
     collections::HashMap,
@@ -12,10 +17,12 @@ use std::{
 
 use adc_common::abi::{Addr4, Addr6, FlowEntry, FlowKey, HalfOpenEntry, InterfaceId};
 
+pub use case::{Case, Cuts};
 pub use contents::{Contents, Link, TIMEOUTS};
 pub use counters::{Counters, zip};
 pub use host::HostWalk;
 pub(crate) use host::{half_without_time, without_time};
+pub use talk::{BACK, Crossing, FRONT, Family, Talk, World};
 
 /// How a frame left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

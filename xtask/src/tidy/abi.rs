@@ -12,7 +12,8 @@ use super::{File, Violation};
 const DOCUMENT: &str = "docs/MAPS.md";
 const SOURCES: &str = "adc-common/src/abi";
 
-/// Compares the tables headed `| Type | Size | …` with the `Name [size]` of `abi_struct!`.
+/// Compares the tables headed `| Type | Size | …` with the `Name [size]` of `abi_struct!` and the
+/// `Name<Family>, size` of `pod_instance!`.
 pub(super) fn check(files: &[File]) -> Vec<Violation> {
     let path = Path::new(DOCUMENT);
     let declared = declared(files);
@@ -67,7 +68,7 @@ fn declared(files: &[File]) -> BTreeMap<String, (u64, PathBuf)> {
     found.into_iter().collect()
 }
 
-/// `Name [12]`, in a declaration or as an argument of a macro that makes one.
+/// `Name [12]`, in a declaration or as an argument of a macro that makes one, and `pod_instance!(Name<A>, 12 = …)`.
 fn find_sizes(tokens: TokenStream, found: &mut Vec<(String, u64)>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     for pair in tokens.windows(2) {
@@ -79,11 +80,36 @@ fn find_sizes(tokens: TokenStream, found: &mut Vec<(String, u64)>) {
             found.push((name.to_string(), size));
         }
     }
+    for call in tokens.windows(3) {
+        if let [
+            TokenTree::Ident(name),
+            TokenTree::Punct(_),
+            TokenTree::Group(group),
+        ] = call
+            && name == "pod_instance"
+        {
+            found.extend(instance_size(group.stream()));
+        }
+    }
     for token in tokens {
         if let TokenTree::Group(group) = token {
             find_sizes(group.stream(), found);
         }
     }
+}
+
+/// `Name<A>, 12 = …` of one instance of a generic layout.
+fn instance_size(arguments: TokenStream) -> Option<(String, u64)> {
+    let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == ',');
+    let tokens: Vec<TokenTree> = arguments.into_iter().collect();
+    let comma = tokens.iter().position(is_comma)?;
+    let name: String = tokens
+        .get(..comma)?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let size = tokens.get(comma + 1)?.to_string().parse().ok()?;
+    Some((name, size))
 }
 
 fn is_type_name(name: &str) -> bool {
@@ -135,7 +161,8 @@ mod tests {
     use super::{super::tests::file, *};
 
     const CODE: &str = "//! Docs.\nabi_struct! {\n    /// A hop.\n    pub struct Hop [12] { pub mac: [u8; 6] }\n}\n\
-                        flow_abi!(\"IPv4\", Tuple4[8], FlowKey4[16]);\nfn a() { TABLE[0]; }\n";
+                        flow_abi!(\"IPv4\", Tuple4[8], FlowKey4[16]);\nfn a() { TABLE[0]; }\n\
+                        pod_instance!(Key<Addr4>, 24 = Tuple<Addr4>, [u8; 3]);\n";
 
     fn messages(document: &str) -> Vec<String> {
         check(&[
@@ -148,7 +175,7 @@ mod tests {
     }
 
     const GOOD: &str = "| Map | Key |\n|---|---|\n| `FLOWS4` | 3 |\n\n| Type | Size | Notes |\n|---|---|---|\n\
-                        | `Hop` | 12 | - |\n| `Tuple4` | 8 bytes | - |\n| FlowKey4 | 16 | - |\n";
+                        | `Hop` | 12 | - |\n| `Tuple4` | 8 bytes | - |\n| FlowKey4 | 16 | - |\n| `Key<Addr4>` | 24 | - |\n";
 
     #[test]
     fn document_that_agrees_passes() {
@@ -161,6 +188,15 @@ mod tests {
         assert_eq!(
             messages(&wrong),
             ["docs/MAPS.md:7: `Hop` has 16 bytes here and 12 in adc-common/src/abi/hop.rs"]
+        );
+    }
+
+    #[test]
+    fn wrong_size_of_a_generic_instance_is_found() {
+        let wrong = GOOD.replace("| 24 |", "| 20 |");
+        assert_eq!(
+            messages(&wrong),
+            ["docs/MAPS.md:10: `Key<Addr4>` has 20 bytes here and 24 in adc-common/src/abi/hop.rs"]
         );
     }
 

@@ -1,0 +1,257 @@
+//! Who talks to whom through the balancer: packets as they come in, and as they must go out.
+
+use std::net::SocketAddr;
+
+use adc_common::abi::{InterfaceId, Protocol};
+
+use super::{Contents, Exit, Link};
+use crate::packets::{Envelope, MacAddress, Segment, Tag};
+
+/// Our interface towards clients.
+pub const FRONT: InterfaceId = InterfaceId(1);
+/// Our interface towards backends, with two arms.
+pub const BACK: InterfaceId = InterfaceId(2);
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+}
+
+/// One balancer between clients and backends, with a TCP and a UDP service of each family. Each service has
+/// one backend, so that a case knows where its packets go.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// For the tables.
+    pub contents: Contents,
+    /// How clients are reached.
+    pub client_link: Link,
+    /// How backends are reached.
+    pub backend_link: Link,
+}
+
+/// One client, one VIP, one backend.
+#[derive(Clone, Debug)]
+pub struct Talk {
+    /// The client.
+    pub client: SocketAddr,
+    /// The client as the backend sees it; differs if its port was taken.
+    pub seen_as: SocketAddr,
+    /// What the client talks to.
+    pub vip: SocketAddr,
+    /// Who answers.
+    pub backend: SocketAddr,
+    /// The client's wire.
+    pub client_link: Link,
+    /// The backend's wire.
+    pub backend_link: Link,
+}
+
+/// A packet that is to be forwarded.
+#[derive(Clone, Debug)]
+pub struct Crossing {
+    /// Interface it comes in by.
+    pub by: InterfaceId,
+    /// The frame that comes in.
+    pub frame: Vec<u8>,
+    /// How it must leave.
+    pub exit: Exit,
+    /// Interface it must leave by.
+    pub via: InterfaceId,
+    /// The frame that must leave.
+    pub out: Vec<u8>,
+}
+
+/// MAC of our end of a wire.
+const fn near(interface: InterfaceId) -> MacAddress {
+    MacAddress::local(interface.0.to_le_bytes()[0], 1)
+}
+
+impl Link {
+    /// An untagged wire to neighbour `n` of one of our interfaces.
+    pub fn new(interface: InterfaceId, n: u8) -> Self {
+        Self {
+            interface,
+            near: near(interface),
+            far: MacAddress::local(interface.0.to_le_bytes()[0], n),
+            tags: Vec::new(),
+        }
+    }
+
+    /// The same wire with tags.
+    #[must_use]
+    pub fn tagged(mut self, tags: &[Tag]) -> Self {
+        self.tags = tags.to_vec();
+        self
+    }
+
+    /// A packet that comes in by this wire.
+    pub fn incoming(&self, from: SocketAddr, to: SocketAddr) -> Envelope {
+        Envelope {
+            to_mac: self.near,
+            from_mac: self.far,
+            tags: self.tags.clone(),
+            from,
+            to,
+        }
+    }
+
+    /// A packet that leaves by this wire.
+    pub fn outgoing(&self, from: SocketAddr, to: SocketAddr) -> Envelope {
+        Envelope {
+            to_mac: self.far,
+            from_mac: self.near,
+            tags: self.tags.clone(),
+            from,
+            to,
+        }
+    }
+}
+
+impl World {
+    /// Clients and backends behind the same interface.
+    pub fn one_arm() -> Self {
+        Self::new(Link::new(FRONT, 0xfe), Link::new(FRONT, 10))
+    }
+
+    /// Clients and backends behind different interfaces.
+    pub fn two_arm() -> Self {
+        Self::new(Link::new(FRONT, 0xfe), Link::new(BACK, 10))
+    }
+
+    /// Clients and backends behind these wires.
+    pub fn new(client_link: Link, backend_link: Link) -> Self {
+        let mut contents = Contents::default();
+        contents.interface(FRONT, near(FRONT));
+        contents.interface(BACK, near(BACK));
+        let mut world = Self {
+            contents,
+            client_link,
+            backend_link,
+        };
+        for family in Family::BOTH {
+            for protocol in [Protocol::TCP, Protocol::UDP] {
+                let talk = world.talk(family, protocol);
+                let service = world.contents.service(talk.vip, protocol);
+                world
+                    .contents
+                    .backend(service, talk.backend, &world.backend_link);
+            }
+        }
+        world
+    }
+
+    /// A client of a service.
+    pub fn talk(&self, family: Family, protocol: Protocol) -> Talk {
+        let (client, vip, backend) = match family {
+            Family::V4 => ("192.0.2.7", "203.0.113.10", "10.20.0.1"),
+            Family::V6 => ("[2001:db8:c::7]", "[2001:db8:f::10]", "[fd00:20::1]"),
+        };
+        let (vip_port, backend_port) = match protocol {
+            Protocol::TCP => (80, 8080),
+            _ => (53, 5353),
+        };
+        let address = |host: &str, port: u16| -> SocketAddr {
+            format!("{host}:{port}").parse().expect("socket address")
+        };
+        Talk {
+            client: address(client, 40_000),
+            seen_as: address(client, 40_000),
+            vip: address(vip, vip_port),
+            backend: address(backend, backend_port),
+            client_link: self.client_link.clone(),
+            backend_link: self.backend_link.clone(),
+        }
+    }
+
+    /// A TCP client.
+    pub fn tcp(&self, family: Family) -> Talk {
+        self.talk(family, Protocol::TCP)
+    }
+
+    /// A UDP client.
+    pub fn udp(&self, family: Family) -> Talk {
+        self.talk(family, Protocol::UDP)
+    }
+}
+
+impl Talk {
+    /// From another port of the client.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.client.set_port(port);
+        self.seen_as.set_port(port);
+        self
+    }
+
+    /// The client's packet, unchanged, as it comes in.
+    pub fn client_sends(&self, segment: &Segment) -> Vec<u8> {
+        self.client_link
+            .incoming(self.client, self.vip)
+            .frame(segment)
+    }
+
+    /// The backend's packet, unchanged, as it comes in.
+    pub fn backend_sends(&self, segment: &Segment) -> Vec<u8> {
+        self.backend_link
+            .incoming(self.backend, self.seen_as)
+            .frame(segment)
+    }
+
+    /// From the client through us to the backend.
+    pub fn request(&self, segment: &Segment) -> Crossing {
+        let out = self.backend_link.outgoing(self.seen_as, self.backend);
+        crossing(
+            &self.client_link,
+            self.client_sends(segment),
+            &self.backend_link,
+            out,
+            segment,
+        )
+    }
+
+    /// From the backend through us to the client.
+    pub fn answer(&self, segment: &Segment) -> Crossing {
+        let out = self.client_link.outgoing(self.vip, self.client);
+        crossing(
+            &self.backend_link,
+            self.backend_sends(segment),
+            &self.client_link,
+            out,
+            segment,
+        )
+    }
+}
+
+fn crossing(
+    from: &Link,
+    frame: Vec<u8>,
+    to: &Link,
+    mut out: Envelope,
+    segment: &Segment,
+) -> Crossing {
+    // A packet keeps its priority, tag by tag, whatever VLAN it goes to.
+    for (n, tag) in out.tags.iter_mut().enumerate() {
+        tag.priority = from.tags.get(n).map_or(0, |tag| tag.priority);
+    }
+    let exit = if from.interface == to.interface {
+        Exit::Transmit
+    } else {
+        Exit::Redirect
+    };
+    Crossing {
+        by: from.interface,
+        frame,
+        exit,
+        via: to.interface,
+        out: out.frame(&segment.clone().ttl(segment.ttl.wrapping_sub(1))),
+    }
+}

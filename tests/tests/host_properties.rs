@@ -1,0 +1,171 @@
+//! What holds for any packet of any flow, tried on the host with random ones.
+
+use std::{
+    cell::RefCell,
+    net::{IpAddr, SocketAddr},
+};
+
+use adc_common::abi::{InterfaceId, Protocol};
+use adc_tests::{
+    packets::{Extension, Segment, Tag},
+    walk::{BACK, FRONT, Family, HostWalk, Link, Talk, Walk as _, World, stories},
+};
+use proptest::prelude::*;
+
+#[test]
+fn two_services_may_share_a_backend() {
+    stories::two_services_share_a_backend(&mut HostWalk::default());
+}
+
+#[test]
+fn a_syn_flood_leaves_established_flows_alone() {
+    stories::a_syn_flood_leaves_established_flows_alone(&mut HostWalk::default(), 3000);
+}
+
+thread_local! {
+    /// Kept from case to case, because its rings take longer to write than a case to run.
+    static HOST: RefCell<HostWalk> = RefCell::default();
+}
+
+/// Runs `work` on tables that hold `world` and no flow.
+fn in_world<R>(world: &World, work: impl FnOnce(&mut HostWalk) -> R) -> R {
+    HOST.with_borrow_mut(|host| {
+        host.pour(&world.contents);
+        work(host)
+    })
+}
+
+/// A wire to some neighbour, with up to two tags.
+fn link(interface: InterfaceId) -> impl Strategy<Value = Link> {
+    let tag = (1_u16..4095, 0_u8..8);
+    (2_u8..=255, proptest::collection::vec(tag, 0..=2)).prop_map(move |(neighbour, tags)| {
+        let double = tags.len() == 2;
+        let tags: Vec<Tag> = tags
+            .into_iter()
+            .enumerate()
+            .map(|(n, (vlan, priority))| {
+                let tag = if double && n == 0 {
+                    Tag::service(vlan)
+                } else {
+                    Tag::customer(vlan)
+                };
+                tag.priority(priority)
+            })
+            .collect();
+        Link::new(interface, neighbour).tagged(&tags)
+    })
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    prop_oneof![Just(Family::V4), Just(Family::V6)]
+}
+
+fn protocol() -> impl Strategy<Value = Protocol> {
+    prop_oneof![Just(Protocol::TCP), Just(Protocol::UDP)]
+}
+
+/// A client that is none of the other addresses, in a world of one and two arms.
+fn world() -> impl Strategy<Value = World> {
+    let back = prop_oneof![link(FRONT), link(BACK)];
+    (link(FRONT), back).prop_map(|(front, back)| World::new(front, back))
+}
+
+fn client(family: Family, bits: u128, port: u16) -> SocketAddr {
+    let address: IpAddr = match family {
+        Family::V4 => {
+            let [.., a, b, c] = bits.to_be_bytes();
+            [198, a, b, c].into()
+        }
+        Family::V6 => (0x2001_u128 << 112 | bits >> 16).to_be_bytes().into(),
+    };
+    SocketAddr::new(address, port)
+}
+
+#[derive(Clone, Debug)]
+struct Sent {
+    world: World,
+    talk: Talk,
+    segment: Segment,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let ends = (world(), family(), protocol(), any::<u128>(), 1_u16..);
+    let content = (
+        proptest::collection::vec(any::<u8>(), 0..200),
+        2_u8..,
+        any::<(u32, u32)>(),
+        0_usize..10,
+        0_usize..40,
+    );
+    (ends, content).prop_map(
+        |((world, family, protocol, bits, port), (payload, ttl, (seq, ack), options, padding))| {
+            let mut talk = world.talk(family, protocol);
+            talk.client = client(family, bits, port);
+            talk.seen_as = talk.client;
+            let segment = if protocol == Protocol::TCP {
+                Segment::tcp("PA", seq, ack)
+            } else {
+                Segment::udp(b"")
+            };
+            let mut segment = segment.data(&payload).ttl(ttl).padded(padding);
+            match family {
+                Family::V4 => segment = segment.options(&vec![1; options * 4]),
+                Family::V6 => {}
+            }
+            Sent {
+                world,
+                talk,
+                segment,
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn what_comes_back_is_a_mirror_image(sent in sent()) {
+        prop_assume!(sent.segment.ttl > 2);
+        in_world(&sent.world, |host| {
+            stories::forward_then_reply_mirrors(host, &sent.talk, &sent.segment);
+            // And once more, along the flow that is there now.
+            stories::forward_then_reply_mirrors(host, &sent.talk, &sent.segment);
+        });
+    }
+
+    #[test]
+    fn extension_headers_of_any_length_are_crossed(
+        world in world(),
+        lengths in proptest::collection::vec(1_usize..=256, 0..=6),
+    ) {
+        let chain: Vec<_> = lengths
+            .iter()
+            .map(|units| Extension::new(Extension::DESTINATION, units * 8))
+            .collect();
+        let talk = world.udp(Family::V6);
+        let crossing = talk.request(&Segment::udp(b"far away").extensions(&chain));
+        let arrival = in_world(&world, |host| host.arrive(&crossing.frame, crossing.by));
+        let arrival = arrival.expect("a whole frame");
+        prop_assert_eq!(arrival.exit, crossing.exit);
+        prop_assert_eq!(arrival.frame, crossing.out);
+    }
+
+    #[test]
+    fn no_bytes_whatever_crash_the_walk(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        ethertype in prop_oneof![Just([8, 0]), Just([0x86, 0xdd]), Just([0x81, 0]), any::<[u8; 2]>()],
+        version in prop_oneof![Just(0x45), Just(0x60), any::<u8>()],
+    ) {
+        let mut bytes = bytes;
+        if let Some(slot) = bytes.get_mut(12..14) {
+            slot.copy_from_slice(&ethertype);
+        }
+        if let Some(slot) = bytes.get_mut(14) {
+            *slot = version;
+        }
+        let arrival = in_world(&World::two_arm(), |host| host.arrive(&bytes, FRONT));
+        let arrival = arrival.expect("the host takes any frame");
+        prop_assert!(arrival.frame.len() <= bytes.len() + 8);
+    }
+}

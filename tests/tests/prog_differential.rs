@@ -1,0 +1,105 @@
+//! The same random packets through the walk on the host and in the kernel: same verdicts, same bytes, same
+//! counters, same flows.
+
+use std::fmt::Write as _;
+
+use adc_common::abi::{Phase, Protocol, Tick};
+use adc_tests::{
+    program::{Limits, Program},
+    require,
+    walk::{Arrival, Family, HostWalk, Walk as _, World, traffic::Traffic},
+};
+
+/// Names a seed other than the usual one, to look for more, or to see a failure again.
+const SEED: &str = "ADC_SEED";
+
+/// Far above what the traffic makes, so that the LRU of the half-open tables never evicts: when it does, is
+/// the kernel's own business.
+const ROOMY: Limits = Limits {
+    flows: 65_536,
+    half_open: 65_536,
+};
+
+#[test]
+fn host_and_kernel_agree_on_every_packet() {
+    require!(object);
+    let seed =
+        std::env::var(SEED).map_or(20_250_801, |seed| seed.parse().expect("ADC_SEED: a number"));
+    // Emulated kernels are slow, and run the same walk.
+    let packets = if std::env::var_os("ADC_KERNEL_MATRIX").is_some() {
+        10_000
+    } else {
+        60_000
+    };
+    eprintln!("{packets} packets, {SEED}={seed}");
+    let world = world();
+    let mut host = HostWalk::default();
+    let mut kernel = Program::load(ROOMY);
+    host.pour(&world.contents);
+    kernel.pour(&world.contents);
+    let mut traffic = Traffic::new(seed, world);
+    let mut forwarded = 0;
+    for n in 0..packets {
+        let (interface, frame) = traffic.next_frame();
+        let on_host = host.arrive(&frame, interface);
+        let in_kernel = kernel.arrive(&frame, interface);
+        assert!(
+            on_host == in_kernel,
+            "packet {n} of {SEED}={seed}, by interface {}:{}\nhost: {on_host:?}\nkernel: {in_kernel:?}",
+            interface.0,
+            hex(&frame)
+        );
+        forwarded += usize::from(on_host.is_some_and(|arrival: Arrival| arrival.frame != frame));
+        if n % 1000 == 999 {
+            assert_eq!(
+                host.counters(),
+                kernel.counters(),
+                "after packet {n} of {SEED}={seed}"
+            );
+        }
+    }
+    assert!(
+        forwarded > packets / 3,
+        "only {forwarded} packets were forwarded"
+    );
+    let difference = host.flows().difference(&kernel.flows());
+    assert!(difference.is_empty(), "{SEED}={seed}: {difference}");
+    let reasons = host.counters().reasons;
+    eprintln!(
+        "{forwarded} forwarded; {} reasons seen: {reasons:?}",
+        reasons.len()
+    );
+    assert!(reasons.len() >= 20, "the traffic is too tame: {reasons:?}");
+}
+
+/// Two arms, and a second pair of services whose backends are those of the first: one client's port may then be
+/// taken.
+fn world() -> World {
+    let mut world = World::two_arm();
+    for family in Family::BOTH {
+        for protocol in [Protocol::TCP, Protocol::UDP] {
+            let mut talk = world.talk(family, protocol);
+            talk.vip.set_port(talk.vip.port() + 1000);
+            let service = world.contents.service(talk.vip, protocol);
+            for port in [talk.backend.port(), talk.backend.port() + 1] {
+                let mut backend = talk.backend;
+                backend.set_port(port);
+                world
+                    .contents
+                    .backend(service, backend, &world.backend_link);
+            }
+        }
+    }
+    // The two clocks differ, and an emulated kernel takes its time: nothing may expire.
+    for service in world.contents.services.values_mut() {
+        service.timeouts = [Tick::from_secs(86_400); Phase::CAPACITY];
+    }
+    world
+}
+
+fn hex(frame: &[u8]) -> String {
+    frame.iter().fold(String::new(), |mut text, byte| {
+        write!(text, " {byte:02x}").expect("writing to a string");
+        text
+    })
+}
