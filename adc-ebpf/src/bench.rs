@@ -27,7 +27,7 @@ static PROGRAMS: ProgramArray<1> = ProgramArray::new();
 
 /// Makes the next frame and runs program 0 on it. Aborts if either is impossible.
 #[xdp]
-pub fn adc_bench(ctx: XdpContext) -> u32 {
+fn adc_bench(ctx: XdpContext) -> u32 {
     if make_frame(&ctx).is_some() {
         // SAFETY: nothing here is left to drop.
         unsafe { PROGRAMS.tail_call(&ctx, 0) };
@@ -37,7 +37,7 @@ pub fn adc_bench(ctx: XdpContext) -> u32 {
 
 /// The baseline.
 #[xdp]
-pub fn adc_bench_drop(_ctx: XdpContext) -> u32 {
+fn adc_bench_drop(_ctx: XdpContext) -> u32 {
     XDP_DROP
 }
 

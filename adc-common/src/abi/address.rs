@@ -51,6 +51,7 @@ impl Protocol {
 impl Addr6 {
     /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
     #[inline(always)]
+    #[expect(clippy::many_single_char_names, reason = "words, in order")]
     pub fn assign(&mut self, from: &[u8; 16]) {
         let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(*from);
         let [w, x, y, z] = bytemuck::cast_mut::<Self, [u32; 4]>(self);

@@ -1,8 +1,8 @@
 //! The agent: owns all state, reacts to health, next hops, people and signals.
 //!
-//! One [`state::Agent`] behind one lock. Every change, wherever it comes from, ends in
-//! [`state::Agent::replan`]: desired tables, diff against what the maps hold, apply. Requests of the
-//! control API ([`handle::Handle`]) take the same lock, so nobody sees a half-made change.
+//! One `state::Agent` behind one lock. Every change, wherever it comes from, ends in
+//! `Agent::replan`: desired tables, diff against what the maps hold, apply. Requests of the
+//! control API (`handle::Handle`) take the same lock, so nobody sees a half-made change.
 
 mod adopt;
 mod configure;

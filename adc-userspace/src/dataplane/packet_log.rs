@@ -1,13 +1,17 @@
 //! What the program itself logs, if it was built to: `cargo xtask build-ebpf --log`.
 
+use std::time::Duration;
+
 use aya::Ebpf;
 use aya_log::{EbpfLogger, Error};
-use tokio::io::{Interest, unix::AsyncFd};
+
+/// How often records are fetched; the program has room for 128 KiB of them.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Passes the program's log records on to the agent's log (target `adc_xdp`, level debug) until the agent
 /// ends. Does nothing for a program without records, which is what everybody but a developer runs.
 pub(super) fn follow(ebpf: &mut Ebpf) {
-    let logger = match EbpfLogger::init(ebpf) {
+    let mut logger = match EbpfLogger::init(ebpf) {
         Ok(logger) => logger,
         Err(Error::MapNotFound) => return,
         Err(error) => {
@@ -15,18 +19,12 @@ pub(super) fn follow(ebpf: &mut Ebpf) {
             return;
         }
     };
-    let mut logger = match AsyncFd::with_interest(logger, Interest::READABLE) {
-        Ok(logger) => logger,
-        Err(error) => {
-            tracing::warn!("the program's log records can not be waited for: {error}");
-            return;
-        }
-    };
     tracing::warn!("this XDP program logs every packet: it is for developers, and slow");
     tokio::spawn(async move {
-        while let Ok(mut ready) = logger.readable_mut().await {
-            ready.get_inner_mut().flush();
-            ready.clear_ready();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            logger.flush();
         }
     });
 }

@@ -1,9 +1,6 @@
 //! The bed: both objects loaded, tables filled, and slices run.
 
-use std::{
-    fs,
-    path::{Path as FilePath, PathBuf},
-};
+use std::path::PathBuf;
 
 use adc_common::{
     abi::{
@@ -14,12 +11,12 @@ use adc_common::{
     bench::{BACKENDS, SERVICE_PORT, Traffic, backend_of},
 };
 use adc_userspace::{
-    model::{Limits, Weight},
+    model::Weight,
     ring::{self, Member},
 };
 use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, ProgramArray},
+    Ebpf,
+    maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray, ProgramArray},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use nix::time::{ClockId, clock_gettime};
@@ -27,6 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::{
     frame::{self, BACKEND_MAC, CLIENT_MAC, OWN_MAC, TableAddress, tuples},
     memory,
+    object::{Raw, array, hash, load, load_program, typed},
     path::{Kind, MOST_FLOWS, Path, Tables},
 };
 
@@ -59,14 +57,6 @@ pub(crate) enum Program {
     /// `adc_ingress`.
     Adc,
 }
-
-/// A map value that aya may move: its own `Pod` can not be implemented for another crate's types.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(crate) struct Raw<T>(pub(crate) T);
-
-// SAFETY: the same layout as `T`, which any bytes are valid for.
-unsafe impl<T: bytemuck::Pod> aya::Pod for Raw<T> {}
 
 /// One service with [`BACKENDS`] backends behind one interface, and its flows.
 pub(crate) struct Bed {
@@ -327,68 +317,6 @@ fn octets(address: std::net::IpAddr) -> Vec<u8> {
         std::net::IpAddr::V4(address) => address.octets().to_vec(),
         std::net::IpAddr::V6(address) => address.octets().to_vec(),
     }
-}
-
-fn load(object: &FilePath, tables: Tables, settings: Settings) -> Ebpf {
-    let bytes = fs::read(object).unwrap_or_else(|error| {
-        panic!(
-            "reading {}: {error}; `cargo xtask build-ebpf` makes it",
-            object.display()
-        )
-    });
-    let limits = Limits::default();
-    let entries = settings.capacity * 2;
-    let (entries4, entries6) = if tables.ipv6 {
-        (2, entries)
-    } else {
-        (entries, 2)
-    };
-    EbpfLoader::new()
-        .map_max_entries("FLOWS4", entries4)
-        .map_max_entries("FLOWS6", entries6)
-        .map_max_entries("HALF_OPEN4", limits.half_open_v4)
-        .map_max_entries("HALF_OPEN6", limits.half_open_v6)
-        .map_max_entries("SERVICE_INDEX", limits.services * 2)
-        .map_max_entries("SERVICES", limits.services)
-        .map_max_entries("RINGS", limits.services)
-        .map_max_entries("BACKENDS", limits.backends)
-        .map_max_entries("BACKEND_COUNTERS", limits.backends)
-        .load(&bytes)
-        .unwrap_or_else(|error| panic!("loading {}: {error}", object.display()))
-}
-
-fn load_program(object: &mut Ebpf, name: &str) {
-    let program: &mut Xdp = object
-        .program_mut(name)
-        .unwrap_or_else(|| panic!("the object has no program {name}"))
-        .try_into()
-        .expect("an XDP program");
-    program
-        .load()
-        .unwrap_or_else(|error| panic!("loading {name}: {error}"));
-}
-
-fn typed<'a, M>(object: &'a mut Ebpf, name: &str) -> M
-where
-    M: TryFrom<&'a mut Map>,
-    M::Error: std::fmt::Debug,
-{
-    object
-        .map_mut(name)
-        .unwrap_or_else(|| panic!("the object has no map {name}"))
-        .try_into()
-        .unwrap_or_else(|error| panic!("{name}: {error:?}"))
-}
-
-fn array<'a, V: bytemuck::Pod>(object: &'a mut Ebpf, name: &str) -> Array<&'a mut MapData, Raw<V>> {
-    typed(object, name)
-}
-
-fn hash<'a, K: bytemuck::Pod, V: bytemuck::Pod>(
-    object: &'a mut Ebpf,
-    name: &str,
-) -> HashMap<&'a mut MapData, Raw<K>, Raw<V>> {
-    typed(object, name)
 }
 
 fn backend_id(number: u32) -> BackendId {

@@ -9,6 +9,7 @@ mod bed;
 mod frame;
 mod measure;
 mod memory;
+mod object;
 mod path;
 mod report;
 mod ring;

@@ -10,8 +10,9 @@ use adc_userspace::{
 use aya::maps::Array;
 
 use super::{
-    bed::{Bed, Objects, Raw, Settings},
+    bed::{Bed, Objects, Settings},
     measure::time,
+    object::Raw,
     path::Tables,
 };
 
