@@ -7,6 +7,7 @@
 use std::io::Write as _;
 
 pub mod agent;
+pub mod bench;
 pub mod demo;
 pub mod drive;
 pub mod net;
