@@ -4,6 +4,8 @@
 //! test that goes on after a failed step proves nothing. Every resource (namespace, process, pins,
 //! temporary directory) is owned by a value whose `Drop` removes it, also while unwinding.
 
+use std::io::Write as _;
+
 pub mod agent;
 pub mod bench;
 pub mod demo;
@@ -18,3 +20,11 @@ pub mod serve;
 pub mod topology;
 pub mod wait;
 pub mod walk;
+
+/// Prints a line that the test runner does not capture: a passing test's `println!` is never seen.
+///
+/// # Panics
+/// If standard error is closed.
+pub fn announce(line: std::fmt::Arguments<'_>) {
+    writeln!(std::io::stderr(), "{line}").expect("standard error");
+}

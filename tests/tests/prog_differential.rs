@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use adc_common::abi::{Phase, Protocol, Tick};
 use adc_tests::{
+    announce,
     program::{Limits, Program},
     require,
     walk::{Arrival, Family, HostWalk, Walk as _, World, traffic::Traffic},
@@ -31,7 +32,7 @@ fn host_and_kernel_agree_on_every_packet() {
     } else {
         60_000
     };
-    eprintln!("{packets} packets, {SEED}={seed}");
+    announce(format_args!("{packets} packets, {SEED}={seed}"));
     let world = world();
     let mut host = HostWalk::default();
     let mut kernel = Program::load(ROOMY);
@@ -65,10 +66,10 @@ fn host_and_kernel_agree_on_every_packet() {
     let difference = host.flows().difference(&kernel.flows());
     assert!(difference.is_empty(), "{SEED}={seed}: {difference}");
     let reasons = host.counters().reasons;
-    eprintln!(
+    announce(format_args!(
         "{forwarded} forwarded; {} reasons seen: {reasons:?}",
         reasons.len()
-    );
+    ));
     assert!(reasons.len() >= 20, "the traffic is too tame: {reasons:?}");
 }
 

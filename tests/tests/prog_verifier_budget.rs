@@ -4,6 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use adc_tests::{
+    announce,
     program::{Limits, Program},
     require,
 };
@@ -40,10 +41,10 @@ fn program_stays_within_its_verifier_budget() {
         translated: info.size_translated().expect("Linux 4.15 or later"),
     };
     let series = series();
-    eprintln!(
+    announce(format_args!(
         "Linux {series}: {now:?}, {} bytes of machine code",
         info.size_jitted()
-    );
+    ));
     assert!(
         now.verified < CEILING,
         "{now:?} is over {CEILING} instructions"
@@ -53,7 +54,9 @@ fn program_stays_within_its_verifier_budget() {
         return;
     }
     let Some(budget) = budget(BUDGET, &series) else {
-        eprintln!("Linux {series} has no budget in verifier-budget.txt");
+        announce(format_args!(
+            "Linux {series} has no budget in verifier-budget.txt"
+        ));
         return;
     };
     let within = |now: u32, budget: u32| u64::from(now) * 10 <= u64::from(budget) * 11;
