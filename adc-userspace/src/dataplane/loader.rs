@@ -197,7 +197,7 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
 
 /// One sentence with the remedy, from whatever the kernel said.
 fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
-    let mut causes = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(ProgramError::LoadError {
@@ -210,11 +210,13 @@ fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
             causes.push(format!("the kernel refused the program: {io_error}"));
             break;
         }
-        causes.push(cause.to_string());
+        let words = cause.to_string();
+        // aya's layers repeat each other.
+        if !causes.iter().any(|said| said.contains(&words)) {
+            causes.push(words);
+        }
         next = cause.source();
     }
-    // Layers that repeat the one below them.
-    causes.dedup();
     let errno = errno_of(error);
     let remedy = match errno {
         _ if doctor::kernel_is_too_old() => "this kernel is too old: adc needs Linux 6.1 or later",
