@@ -19,6 +19,13 @@ use aya_ebpf::{macros::xdp, programs::XdpContext};
 fn adc_ingress(ctx: XdpContext) -> u32 {
     let mut packet = packet::XdpPacket::new(&ctx);
     let verdict = process(&mut packet, &tables::KernelTables, &clock::KernelClock);
+    #[cfg(feature = "log")]
+    aya_log_ebpf::debug!(
+        &ctx,
+        "interface {}: reason {}",
+        ctx.ingress_ifindex(),
+        verdict.reason.index()
+    );
     action::of(verdict)
 }
 

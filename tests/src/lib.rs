@@ -5,6 +5,7 @@
 //! temporary directory) is owned by a value whose `Drop` removes it, also while unwinding.
 
 pub mod agent;
+pub mod bench;
 pub mod demo;
 pub mod drive;
 pub mod net;

@@ -18,6 +18,11 @@ fn two_services_may_share_a_backend() {
 }
 
 #[test]
+fn a_half_flow_is_not_mistaken_for_another() {
+    stories::a_half_flow_is_not_mistaken_for_another(&mut HostWalk::default());
+}
+
+#[test]
 fn a_syn_flood_leaves_established_flows_alone() {
     stories::a_syn_flood_leaves_established_flows_alone(&mut HostWalk::default(), 3000);
 }

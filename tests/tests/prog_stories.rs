@@ -10,12 +10,13 @@ use adc_tests::{
 const HALF_OPEN: u32 = 1024;
 
 #[test]
-fn two_services_may_share_a_backend_and_a_flood_of_syns_harms_nobody() {
+fn every_story_holds_in_the_kernel() {
     require!(object);
     let mut kernel = Program::load(Limits {
         flows: 1024,
         half_open: HALF_OPEN,
     });
     stories::two_services_share_a_backend(&mut kernel);
+    stories::a_half_flow_is_not_mistaken_for_another(&mut kernel);
     stories::a_syn_flood_leaves_established_flows_alone(&mut kernel, HALF_OPEN * 4);
 }

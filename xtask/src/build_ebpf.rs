@@ -22,16 +22,23 @@ pub(crate) struct Args {
     /// Use this route only, instead of the first that works
     #[arg(long)]
     route: Option<Route>,
+    /// Log a record per packet through aya-log: for developers, slow
+    #[arg(long)]
+    log: bool,
 }
 
 /// Runs the command.
 pub(crate) fn command(args: &Args) -> Result<ExitCode> {
-    build(&Workspace::find()?, args.route)?;
+    build_with(&Workspace::find()?, args.route, args.log)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Builds with `only`, or with the first route that works.
 pub(crate) fn build(workspace: &Workspace, only: Option<Route>) -> Result<()> {
+    build_with(workspace, only, false)
+}
+
+fn build_with(workspace: &Workspace, only: Option<Route>, log: bool) -> Result<()> {
     let scratch = scratch_directory(workspace);
     let linker = find_linker(workspace)?;
     let mut missing = Vec::new();
@@ -43,7 +50,7 @@ pub(crate) fn build(workspace: &Workspace, only: Option<Route>) -> Result<()> {
             continue;
         }
         step(format_args!("BPF object: {}", route.describe()));
-        match compile(workspace, *route, &linker, &scratch) {
+        match compile(workspace, *route, &linker, &scratch, log) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 eprintln!("    did not build: {error:#}");
@@ -137,11 +144,20 @@ fn scratch_directory(workspace: &Workspace) -> PathBuf {
     workspace.target.join("bpf-build")
 }
 
-fn compile(workspace: &Workspace, route: Route, linker: &Linker, scratch: &Path) -> Result<()> {
+fn compile(
+    workspace: &Workspace,
+    route: Route,
+    linker: &Linker,
+    scratch: &Path,
+    log: bool,
+) -> Result<()> {
     let mut command = route.cargo("build", linker)?;
     command
         .current_dir(&workspace.root)
         .env("CARGO_TARGET_DIR", scratch);
+    if log {
+        command.args(["--features", "log"]);
+    }
     run(&mut command)?;
     let built = scratch.join(BPF_TARGET).join("bpf");
     for object in [workspace.xdp_object(), workspace.bench_object()] {

@@ -48,6 +48,16 @@ impl Protocol {
     pub const ICMP6: Self = Self(58);
 }
 
+impl Addr6 {
+    /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
+    #[inline(always)]
+    pub fn assign(&mut self, from: &[u8; 16]) {
+        let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(*from);
+        let [w, x, y, z] = bytemuck::cast_mut::<Self, [u32; 4]>(self);
+        (*w, *x, *y, *z) = (a, b, c, d);
+    }
+}
+
 impl Port {
     /// From host order.
     #[inline(always)]
@@ -62,6 +72,14 @@ impl Port {
     }
 }
 
+impl Mac {
+    /// For comparisons: the derived one goes byte by byte in the BPF program.
+    #[inline(always)]
+    pub fn halves(self) -> [u16; 3] {
+        bytemuck::cast(self.0)
+    }
+}
+
 impl VlanId {
     /// No tag.
     pub const NONE: Self = Self(0);
@@ -70,6 +88,13 @@ impl VlanId {
 impl Addr16 {
     /// The unspecified address, which no service or backend can have.
     pub const UNSET: Self = Self([0; 16]);
+
+    /// Whether this is [`Self::UNSET`]. In whole words, as below.
+    #[inline(always)]
+    pub fn is_unset(self) -> bool {
+        let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(self.0);
+        a | b | c | d == 0
+    }
 
     /// Words 2 and 3 of a v4-mapped address before its own four bytes; words 0 and 1 are zero.
     const V4_MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);

@@ -10,7 +10,7 @@ use super::{
     track,
     wire::tcp_flags::{FIN, RST, SYN},
 };
-use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Hop, Phase, Reason, ServiceKey, Tick};
+use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Hop, Phase, Reason, Tick};
 
 /// How stale an entry's `last_seen` may get before a packet refreshes it: a write per second, not per packet.
 const REFRESH_AFTER: Tick = Tick::from_secs(1);
@@ -69,7 +69,7 @@ where
 /// Whether a packet came from `hop`. The interface counts: routers may have one MAC on several.
 #[inline(always)]
 fn came_by<A, P: PacketBuf, T: Tables>(packet: &P, tables: &T, hop: &Hop, seen: &Seen<A>) -> bool {
-    hop.mac == parse::src_mac(packet)
+    hop.mac.halves() == parse::src_mac(packet).halves()
         && hop.vlan == vlan_id(seen.frame.outer_tci)
         && hop.inner_vlan == vlan_id(seen.frame.inner_tci)
         && tables
@@ -81,7 +81,7 @@ fn came_by<A, P: PacketBuf, T: Tables>(packet: &P, tables: &T, hop: &Hop, seen: 
 #[inline(always)]
 pub(super) fn aim<A: Family>(entry: &FlowEntry<A>, delivery: &mut Delivery<A>) {
     delivery.to = entry.other.reversed();
-    delivery.hop = entry.hop;
+    delivery.hop.assign(&entry.hop);
     delivery.backend = entry.backend;
     delivery.reply = u16::from(entry.flags.0 & FlowFlags::REPLY.0);
 }
@@ -109,7 +109,7 @@ pub(super) fn towards_backend<A: Family, T: Tables>(
     if !backend.flags.contains(BackendFlags::HOP_RESOLVED) {
         return Reason::NextHopUnresolved;
     }
-    delivery.hop = backend.hop;
+    delivery.hop.assign(&backend.hop);
     reason
 }
 
@@ -125,7 +125,7 @@ where
         return reason;
     }
     let key = &scratch.seen.key;
-    scratch.index = ServiceKey::vip_marker(key.tuple.dst.into());
+    scratch.index.set_vip_marker(key.tuple.dst.into());
     if tables.service_id(&scratch.index).is_some() || tables.with_flow(key, |_| ()).is_some() {
         return reason;
     }

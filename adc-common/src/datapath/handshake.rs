@@ -1,5 +1,7 @@
 //! Half-open flows: TCP handshakes and unanswered UDP. What is validated here moves to the main table.
 
+use core::mem::MaybeUninit;
+
 use super::{
     decide::{aim, follow},
     family::Family,
@@ -73,7 +75,7 @@ where
             flags: half.flow.flags,
         }
     })?;
-    *other_key = FlowKey::new(delivery.to.reversed(), seen.key.protocol);
+    other_key.set(delivery.to.reversed(), seen.key.protocol);
     let other = tables.with_half_open(other_key, |other| {
         (other.flow.other == seen.key.tuple).then_some((other.initial_seq, other.flow.flags))
     });
@@ -129,7 +131,8 @@ fn step_of<A: Family, P: PacketBuf>(
     if seen.key.protocol == Protocol::UDP {
         return Some((udp_step(own), own.initial_seq));
     }
-    let header = packet.header::<TcpHdr>(seen.frame.transport())?;
+    let mut header = MaybeUninit::<TcpHdr>::uninit();
+    let header = packet.header(seen.frame.transport(), &mut header)?;
     let step = tcp_step(own, seen.frame.flags, &header, other_seq);
     if seen.frame.flags & SYN == 0 {
         Some((step, own.initial_seq))

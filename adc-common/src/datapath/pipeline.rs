@@ -25,10 +25,11 @@ pub fn process<P: PacketBuf, T: Tables, C: Clock>(
 
 #[inline(always)]
 fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C) -> Verdict {
-    let Link { frame, ethertype } = match parse::link(packet) {
-        Ok(link) => link,
-        Err(reason) => return Verdict::stay(reason),
-    };
+    let mut link = Link::default();
+    if let Err(reason) = parse::link(packet, &mut link) {
+        return Verdict::stay(reason);
+    }
+    let Link { frame, ethertype } = link;
     if parse::is_ipv4(ethertype) {
         walk_family::<Addr4, P, T, C>(packet, tables, clock, frame)
     } else if parse::is_ipv6(ethertype) {
@@ -47,9 +48,10 @@ where
     C: Clock,
 {
     let verdict = tables.with_scratch(|scratch: &mut Scratch<A>| {
+        let now = clock.now(&mut scratch.clock);
         let seen = &mut scratch.seen;
         seen.frame = frame;
-        seen.now = clock.now();
+        seen.now = now;
         seen.key.tuple.sport = Port::default();
         seen.key.tuple.dport = Port::default();
         if let Err(reason) = A::parse(packet, &mut seen.frame, &mut seen.key) {

@@ -22,6 +22,7 @@ use super::{
     error::DataplaneError,
     flows::FlowTables,
     interfaces::InterfaceTables,
+    packet_log,
     pins::{MapShape, PinDirectory},
     tables::Tables,
 };
@@ -99,6 +100,7 @@ impl Dataplane {
                 return Err(error);
             }
         };
+        packet_log::follow(&mut ebpf);
         let mut maps = Maps(&mut ebpf);
         let tables = Tables::new(&mut maps)?;
         let interfaces = InterfaceTables::new(&mut maps)?;

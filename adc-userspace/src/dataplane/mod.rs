@@ -13,6 +13,7 @@ mod flows;
 mod interfaces;
 mod loader;
 mod mapped;
+mod packet_log;
 mod pins;
 mod tables;
 

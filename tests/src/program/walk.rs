@@ -35,7 +35,11 @@ impl Walk for Program {
         self.maps.flows.age(seconds);
     }
 
-    fn fill(&mut self) {
-        self.maps.flows.fill();
+    fn evict(&mut self, answers: bool) {
+        self.maps.flows.evict(answers);
+    }
+
+    fn fill(&mut self, spare: usize) {
+        self.maps.flows.fill(spare);
     }
 }

@@ -42,7 +42,8 @@ pub struct Case {
 enum Step {
     Packet(Box<Packet>),
     Age(u32),
-    Fill,
+    Fill(usize),
+    Evict { answers: bool },
     Reload(Box<Contents>),
 }
 
@@ -122,10 +123,17 @@ impl Case {
         self
     }
 
-    /// The main flow tables become full.
+    /// The main flow tables become full, but for `spare` entries.
     #[must_use]
-    pub fn full(mut self) -> Self {
-        self.steps.push(Step::Fill);
+    pub fn full_but(mut self, spare: usize) -> Self {
+        self.steps.push(Step::Fill(spare));
+        self
+    }
+
+    /// The LRU forgets one half of every half-open flow: the one for answers, or the other.
+    #[must_use]
+    pub fn evicted(mut self, answers: bool) -> Self {
+        self.steps.push(Step::Evict { answers });
         self
     }
 
@@ -173,9 +181,14 @@ impl Case {
                         place.age(*seconds);
                     }
                 }
-                Step::Fill => {
+                Step::Fill(spare) => {
                     for place in places.iter_mut() {
-                        place.fill();
+                        place.fill(*spare);
+                    }
+                }
+                Step::Evict { answers } => {
+                    for place in places.iter_mut() {
+                        place.evict(*answers);
                     }
                 }
                 Step::Reload(contents) => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use adc_common::{
-    abi::{BackendId, FlowEntry, HalfOpenEntry, InterfaceId, ServiceId, Tick},
+    abi::{BackendId, FlowEntry, FlowFlags, HalfOpenEntry, InterfaceId, ServiceId, Tick},
     datapath::{Action, process},
     host::{FlowMaps, HostClock, HostPacket, HostTables},
 };
@@ -120,9 +120,18 @@ impl Walk for HostWalk {
         self.clock.advance_secs(seconds);
     }
 
-    fn fill(&mut self) {
-        self.tables.v4.capacity = self.tables.v4.flows.borrow().len();
-        self.tables.v6.capacity = self.tables.v6.flows.borrow().len();
+    fn evict(&mut self, answers: bool) {
+        let (v4, v6) = (&self.tables.v4.half_open, &self.tables.v6.half_open);
+        let is_answer = |flags: FlowFlags| flags.contains(FlowFlags::REPLY);
+        v4.borrow_mut()
+            .retain(|_, half| is_answer(half.flow.flags) != answers);
+        v6.borrow_mut()
+            .retain(|_, half| is_answer(half.flow.flags) != answers);
+    }
+
+    fn fill(&mut self, spare: usize) {
+        self.tables.v4.capacity = self.tables.v4.flows.borrow().len() + spare;
+        self.tables.v6.capacity = self.tables.v6.flows.borrow().len() + spare;
     }
 }
 

@@ -70,8 +70,11 @@ pub trait Walk {
     /// Lets `seconds` pass for every flow.
     fn age(&mut self, seconds: u32);
 
-    /// Fills the main flow tables to the brim with flows of nobody.
-    fn fill(&mut self);
+    /// Fills the main flow tables with flows of nobody, but for room for `spare` entries.
+    fn fill(&mut self, spare: usize);
+
+    /// Removes one half of every half-open flow, as the LRU may: the one that matches answers, or the other.
+    fn evict(&mut self, answers: bool);
 }
 
 /// Flow tables of both families, by key, with every time set to zero.

@@ -36,7 +36,8 @@ pub fn two_services_share_a_backend(place: &mut dyn Walk) {
     }
 }
 
-fn share(place: &mut dyn Walk, family: Family, protocol: Protocol) {
+/// Two services with one backend, and a client that talks to both from one port.
+fn shared(family: Family, protocol: Protocol) -> (World, Talk, Talk) {
     let mut world = World::two_arm();
     let first = world.talk(family, protocol);
     let mut second = first.clone();
@@ -48,22 +49,17 @@ fn share(place: &mut dyn Walk, family: Family, protocol: Protocol) {
     world
         .contents
         .backend(service, second.backend, &world.backend_link);
-    place.pour(&world.contents);
+    (world, first, second)
+}
 
+fn share(place: &mut dyn Walk, family: Family, protocol: Protocol) {
+    let (world, first, mut second) = shared(family, protocol);
+    place.pour(&world.contents);
     let opening = opening(protocol);
     crosses(place, "the first opens", &first.request(&opening));
     let port = changed_port(place, &second, &opening);
     second.seen_as.set_port(port);
-    for (what, segment, from_client) in conversation(protocol) {
-        for talk in [&first, &second] {
-            let crossing = if from_client {
-                talk.request(&segment)
-            } else {
-                talk.answer(&segment)
-            };
-            crosses(place, what, &crossing);
-        }
-    }
+    converse(place, protocol, [&first, &second]);
     // The other port was given to this flow, not taken from everybody: its owner, if it comes, gets another.
     let owner = first.clone().with_port(port);
     let other = changed_port(place, &owner, &opening);
@@ -93,6 +89,43 @@ fn opening(protocol: Protocol) -> Segment {
         Segment::tcp("S", 100, 0)
     } else {
         Segment::udp(b"question")
+    }
+}
+
+/// A handshake loses its half for answers, and another flow takes that place: the first may not follow it.
+///
+/// # Panics
+/// If it does.
+pub fn a_half_flow_is_not_mistaken_for_another(place: &mut dyn Walk) {
+    for family in Family::BOTH {
+        let (world, first, second) = shared(family, Protocol::TCP);
+        place.pour(&world.contents);
+        let opening = opening(Protocol::TCP);
+        crosses(place, "the first opens", &first.request(&opening));
+        place.evict(true);
+        crosses(
+            place,
+            "the second takes the port",
+            &second.request(&opening),
+        );
+        let port = changed_port(place, &first, &opening);
+        let mut first = first;
+        first.seen_as.set_port(port);
+        converse(place, Protocol::TCP, [&first, &second]);
+    }
+}
+
+/// Both go on with what follows the opening, in turns.
+fn converse(place: &mut dyn Walk, protocol: Protocol, talks: [&Talk; 2]) {
+    for (what, segment, from_client) in conversation(protocol) {
+        for talk in talks {
+            let crossing = if from_client {
+                talk.request(&segment)
+            } else {
+                talk.answer(&segment)
+            };
+            crosses(place, what, &crossing);
+        }
     }
 }
 

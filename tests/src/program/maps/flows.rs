@@ -3,7 +3,7 @@
 use std::{collections::HashMap as Snapshot, hash::Hash};
 
 use adc_common::abi::{
-    Addr4, Addr6, FlowEntry, FlowKey, HalfOpenEntry, Port, Protocol, Tick, Tuple,
+    Addr4, Addr6, FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Port, Protocol, Tick, Tuple,
 };
 use aya::{
     Ebpf,
@@ -38,10 +38,10 @@ impl FlowMaps {
 
     /// Removes every flow.
     pub fn clear(&mut self) {
-        clear(&mut self.main4);
-        clear(&mut self.main6);
-        clear(&mut self.half4);
-        clear(&mut self.half6);
+        remove(&mut self.main4, |_| true);
+        remove(&mut self.main6, |_| true);
+        remove(&mut self.half4, |_| true);
+        remove(&mut self.half6, |_| true);
     }
 
     /// All flows, without their times. Those of [`Self::fill`] are nobody's and are left out.
@@ -66,12 +66,23 @@ impl FlowMaps {
         rewrite(&mut self.half6, |entry| age(&mut entry.flow.last_seen));
     }
 
-    /// Fills the main tables until the kernel refuses.
-    pub fn fill(&mut self) {
-        fill(&mut self.main4, self.limits.flows, |n| {
+    /// Removes the half-open entries that match answers, or the others.
+    pub fn evict(&mut self, answers: bool) {
+        let is_answer = |flags: FlowFlags| flags.contains(FlowFlags::REPLY);
+        remove(&mut self.half4, |half| {
+            is_answer(half.flow.flags) == answers
+        });
+        remove(&mut self.half6, |half| {
+            is_answer(half.flow.flags) == answers
+        });
+    }
+
+    /// Fills the main tables until the kernel refuses, then makes room for `spare` entries.
+    pub fn fill(&mut self, spare: usize) {
+        fill(&mut self.main4, self.limits.flows, spare, |n| {
             Addr4(n.to_be_bytes())
         });
-        fill(&mut self.main6, self.limits.flows, |n| {
+        fill(&mut self.main6, self.limits.flows, spare, |n| {
             Addr6(u128::from(n).to_be_bytes())
         });
     }
@@ -83,11 +94,13 @@ const NOBODY: Protocol = Protocol(255);
 fn fill<A: Copy + Default + 'static>(
     table: &mut Table<FlowKey<A>, FlowEntry<A>>,
     limit: u32,
+    spare: usize,
     address: impl Fn(u32) -> A,
 ) where
     FlowKey<A>: Pod,
     FlowEntry<A>: Pod,
 {
+    let mut put = Vec::new();
     for n in 0..=limit {
         let tuple = Tuple {
             src: address(n),
@@ -95,13 +108,14 @@ fn fill<A: Copy + Default + 'static>(
             sport: Port::new(1),
             dport: Port::new(1),
         };
-        let key = FlowKey::new(tuple, NOBODY);
-        if table
-            .insert(Raw(key), Raw(FlowEntry::default()), 0)
-            .is_err()
-        {
+        let key = Raw(FlowKey::new(tuple, NOBODY));
+        if table.insert(key, Raw(FlowEntry::default()), 0).is_err() {
+            for key in put.iter().take(spare) {
+                table.remove(key).expect("making room");
+            }
             return;
         }
+        put.push(key);
     }
     panic!("a table of {limit} entries took more");
 }
@@ -119,9 +133,11 @@ fn read<K: Pod + Eq + Hash, V: Pod>(table: &Table<K, V>, strip: fn(V) -> V) -> S
     entries.map(|(key, value)| (key, strip(value))).collect()
 }
 
-fn clear<K: Pod, V: Pod>(table: &mut Table<K, V>) {
-    for (key, _) in entries(table) {
-        table.remove(&Raw(key)).expect("clearing a flow table");
+fn remove<K: Pod, V: Pod>(table: &mut Table<K, V>, which: impl Fn(&V) -> bool) {
+    for (key, value) in entries(table) {
+        if which(&value) {
+            table.remove(&Raw(key)).expect("removing a flow");
+        }
     }
 }
 

@@ -25,7 +25,11 @@ pub(super) fn cases() -> Vec<Case> {
             fast(family, &world),
             fin_completes(family, &world),
             unasked_syn_ack(family, &world),
-            table_full(family, &world),
+            table_full(family, &world, 0),
+            evicted(family, &world, true),
+            evicted(family, &world, false),
+            keeps_port(family, &world),
+            table_full(family, &world, 1),
         ]);
     }
     cases
@@ -294,16 +298,51 @@ fn unasked_syn_ack(family: Family, world: &World) -> Case {
         .leaves(0, 0)
 }
 
-fn table_full(family: Family, world: &World) -> Case {
+fn evicted(family: Family, world: &World, answers: bool) -> Case {
+    let talk = world.tcp(family);
+    let half = if answers {
+        "its answers'"
+    } else {
+        "the client's"
+    };
+    let name =
+        format!("{family:?}: a handshake that lost {half} half begins again with the next SYN");
+    let mut case = Case::new(name, &world.contents)
+        .sent("the SYN", talk.request(&syn()), Reason::ScheduledNewFlow)
+        .evicted(answers);
+    if !answers {
+        case = case.stays(
+            "the SYN-ACK, which nobody can place",
+            talk.backend_link.interface,
+            talk.backend_sends(&syn_ack()),
+            Reason::NotOurs,
+        );
+    }
+    established(case, &talk)
+        .counts(TableCounters { orphans: 1, ..ONE })
+        .leaves(1, 0)
+}
+
+fn keeps_port(family: Family, world: &World) -> Case {
+    let talk = world.tcp(family);
+    let name =
+        format!("{family:?}: a repeated SYN takes over what is left of its own flow, port and all");
+    let case = Case::new(name, &world.contents)
+        .sent("the SYN", talk.request(&syn()), Reason::ScheduledNewFlow)
+        .evicted(false);
+    established(case, &talk).counts(ONE).leaves(1, 0)
+}
+
+fn table_full(family: Family, world: &World, spare: usize) -> Case {
     let talk = world.tcp(family);
     let name = format!(
-        "{family:?}: with the main table full a flow is forwarded all the same, and counted"
+        "{family:?}: with room for {spare} entries a flow is forwarded, not kept, and counted"
     );
     let full = TableCounters {
         full: 3,
         ..TableCounters::default()
     };
-    let case = established(Case::new(name, &world.contents).full(), &talk);
+    let case = established(Case::new(name, &world.contents).full_but(spare), &talk);
     case.sent(
         "the request",
         talk.request(&request("PA", 0).data(b"x")),

@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
             sum_of_zero(family, &world),
             unanswered(family, &world),
             expired(family, &world),
+            early_packet_counts(family, &world),
             table_full(family, &world),
             empty_and_odd(family, &world),
         ]);
@@ -169,10 +170,31 @@ fn expired(family: Family, world: &World) -> Case {
         .leaves(0, 0)
 }
 
+fn early_packet_counts(family: Family, world: &World) -> Case {
+    let talk = world.udp(family);
+    let name =
+        format!("{family:?}: the timeout begins with the last packet, however soon it followed");
+    answered(Case::new(name, &world.contents), &talk)
+        .after(5)
+        .sent(
+            "a second answer",
+            talk.answer(&Segment::udp(b"soon")),
+            Reason::ForwardedToClient,
+        )
+        .after(118)
+        .sent(
+            "a third",
+            talk.answer(&Segment::udp(b"late")),
+            Reason::ForwardedToClient,
+        )
+        .counts(ONE)
+        .leaves(1, 0)
+}
+
 fn table_full(family: Family, world: &World) -> Case {
     let talk = world.udp(family);
     let name = format!("{family:?}: with the main table full, UDP is forwarded all the same");
-    answered(Case::new(name, &world.contents).full(), &talk)
+    answered(Case::new(name, &world.contents).full_but(0), &talk)
         .sent(
             "the next question",
             talk.request(&Segment::udp(b"next")),

@@ -1,0 +1,138 @@
+//! Which way packets go, and what the row is called.
+
+use adc_common::{
+    abi::{Phase, Protocol, Reason},
+    bench::{FRESH, FRESH_FLOWS, IPV6, REPLY},
+};
+
+/// Which flow tables, and how they are filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tables {
+    pub(crate) ipv6: bool,
+    pub(crate) protocol: Protocol,
+}
+
+/// What the packets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of established flows, from the client.
+    Forward,
+    /// Of established flows, from the backend.
+    Reply,
+    /// Each the first of its flow.
+    New,
+}
+
+/// A row's subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) tables: Tables,
+    pub(crate) kind: Kind,
+}
+
+/// Established flows in a full measurement; also the size of the tables.
+pub(crate) const MOST_FLOWS: u32 = 524_288;
+
+const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
+
+impl Tables {
+    pub(crate) const TCP4: Self = Self {
+        ipv6: false,
+        protocol: Protocol::TCP,
+    };
+
+    pub(crate) const ALL: [Self; 4] = [
+        Self::TCP4,
+        Self {
+            ipv6: true,
+            protocol: Protocol::TCP,
+        },
+        Self {
+            ipv6: false,
+            protocol: Protocol::UDP,
+        },
+        Self {
+            ipv6: true,
+            protocol: Protocol::UDP,
+        },
+    ];
+
+    /// Phase of established flows.
+    pub(crate) fn phase(self) -> Phase {
+        if self.protocol == Protocol::TCP {
+            Phase::ESTABLISHED
+        } else {
+            Phase::REPLIED
+        }
+    }
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Forward, Self::Reply, Self::New];
+
+    /// Numbers of flows to measure with: all, or the one asked for.
+    pub(crate) fn flow_counts(self, only: Option<u32>) -> Vec<u32> {
+        match self {
+            Self::New => vec![FRESH_FLOWS],
+            Self::Forward | Self::Reply => FLOW_COUNTS
+                .into_iter()
+                .filter(|count| only.is_none_or(|only| only == *count))
+                .collect(),
+        }
+    }
+
+    /// The reason every packet of this kind must end with.
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Forward => Reason::ForwardedToBackend,
+            Self::Reply => Reason::ForwardedToClient,
+            Self::New => Reason::ScheduledNewFlow,
+        }
+    }
+}
+
+impl Path {
+    /// `<mode>-<tcp|udp><4|6>-<forward|reply|new>`.
+    pub(crate) fn name(self) -> String {
+        let protocol = if self.tables.protocol == Protocol::TCP {
+            "tcp"
+        } else {
+            "udp"
+        };
+        let family = if self.tables.ipv6 { 6 } else { 4 };
+        let kind = match self.kind {
+            Kind::Forward => "forward",
+            Kind::Reply => "reply",
+            Kind::New => "new",
+        };
+        format!("nat-{protocol}{family}-{kind}")
+    }
+
+    /// Bits of [`adc_common::bench::Traffic::kind`].
+    pub(crate) const fn bits(self) -> u32 {
+        let family = if self.tables.ipv6 { IPV6 } else { 0 };
+        let kind = match self.kind {
+            Kind::Forward => 0,
+            Kind::Reply => REPLY,
+            Kind::New => FRESH,
+        };
+        family | kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_named_mode_protocol_family_and_direction() {
+        let path = Path {
+            tables: Tables {
+                ipv6: true,
+                protocol: Protocol::UDP,
+            },
+            kind: Kind::Reply,
+        };
+        assert_eq!(path.name(), "nat-udp6-reply");
+    }
+}
