@@ -87,7 +87,7 @@ fn a_refused_reset_keeps_the_runtime_changes() {
     scene.agent.write_config(&scene.config);
     scene.agent.kill9();
     scene.agent.restart();
-    assert_eq!(scene.agent.backend("web", "web1")["weight"]["runtime"], 7);
+    assert_eq!(scene.agent.backend("web", "web1")["weight"]["override"], 7);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_first_start_that_fails_while_loading_leaves_no_pins() {
     let topology = Topology::two_arm(1);
     let agent = Agent::prepare(&topology, &Scene::config(&topology));
     // Maps can be made without CAP_NET_ADMIN, the program can not be loaded.
-    let mut process = spawn_with(&topology, &agent, "-net_admin", "powerless");
+    let mut process = spawn_with(&topology, &agent, "-net_admin,-sys_admin", "powerless");
     let status = process.wait(A_START);
     let said = process.log();
     assert_eq!(status.code(), Some(1), "{said}");

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::proto::{
         ApiError, Applied, ConfigApply, ConfigDiff, ConfigView, Edit, ErrorCode, PlanView,
-        Timestamp, edited,
+        Timestamp, edited, sentence,
     },
     config::{self, edit::Edits},
     health::TargetKey,
@@ -312,7 +312,7 @@ fn plan_view(plan: &Plan) -> PlanView {
 }
 
 pub(super) fn internal(error: &anyhow::Error) -> ApiError {
-    ApiError::new(ErrorCode::Internal, format!("{error:#}"))
+    ApiError::new(ErrorCode::Internal, sentence(error.as_ref()))
 }
 
 /// What the tables have no room for.

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::state::Agent;
 use crate::{
+    api::proto::sentence,
     dataplane::InterfaceRow,
     doctor,
     model::AttachMode,
@@ -93,7 +94,7 @@ impl Agent {
             }
             Ok(())
         });
-        let trouble = mended.err().map(|error| format!("{error:#}"));
+        let trouble = mended.err().map(|error| sentence(error.as_ref()));
         let Some(interface) = self.interfaces.get_mut(name) else {
             return;
         };

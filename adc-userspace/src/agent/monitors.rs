@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
-    api::proto::{ApiError, Problem},
+    api::proto::{ApiError, Problem, sentence},
     config,
     health::{self, CompiledMonitor, InvalidMonitor},
     model::{Config, Monitor, MonitorName},
@@ -31,20 +31,11 @@ pub(super) fn ready(
 }
 
 fn refusal(invalid: &BTreeMap<MonitorName, InvalidMonitor>, path: &Path) -> ApiError {
-    let problems = invalid.iter().map(|(name, error)| {
-        let mut problem = error.to_string();
-        let mut next = std::error::Error::source(error);
-        while let Some(cause) = next {
-            problem.push_str(": ");
-            problem.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        Problem {
-            file: Some(path.to_owned()),
-            key: Some(format!("monitor.{name}")),
-            problem,
-            ..Problem::default()
-        }
+    let problems = invalid.iter().map(|(name, error)| Problem {
+        file: Some(path.to_owned()),
+        key: Some(format!("monitor.{name}")),
+        problem: sentence(error),
+        ..Problem::default()
     });
     let what = format!(
         "the configuration {} is not valid, nothing was changed",

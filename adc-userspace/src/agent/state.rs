@@ -14,7 +14,7 @@ use nix::fcntl::Flock;
 
 use super::{interfaces::Interface, monitors::Monitors};
 use crate::{
-    api::proto::Timestamp,
+    api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
     dataplane::{self, Dataplane, LoadReport, SweepReport, Timeouts},
     health::{self, Checker, HealthEvent, TargetKey},
@@ -254,8 +254,11 @@ impl Agent {
             Ok(plan) if plan.is_empty() => {}
             Ok(plan) => tracing::debug!("{plan}"),
             Err(error) => {
-                tracing::error!("{error:#}; trying again at the next change or sweep");
-                self.troubles.plan = Some(format!("{error:#}"));
+                let error = sentence(error.as_ref());
+                if self.troubles.plan.as_ref() != Some(&error) {
+                    tracing::error!("{error}; trying again at the next change or sweep");
+                }
+                self.troubles.plan = Some(error);
             }
         }
     }
@@ -277,13 +280,13 @@ impl Agent {
     /// The periodic sweep; also the next try of whatever failed, and the look after what others may have changed.
     pub(super) async fn on_sweep(&mut self) {
         if let Err(error) = self.sweep_now() {
-            tracing::error!("sweeping flows: {error:#}");
+            tracing::error!("sweeping flows: {}", sentence(error.as_ref()));
             return;
         }
         if !self.draining_out.is_empty() || self.troubles.plan.is_some() {
             match self.replan_counted() {
                 Ok(_plan) => {}
-                Err(error) => self.troubles.plan = Some(format!("{error:#}")),
+                Err(error) => self.troubles.plan = Some(sentence(error.as_ref())),
             }
         }
         self.mend_interfaces();

@@ -142,7 +142,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn errno_of(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+/// The error number of the system call that failed, if one did.
+pub(super) fn errno_of(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<io::Error>() {

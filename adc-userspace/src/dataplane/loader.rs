@@ -17,7 +17,7 @@ use aya::{
 };
 
 use super::{
-    attach::Attachments,
+    attach::{Attachments, errno_of},
     counters::Counters,
     error::DataplaneError,
     flows::FlowTables,
@@ -27,6 +27,9 @@ use super::{
     tables::Tables,
 };
 use crate::{doctor, model::Limits};
+
+/// How often loading is tried again when a signal interrupts it.
+const LOAD_ATTEMPTS: usize = 8;
 
 /// Name of the entry point in the object.
 const PROGRAM: &str = "adc_ingress";
@@ -71,7 +74,9 @@ impl Dataplane {
         let shapes = shapes(limits);
         let mut report = LoadReport::default();
         let mut loader = EbpfLoader::new();
-        loader.verifier_log_level(VerifierLogLevel::DISABLE);
+        // Only asked for once the kernel has refused. Without any level that second question is itself refused
+        // (EINVAL), and hides why.
+        loader.verifier_log_level(VerifierLogLevel::STATS);
         for shape in &shapes {
             if let Some(capacity) = pins.adoptable(shape)? {
                 report.adopted = true;
@@ -126,9 +131,16 @@ impl Dataplane {
 
 fn load_object(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, DataplaneError> {
     let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
-    program(&mut ebpf)?
-        .load()
-        .map_err(|error| load_error(&error))?;
+    let program = program(&mut ebpf)?;
+    let mut outcome = program.load();
+    for _ in 0..LOAD_ATTEMPTS {
+        // A signal arrived while the verifier worked (`signal_pending`, kernel/bpf/verifier.c).
+        if !matches!(&outcome, Err(error) if errno_of(error) == Some(libc::EAGAIN)) {
+            break;
+        }
+        outcome = program.load();
+    }
+    outcome.map_err(|error| load_error(&error))?;
     Ok(ebpf)
 }
 
@@ -187,21 +199,27 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
 
 /// One sentence with the remedy, from whatever the kernel said.
 fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
-    let mut causes = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);
-    let mut errno = None;
     while let Some(cause) = next {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            errno = io.raw_os_error();
-        }
-        if let Some(ProgramError::LoadError { verifier_log, .. }) =
-            cause.downcast_ref::<ProgramError>()
+        if let Some(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) = cause.downcast_ref::<ProgramError>()
         {
-            tracing::debug!(%verifier_log, "the verifier refused the program");
+            // Many lines; the sentence has to do without.
+            tracing::error!(%verifier_log, "the kernel refused the program");
+            causes.push(format!("the kernel refused the program: {io_error}"));
+            break;
         }
-        causes.push(cause.to_string());
+        let words = cause.to_string();
+        // aya's layers repeat each other.
+        if !causes.iter().any(|said| said.contains(&words)) {
+            causes.push(words);
+        }
         next = cause.source();
     }
+    let errno = errno_of(error);
     let remedy = match errno {
         _ if doctor::kernel_is_too_old() => "this kernel is too old: adc needs Linux 6.1 or later",
         Some(libc::EPERM | libc::EACCES) => {

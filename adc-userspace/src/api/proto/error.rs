@@ -168,6 +168,22 @@ impl ApiError {
     }
 }
 
+/// An error and its causes in one sentence. Many layers repeat the one below them in their own words; what was
+/// said is not said again.
+pub fn sentence(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = cause.source();
+    }
+    text
+}
+
 impl From<ApiError> for Wire {
     fn from(error: ApiError) -> Self {
         Self {
@@ -262,6 +278,22 @@ mod tests {
             })
         );
         assert_eq!(serde_json::from_value::<ApiError>(wire).unwrap(), error);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("opening /x: {source}; mend it")]
+        struct Outer {
+            source: std::io::Error,
+        }
+        let source = std::io::Error::from_raw_os_error(13);
+        let error = anyhow::Error::new(Outer { source }).context("starting");
+        let text = sentence(error.as_ref());
+        assert_eq!(
+            text,
+            "starting: opening /x: Permission denied (os error 13); mend it"
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use config::{
     PlanView,
 };
 pub use edit::{BackendPatch, NewBackend, NewPool, NewService, edited};
-pub use error::{ApiError, ErrorCode, Problem};
+pub use error::{ApiError, ErrorCode, Problem, sentence};
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{
         client::Client,
-        proto::{ApiError, ErrorCode},
+        proto::{ApiError, ErrorCode, sentence},
         server::SocketError,
     },
     config::ConfigErrors,
@@ -64,7 +64,7 @@ fn cause(error: &anyhow::Error) -> ApiError {
         Some(SocketError::AlreadyRunning(_)) => ErrorCode::Conflict,
         Some(SocketError::NotASocket(_) | SocketError::Io { .. }) | None => ErrorCode::Internal,
     };
-    ApiError::new(code, format!("{error:#}"))
+    ApiError::new(code, sentence(error.as_ref()))
 }
 
 /// For people: the problems a line each, and last, next to the prompt, what it comes to.
