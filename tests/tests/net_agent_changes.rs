@@ -97,7 +97,7 @@ fn a_backend_can_be_drained_although_a_ca_file_is_gone() {
     let ca = topology.directory().join("ca.pem");
     fs::write(&ca, CERTIFICATE).unwrap();
     let monitor = format!("\n[monitor.tls]\ntype = \"https\"\nca_file = {ca:?}\n");
-    let mut scene = Scene::with(topology, |mut config| {
+    let scene = Scene::with(topology, |mut config| {
         config.extra = monitor;
         config
     });
