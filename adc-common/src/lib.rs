@@ -6,7 +6,7 @@
 //! - [`datapath`]: the packet walk, written once and generic over three ports ([`datapath::PacketBuf`],
 //!   [`datapath::Tables`], [`datapath::Clock`]). The kernel runs it over BPF maps; tests, fuzzing and
 //!   the differential test run the very same code over `host` twins.
-//! - [`bench`]: the traffic of `cargo xtask bench`.
+//! - [`mod@bench`]: the traffic of `cargo xtask bench`.
 
 #![cfg_attr(not(any(test, feature = "host")), no_std)]
 #![warn(missing_docs)]

@@ -117,7 +117,7 @@ fn an_interface_that_is_deleted_and_made_anew_is_used_again_with_its_vips_and_fl
         warns_about(&scene, "interface eth0")
     });
     let metrics = scene.topology.adc.enter(|| {
-        adc_tests::drive::get_in(
+        get_in(
             &scene.topology.adc,
             ([127, 0, 0, 1], 9551).into(),
             "/readyz",
