@@ -193,7 +193,8 @@ fn a_dead_neighbour_is_given_up_and_found_again() {
             panic!("{dead:?}");
         };
         let text = obstacle.to_string();
-        assert!(text.contains("neighbour 10.0.0.2 on a0: FAILED"), "{text}");
+        // Given up; perhaps already asked again by the time the text is made.
+        assert!(text.starts_with("neighbour 10.0.0.2 on a0: "), "{text}");
         gateways.ip("addr add 10.0.0.2/24 dev b0");
         until_mac(&mut events, BACKEND, mac).await;
     });
