@@ -133,7 +133,7 @@ fn step_of<A: Family, P: PacketBuf>(
     }
     let mut header = MaybeUninit::<TcpHdr>::uninit();
     let header = packet.header(seen.frame.transport(), &mut header)?;
-    let step = tcp_step(own, seen.frame.flags, &header, other_seq);
+    let step = tcp_step(own, seen.frame.flags, header, other_seq);
     if seen.frame.flags & SYN == 0 {
         Some((step, own.initial_seq))
     } else {
