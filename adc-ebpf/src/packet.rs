@@ -43,25 +43,14 @@ impl<'a> XdpPacket<'a> {
     }
 }
 
-/// Copies a header into or out of the packet, four bytes at a time.
+/// A header as the compiler shall see it: as if it lay on a word boundary.
 ///
 /// Headers lie on any even address in a packet. The kernel allows unaligned packet access on the machines
-/// we build for (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`: x86-64, arm64), but the compiler would split a
-/// byte-aligned copy into single bytes. LLVM 22 can be told otherwise (`allows-misaligned-mem-access`), yet
-/// then it does the same to the stack, where the verifier forbids it.
-#[inline(always)]
-fn copy<H: WireHeader>(from: *const H, to: *mut H) {
-    let words = size_of::<H>() / 4;
-    let (from, to) = (from.cast::<u32>(), to.cast::<u32>());
-    for word in 0..words {
-        // SAFETY: inside the header; BPF has no alignment fault, see above.
-        unsafe { *to.add(word) = *from.add(word) };
-    }
-    if size_of::<H>() % 4 == 2 {
-        // SAFETY: the last two bytes of the header.
-        unsafe { *to.add(words).cast::<u16>() = *from.add(words).cast::<u16>() };
-    }
-}
+/// we build for (`CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS`: x86-64, arm64), but the compiler would split the
+/// access to a byte-aligned header into single bytes. LLVM 22 can be told otherwise (`allows-misaligned-mem-access`),
+/// yet then it does the same to the stack, where the verifier forbids it.
+#[repr(C, align(4))]
+struct OnWord<H>(H);
 
 impl PacketBuf for XdpPacket<'_> {
     #[inline(always)]
@@ -75,18 +64,25 @@ impl PacketBuf for XdpPacket<'_> {
     }
 
     #[inline(always)]
-    fn header<H: WireHeader>(&self, offset: usize) -> Option<H> {
-        let from = self.at::<H>(offset)?;
-        let mut header = MaybeUninit::<H>::uninit();
-        copy(from, header.as_mut_ptr());
-        // SAFETY: `copy` wrote every byte, and `WireHeader` promises that any bytes are valid.
-        Some(unsafe { header.assume_init() })
+    fn header<'s, H: WireHeader>(
+        &self,
+        offset: usize,
+        space: &'s mut MaybeUninit<H>,
+    ) -> Option<&'s H> {
+        let from = self.at::<H>(offset)?.cast::<OnWord<H>>();
+        let to = space.as_mut_ptr();
+        // SAFETY: `at` proved that all of it is there, and `WireHeader` promises that any bytes are valid. BPF has
+        // no alignment fault, see `OnWord`.
+        unsafe { *to = (*from).0 };
+        // SAFETY: just written.
+        Some(unsafe { &*to })
     }
 
     #[inline(always)]
-    fn set_header<H: WireHeader>(&mut self, offset: usize, header: H) -> Option<()> {
-        let to = self.at::<H>(offset)?;
-        copy(&raw const header, to);
+    fn set_header<H: WireHeader>(&mut self, offset: usize, header: &H) -> Option<()> {
+        let to = self.at::<H>(offset)?.cast::<OnWord<H>>();
+        // SAFETY: as in `header`; only the bytes of `H` are written.
+        unsafe { (*to).0 = *header };
         Some(())
     }
 

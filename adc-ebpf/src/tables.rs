@@ -2,7 +2,7 @@
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
+        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
         HalfOpenEntry, InterfaceEntry, InterfaceId, RING_SLOTS, Reason, ServiceEntry, ServiceId,
         ServiceKey, TableCounters,
     },
@@ -137,7 +137,7 @@ impl Tables for KernelTables {
     fn backend(&self, id: BackendId) -> Option<&BackendEntry> {
         BACKENDS
             .get(u32::from(id.0))
-            .filter(|entry| entry.address != Addr16::UNSET)
+            .filter(|entry| !entry.address.is_unset())
     }
 
     #[inline(always)]

@@ -62,6 +62,14 @@ impl Port {
     }
 }
 
+impl Mac {
+    /// In units that the BPF program can move and compare.
+    #[inline(always)]
+    pub fn halves(self) -> [[u8; 2]; 3] {
+        bytemuck::cast(self.0)
+    }
+}
+
 impl VlanId {
     /// No tag.
     pub const NONE: Self = Self(0);
@@ -70,6 +78,13 @@ impl VlanId {
 impl Addr16 {
     /// The unspecified address, which no service or backend can have.
     pub const UNSET: Self = Self([0; 16]);
+
+    /// Whether this is [`Self::UNSET`]. In whole words, as below.
+    #[inline(always)]
+    pub fn is_unset(self) -> bool {
+        let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(self.0);
+        a | b | c | d == 0
+    }
 
     /// Words 2 and 3 of a v4-mapped address before its own four bytes; words 0 and 1 are zero.
     const V4_MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);

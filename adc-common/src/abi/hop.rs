@@ -25,6 +25,16 @@ abi_struct! {
     }
 }
 
+impl Hop {
+    /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
+    #[inline(always)]
+    pub fn assign(&mut self, from: &Self) {
+        let [a, b, c] = bytemuck::cast::<Self, [u32; 3]>(*from);
+        let [x, y, z] = bytemuck::cast_mut::<Self, [u32; 3]>(self);
+        (*x, *y, *z) = (a, b, c);
+    }
+}
+
 abi_struct! {
     /// One interface that adc is attached to, by [`InterfaceId`].
     pub struct InterfaceEntry [16] {

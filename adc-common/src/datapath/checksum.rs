@@ -4,6 +4,8 @@
 //! (RFC 1071 §2 B), so words are taken in native order and nothing is ever swapped. A change of any
 //! number of words is gathered in one [`Delta`] and folded once.
 
+use crate::abi::Port;
+
 /// A partial one's complement sum: what to add to the (un-complemented) checksum.
 ///
 /// Holds at most a few dozen 32-bit words, so 64 bits can not overflow.
@@ -21,6 +23,12 @@ impl Delta {
     #[inline(always)]
     pub(super) const fn of_long(word: u64) -> Self {
         Self((word >> 32) + (word & 0xffff_ffff))
+    }
+
+    /// The sum of the two ports of a packet.
+    #[inline(always)]
+    pub(super) const fn of_ports(sport: Port, dport: Port) -> Self {
+        Self(u16::from_ne_bytes(sport.0) as u64 + u16::from_ne_bytes(dport.0) as u64)
     }
 
     /// Both changes.

@@ -69,7 +69,7 @@ where
 /// Whether a packet came from `hop`. The interface counts: routers may have one MAC on several.
 #[inline(always)]
 fn came_by<A, P: PacketBuf, T: Tables>(packet: &P, tables: &T, hop: &Hop, seen: &Seen<A>) -> bool {
-    hop.mac == parse::src_mac(packet)
+    hop.mac.halves() == parse::src_mac(packet).halves()
         && hop.vlan == vlan_id(seen.frame.outer_tci)
         && hop.inner_vlan == vlan_id(seen.frame.inner_tci)
         && tables
@@ -81,7 +81,7 @@ fn came_by<A, P: PacketBuf, T: Tables>(packet: &P, tables: &T, hop: &Hop, seen: 
 #[inline(always)]
 pub(super) fn aim<A: Family>(entry: &FlowEntry<A>, delivery: &mut Delivery<A>) {
     delivery.to = entry.other.reversed();
-    delivery.hop = entry.hop;
+    delivery.hop.assign(&entry.hop);
     delivery.backend = entry.backend;
     delivery.reply = u16::from(entry.flags.0 & FlowFlags::REPLY.0);
 }
@@ -109,7 +109,7 @@ pub(super) fn towards_backend<A: Family, T: Tables>(
     if !backend.flags.contains(BackendFlags::HOP_RESOLVED) {
         return Reason::NextHopUnresolved;
     }
-    delivery.hop = backend.hop;
+    delivery.hop.assign(&backend.hop);
     reason
 }
 

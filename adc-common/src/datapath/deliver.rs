@@ -1,5 +1,7 @@
 //! Rewrites a packet and sends it. Everything that can fail is checked before the first byte changes.
 
+use core::mem::MaybeUninit;
+
 use super::{
     checksum::{self, Delta},
     family::Family,
@@ -7,7 +9,10 @@ use super::{
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Seen},
     verdict::{Action, Verdict},
-    wire::{EthernetHeader, Ports, TPID_8021AD, TPID_8021Q, VlanTag, VlanTags},
+    wire::{
+        EthernetHeader, Ports, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM, VlanTag,
+        VlanTags,
+    },
 };
 use crate::abi::{BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
@@ -25,7 +30,7 @@ pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
     reason: Reason,
 ) -> Verdict {
     let bytes = packet.length() as u64;
-    let egress = match prepare(packet, tables, &seen.frame, delivery) {
+    let egress = match prepare(tables, &seen.frame, delivery) {
         Ok(egress) => egress,
         Err(refusal) => return Verdict::stay(refusal),
     };
@@ -57,14 +62,12 @@ fn count_packet(backend: &mut BackendCounters, reply: bool, bytes: u64) {
 
 /// The interface to leave by, if the packet may leave.
 #[inline(always)]
-fn prepare<'t, A: Family, P: PacketBuf, T: Tables>(
-    packet: &P,
+fn prepare<'t, A: Family, T: Tables>(
     tables: &'t T,
     frame: &Frame,
     delivery: &Delivery<A>,
 ) -> Result<&'t InterfaceEntry, Reason> {
-    let hop_limit = A::hop_limit(packet, frame.network()).ok_or(Reason::TruncatedIp)?;
-    if hop_limit <= 1 {
+    if frame.hop_limit <= 1 {
         return Err(Reason::TtlExceeded);
     }
     tables
@@ -89,36 +92,27 @@ fn rewrite<A: Family, P: PacketBuf>(
         from.src.checksum_words().plus(from.dst.checksum_words()),
         to.src.checksum_words().plus(to.dst.checksum_words()),
     );
-    let old_ports = Ports {
-        source: from.sport.0,
-        dest: from.dport.0,
-    };
-    let new_ports = Ports {
+    let change = addresses.plus(Delta::replace(
+        Delta::of_ports(from.sport, from.dport),
+        Delta::of_ports(to.sport, to.dport),
+    ));
+    let ports = Ports {
         source: to.sport.0,
         dest: to.dport.0,
     };
-    let change = addresses.plus(Delta::replace(port_sum(old_ports), port_sum(new_ports)));
     A::rewrite(packet, network, to, addresses)?;
     if seen.key.protocol == Protocol::TCP {
-        let mut header = packet.header::<TcpHdr>(transport)?;
-        header.source = new_ports.source;
-        header.dest = new_ports.dest;
-        header.check = checksum::apply(header.check, change);
-        packet.set_header(transport, header)?;
+        let mut header = MaybeUninit::<TcpHdr>::uninit();
+        let check = packet.header(transport, &mut header)?.check;
+        packet.set_header(transport, &ports)?;
+        packet.set_header(transport + TCP_CHECKSUM, &checksum::apply(check, change))?;
     } else {
-        let mut header = packet.header::<UdpHdr>(transport)?;
-        header.src = new_ports.source;
-        header.dst = new_ports.dest;
-        header.check = udp_checksum(header.check, change);
-        packet.set_header(transport, header)?;
+        let mut header = MaybeUninit::<UdpHdr>::uninit();
+        let check = packet.header(transport, &mut header)?.check;
+        packet.set_header(transport, &ports)?;
+        packet.set_header(transport + UDP_CHECKSUM, &udp_checksum(check, change))?;
     }
     write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
-}
-
-#[inline(always)]
-fn port_sum(ports: Ports) -> Delta {
-    let ([a, b], [c, d]) = (ports.source, ports.dest);
-    Delta::of_word(u32::from_ne_bytes([a, b, c, d]))
 }
 
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
@@ -177,18 +171,18 @@ fn write_link<A: Family, P: PacketBuf>(
     let outer_type = if network == UNTAGGED {
         ethertype
     } else if hop.inner_vlan == VlanId::NONE {
-        packet.set_header(UNTAGGED, tag(frame.outer_tci, hop.vlan, ethertype))?;
+        packet.set_header(UNTAGGED, &tag(frame.outer_tci, hop.vlan, ethertype))?;
         TPID_8021Q
     } else {
         let outer = tag(frame.outer_tci, hop.vlan, TPID_8021Q);
         let inner = tag(frame.inner_tci, hop.inner_vlan, ethertype);
-        packet.set_header(UNTAGGED, VlanTags { outer, inner })?;
+        packet.set_header(UNTAGGED, &VlanTags { outer, inner })?;
         TPID_8021AD
     };
     let ethernet = EthernetHeader {
-        dst: hop.mac.0,
-        src: src_mac.0,
+        dst: hop.mac.halves(),
+        src: src_mac.halves(),
         ethertype: outer_type,
     };
-    packet.set_header(0, ethernet)
+    packet.set_header(0, &ethernet)
 }

@@ -1,12 +1,13 @@
 //! IPv4 and IPv6 behind one trait, so that the walk is written once.
 
+use core::mem::MaybeUninit;
+
 use super::{
     checksum::{self, Delta},
     ports::PacketBuf,
-    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ipv4Tail, Ipv6Tail},
 };
 use crate::abi::{Addr4, Addr6, Addr16, Tuple};
-use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
 /// An address family of the packet walk.
 pub trait Family: Copy + Default + Eq + Into<Addr16> {
@@ -22,9 +23,6 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
     /// The address of this family inside `address`; `None` if it is of the other one.
     fn from_addr16(address: Addr16) -> Option<Self>;
 
-    /// TTL or hop limit of the header at `offset`.
-    fn hop_limit(packet: &impl PacketBuf, offset: usize) -> Option<u8>;
-
     /// Writes new addresses and a hop limit one lower. The IPv4 header checksum follows by RFC 1624;
     /// `addresses` is the change that the addresses make to a sum.
     fn rewrite<P: PacketBuf>(
@@ -36,6 +34,9 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
     where
         Self: Sized;
 }
+
+/// What one hop less does to the word of TTL and protocol: the TTL was not 0, so nothing is borrowed.
+const TTL_DECREMENT: Delta = Delta::replace16(u16::from_ne_bytes([1, 0]), 0);
 
 impl Family for Addr4 {
     const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV4;
@@ -56,26 +57,21 @@ impl Family for Addr4 {
     }
 
     #[inline(always)]
-    fn hop_limit(packet: &impl PacketBuf, offset: usize) -> Option<u8> {
-        Some(packet.header::<Ipv4Hdr>(offset)?.ttl)
-    }
-
-    #[inline(always)]
     fn rewrite<P: PacketBuf>(
         packet: &mut P,
         offset: usize,
         to: &Tuple<Self>,
         addresses: Delta,
     ) -> Option<()> {
-        let mut header = packet.header::<Ipv4Hdr>(offset)?;
-        let old = u16::from_ne_bytes([header.ttl, header.proto]);
-        header.ttl = header.ttl.wrapping_sub(1);
-        let new = u16::from_ne_bytes([header.ttl, header.proto]);
-        let change = addresses.plus(Delta::replace16(old, new));
-        header.check = checksum::apply(header.check, change);
-        header.src_addr = to.src.0;
-        header.dst_addr = to.dst.0;
-        packet.set_header(offset, header)
+        let offset = offset + Ipv4Tail::OFFSET;
+        let mut tail = MaybeUninit::<Ipv4Tail>::uninit();
+        let mut tail = *packet.header(offset, &mut tail)?;
+        tail.ttl = tail.ttl.wrapping_sub(1);
+        let change = addresses.plus(TTL_DECREMENT);
+        tail.check = checksum::apply(tail.check, change);
+        tail.src_addr = to.src.0;
+        tail.dst_addr = to.dst.0;
+        packet.set_header(offset, &tail)
     }
 }
 
@@ -103,21 +99,18 @@ impl Family for Addr6 {
     }
 
     #[inline(always)]
-    fn hop_limit(packet: &impl PacketBuf, offset: usize) -> Option<u8> {
-        Some(packet.header::<Ipv6Hdr>(offset)?.hop_limit)
-    }
-
-    #[inline(always)]
     fn rewrite<P: PacketBuf>(
         packet: &mut P,
         offset: usize,
         to: &Tuple<Self>,
         _addresses: Delta,
     ) -> Option<()> {
-        let mut header = packet.header::<Ipv6Hdr>(offset)?;
-        header.hop_limit = header.hop_limit.wrapping_sub(1);
-        header.src_addr = to.src.0;
-        header.dst_addr = to.dst.0;
-        packet.set_header(offset, header)
+        let offset = offset + Ipv6Tail::OFFSET;
+        let mut tail = MaybeUninit::<Ipv6Tail>::uninit();
+        let mut tail = *packet.header(offset, &mut tail)?;
+        tail.hop_limit = tail.hop_limit.wrapping_sub(1);
+        tail.src_addr = to.src.0;
+        tail.dst_addr = to.dst.0;
+        packet.set_header(offset, &tail)
     }
 }

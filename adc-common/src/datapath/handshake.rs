@@ -1,5 +1,7 @@
 //! Half-open flows: TCP handshakes and unanswered UDP. What is validated here moves to the main table.
 
+use core::mem::MaybeUninit;
+
 use super::{
     decide::{aim, follow},
     family::Family,
@@ -97,11 +99,12 @@ where
     let step = if seen.key.protocol == Protocol::UDP {
         udp_step(own)
     } else {
-        let header = packet.header::<TcpHdr>(seen.frame.transport())?;
+        let mut header = MaybeUninit::<TcpHdr>::uninit();
+        let header = packet.header(seen.frame.transport(), &mut header)?;
         if seen.frame.flags & SYN != 0 {
             memory.initial_seq = u32::from_be_bytes(header.seq);
         }
-        tcp_step(own, seen.frame.flags, &header, other_seq)
+        tcp_step(own, seen.frame.flags, header, other_seq)
     };
     let unanswered = delivery.reply == 0 && matches!(own.phase, Phase::SYN_SENT | Phase::UNREPLIED);
     // Nobody answered yet, and the ring now names another backend: this one may be dead. Left alone, datagrams

@@ -1,10 +1,12 @@
 //! Packet → [`Frame`] and flow key. All bounds are decided here.
 
+use core::mem::MaybeUninit;
+
 use super::{
     family::Family,
     ports::PacketBuf,
     wire::{
-        EthernetHeader, ExtensionHeader, Ports, TCP_OFFSET_BYTE, TPID_8021AD, TPID_8021Q, VlanTag,
+        EthernetHeader, ExtensionHeader, Ports, TPID_8021AD, TPID_8021Q, TcpControl, VlanTag,
         tcp_flags,
     },
 };
@@ -21,9 +23,11 @@ const MAX_EXTENSION_HEADERS: usize = 6;
 /// Sender of the frame.
 #[inline(always)]
 pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
-    packet
-        .header::<EthernetHeader>(0)
-        .map_or(Mac::default(), |ethernet| Mac(ethernet.src))
+    let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
+    match packet.header(0, &mut ethernet) {
+        Some(ethernet) => Mac(bytemuck::cast(ethernet.src)),
+        None => Mac::default(),
+    }
 }
 
 /// Where the layers of a frame start, and what of them every later step needs.
@@ -40,9 +44,12 @@ pub(super) struct Frame {
     pub(super) inner_tci: u16,
     /// TCP flags; 0 for UDP.
     pub(super) flags: u8,
+    /// TTL or hop limit.
+    pub(super) hop_limit: u8,
 }
 
 /// The frame up to its IP header.
+#[derive(Default)]
 pub(super) struct Link {
     pub(super) frame: Frame,
     pub(super) ethertype: [u8; 2],
@@ -68,37 +75,35 @@ impl Frame {
     clippy::cast_possible_truncation,
     reason = "the header and its tags have at most 22 bytes"
 )]
-pub(super) fn link<P: PacketBuf>(packet: &P) -> Result<Link, Reason> {
+pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reason> {
     const UNTAGGED: usize = size_of::<EthernetHeader>();
     const TAG: usize = size_of::<VlanTag>();
+    let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
     let ethernet = packet
-        .header::<EthernetHeader>(0)
+        .header(0, &mut ethernet)
         .ok_or(Reason::TruncatedEthernet)?;
-    let mut frame = Frame {
-        network: UNTAGGED as u16,
-        transport: 0,
-        outer_tci: 0,
-        inner_tci: 0,
-        flags: 0,
-    };
-    let mut ethertype = ethernet.ethertype;
-    if is_tag(ethertype) {
+    let Link { frame, ethertype } = link;
+    frame.network = UNTAGGED as u16;
+    *ethertype = ethernet.ethertype;
+    if is_tag(*ethertype) {
+        let mut tag = MaybeUninit::<VlanTag>::uninit();
         let tag = packet
-            .header::<VlanTag>(UNTAGGED)
+            .header(UNTAGGED, &mut tag)
             .ok_or(Reason::TruncatedEthernet)?;
         frame.outer_tci = u16::from_be_bytes(tag.tci);
         frame.network = (UNTAGGED + TAG) as u16;
-        ethertype = tag.ethertype;
-        if is_tag(ethertype) {
+        *ethertype = tag.ethertype;
+        if is_tag(*ethertype) {
+            let mut tag = MaybeUninit::<VlanTag>::uninit();
             let tag = packet
-                .header::<VlanTag>(UNTAGGED + TAG)
+                .header(UNTAGGED + TAG, &mut tag)
                 .ok_or(Reason::TruncatedEthernet)?;
             frame.inner_tci = u16::from_be_bytes(tag.tci);
             frame.network = (UNTAGGED + 2 * TAG) as u16;
-            ethertype = tag.ethertype;
+            *ethertype = tag.ethertype;
         }
     }
-    Ok(Link { frame, ethertype })
+    Ok(())
 }
 
 /// An offset as a frame keeps it: header chains end far below 64 KiB (22 + 40 bytes, then at most six
@@ -151,10 +156,12 @@ impl Parse for Addr4 {
         key: &mut FlowKey<Self>,
     ) -> Result<(), Reason> {
         let start = frame.network();
-        let ip = packet.header::<Ipv4Hdr>(start).ok_or(Reason::TruncatedIp)?;
+        let mut ip = MaybeUninit::<Ipv4Hdr>::uninit();
+        let ip = packet.header(start, &mut ip).ok_or(Reason::TruncatedIp)?;
         key.tuple.src = Self(ip.src_addr);
         key.tuple.dst = Self(ip.dst_addr);
         key.protocol = Protocol(ip.proto);
+        frame.hop_limit = ip.ttl;
         let header_length = usize::from(ip.vihl & 0x0f) * 4;
         let total = usize::from(u16::from_be_bytes(ip.tot_len));
         let room = packet.length().saturating_sub(start);
@@ -177,11 +184,13 @@ impl Parse for Addr6 {
         frame: &mut Frame,
         key: &mut FlowKey<Self>,
     ) -> Result<(), Reason> {
+        let mut ip = MaybeUninit::<Ipv6Hdr>::uninit();
         let ip = packet
-            .header::<Ipv6Hdr>(frame.network())
+            .header(frame.network(), &mut ip)
             .ok_or(Reason::TruncatedIp)?;
         key.tuple.src = Self(ip.src_addr);
         key.tuple.dst = Self(ip.dst_addr);
+        frame.hop_limit = ip.hop_limit;
         let payload = usize::from(u16::from_be_bytes(ip.payload_len));
         let start = frame.network() + size_of::<Ipv6Hdr>();
         let [vcf, ..] = ip.vcf;
@@ -218,7 +227,8 @@ fn walk_extensions<P: PacketBuf>(
             FRAGMENT => return Err(Reason::Fragment),
             _ => return Ok((Protocol(next), offset)),
         }
-        let Some(header) = packet.header::<ExtensionHeader>(offset) else {
+        let mut header = MaybeUninit::<ExtensionHeader>::uninit();
+        let Some(header) = packet.header(offset, &mut header) else {
             return Err(Reason::BadExtensionHeaders);
         };
         // Not at its last address yet: neither address nor checksum are what they seem (RFC 8200 §4.4, §8.1).
@@ -253,8 +263,9 @@ fn transport<A: Family, P: PacketBuf>(
     if key.protocol != Protocol::TCP && key.protocol != Protocol::UDP {
         return Err(Reason::OtherProtocol);
     }
+    let mut ports = MaybeUninit::<Ports>::uninit();
     let ports = packet
-        .header::<Ports>(frame.transport())
+        .header(frame.transport(), &mut ports)
         .ok_or(Reason::TruncatedTransport)?;
     key.tuple.sport = Port(ports.source);
     key.tuple.dport = Port(ports.dest);
@@ -275,15 +286,12 @@ fn tcp<P: PacketBuf>(packet: &P, frame: &mut Frame, length: usize) -> Result<(),
     if length < 20 {
         return Err(Reason::TruncatedTransport);
     }
-    // The last two bytes of a minimal header prove that all of it is there.
-    if packet.header::<[u8; 2]>(frame.transport() + 18).is_none() {
-        return Err(Reason::TruncatedTransport);
-    }
-    let Some([offset, flags]) = packet.header::<[u8; 2]>(frame.transport() + TCP_OFFSET_BYTE)
-    else {
+    let mut tcp = MaybeUninit::<TcpControl>::uninit();
+    let Some(tcp) = packet.header(frame.transport(), &mut tcp) else {
         return Err(Reason::TruncatedTransport);
     };
-    let header = usize::from(offset >> 4) * 4;
+    let flags = tcp.flags;
+    let header = usize::from(tcp.data_offset >> 4) * 4;
     if header < 20 || header > length {
         return Err(Reason::BadTransportHeader);
     }
@@ -299,7 +307,8 @@ fn udp<P: PacketBuf>(packet: &P, offset: usize, length: usize) -> Result<(), Rea
     if length < 8 {
         return Err(Reason::TruncatedTransport);
     }
-    let Some(header) = packet.header::<UdpHdr>(offset) else {
+    let mut header = MaybeUninit::<UdpHdr>::uninit();
+    let Some(header) = packet.header(offset, &mut header) else {
         return Err(Reason::TruncatedTransport);
     };
     let claimed = usize::from(u16::from_be_bytes(header.len));

@@ -25,10 +25,11 @@ pub fn process<P: PacketBuf, T: Tables, C: Clock>(
 
 #[inline(always)]
 fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C) -> Verdict {
-    let Link { frame, ethertype } = match parse::link(packet) {
-        Ok(link) => link,
-        Err(reason) => return Verdict::stay(reason),
-    };
+    let mut link = Link::default();
+    if let Err(reason) = parse::link(packet, &mut link) {
+        return Verdict::stay(reason);
+    }
+    let Link { frame, ethertype } = link;
     if parse::is_ipv4(ethertype) {
         walk_family::<Addr4, P, T, C>(packet, tables, clock, frame)
     } else if parse::is_ipv6(ethertype) {

@@ -1,5 +1,7 @@
 //! The three ports through which the packet walk touches the world.
 
+use core::mem::MaybeUninit;
+
 use super::{scratch::Scratch, wire::WireHeader};
 use crate::abi::{
     Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
@@ -18,16 +20,23 @@ pub trait PacketBuf {
     /// Kernel index of the interface it came in by.
     fn ingress_ifindex(&self) -> u32;
 
-    /// A copy of the header at `offset`; `None` if the frame ends before it does, or `offset` is over
+    /// Copies the header at `offset` into `space`; `None` if the frame ends before it does, or `offset` is over
     /// [`MAX_HEADER_OFFSET`].
-    fn header<H: WireHeader>(&self, offset: usize) -> Option<H>;
+    ///
+    /// Not returned by value: a small struct is returned as one integer, and the BPF compiler, which knows no
+    /// such integers, takes it apart byte by byte.
+    fn header<'s, H: WireHeader>(
+        &self,
+        offset: usize,
+        space: &'s mut MaybeUninit<H>,
+    ) -> Option<&'s H>;
 
     /// Overwrites the header at `offset`; `None` under the same conditions, and then nothing is written.
     ///
     /// Whole headers are copied out and in, so that an adapter may move words where a reference to a
     /// byte-aligned header could only move bytes.
     #[must_use]
-    fn set_header<H: WireHeader>(&mut self, offset: usize, header: H) -> Option<()>;
+    fn set_header<H: WireHeader>(&mut self, offset: usize, header: &H) -> Option<()>;
 
     /// Adds `bytes` (4 or 8) of room, undefined bytes, before the Ethernet header. False if there is no headroom.
     #[must_use]

@@ -1,5 +1,7 @@
 //! New flows: which service, which backend, and the entries that remember it.
 
+use core::mem::MaybeUninit;
+
 use super::{
     decide::towards_backend,
     family::Family,
@@ -54,9 +56,8 @@ where
         return Reason::BackendUnset;
     };
     // Before anything is remembered of it: a traceroute opens no flow.
-    match A::hop_limit(packet, seen.frame.network()) {
-        Some(2..) => {}
-        Some(0 | 1) | None => return Reason::TtlExceeded,
+    if seen.frame.hop_limit <= 1 {
+        return Reason::TtlExceeded;
     }
     let hash = hash_of(seen, entry);
     let backend = tables.ring_slot(service, Ring::slot_of(hash));
@@ -197,8 +198,9 @@ where
     } else {
         FlowFlags::FIN_SEEN
     };
+    let mut tcp = MaybeUninit::<TcpHdr>::uninit();
     if seen.key.protocol == Protocol::TCP
-        && let Some(header) = packet.header::<TcpHdr>(seen.frame.transport())
+        && let Some(header) = packet.header(seen.frame.transport(), &mut tcp)
     {
         half.initial_seq = u32::from_be_bytes(header.seq);
     }

@@ -30,10 +30,13 @@ macro_rules! wire_header {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct EthernetHeader {
-    pub(super) dst: [u8; 6],
-    pub(super) src: [u8; 6],
+    pub(super) dst: MacHalves,
+    pub(super) src: MacHalves,
     pub(super) ethertype: [u8; 2],
 }
+
+/// A MAC address in units that the BPF program can move and compare.
+pub(super) type MacHalves = [[u8; 2]; 3];
 
 /// The four bytes of an 802.1Q or 802.1ad tag that follow its TPID: TCI, then the next EtherType.
 #[repr(C)]
@@ -59,6 +62,51 @@ pub(super) struct Ports {
     pub(super) dest: [u8; 2],
 }
 
+/// The part of an IPv4 header that forwarding changes: from the TTL to the end of the addresses.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Ipv4Tail {
+    pub(super) ttl: u8,
+    pub(super) proto: u8,
+    pub(super) check: [u8; 2],
+    pub(super) src_addr: [u8; 4],
+    pub(super) dst_addr: [u8; 4],
+}
+
+/// The same of an IPv6 header, with the word that the hop limit is in.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Ipv6Tail {
+    pub(super) payload_len: [u8; 2],
+    pub(super) next_hdr: u8,
+    pub(super) hop_limit: u8,
+    pub(super) src_addr: [u8; 16],
+    pub(super) dst_addr: [u8; 16],
+}
+
+impl Ipv4Tail {
+    /// Where it starts in the header.
+    pub(super) const OFFSET: usize = size_of::<Ipv4Hdr>() - size_of::<Self>();
+}
+
+impl Ipv6Tail {
+    /// Where it starts in the header.
+    pub(super) const OFFSET: usize = size_of::<Ipv6Hdr>() - size_of::<Self>();
+}
+
+/// A TCP header without options. network-types has data offset and flags only bit by bit.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct TcpControl {
+    _ports_and_numbers: [u8; 12],
+    /// Length of the header in the upper half, in words.
+    pub(super) data_offset: u8,
+    pub(super) flags: u8,
+    _window_checksum_urgent: [u8; 6],
+}
+
+const _: () = assert!(size_of::<TcpControl>() == size_of::<TcpHdr>());
+
 /// The first four bytes of an IPv6 extension header. All kinds share the first two (RFC 8200 §4), the others are
 /// those of a routing header (§4.4).
 #[repr(C)]
@@ -75,6 +123,9 @@ wire_header!(
     VlanTag,
     VlanTags,
     Ports,
+    Ipv4Tail,
+    Ipv6Tail,
+    TcpControl,
     ExtensionHeader,
     [u8; 2]
 );
@@ -98,5 +149,7 @@ pub(super) mod tcp_flags {
     pub(in super::super) const URG: u8 = 0x20;
 }
 
-/// Offset of the data offset byte in a TCP header; the flags follow it.
-pub(super) const TCP_OFFSET_BYTE: usize = 12;
+/// Offset of the checksum in a TCP header.
+pub(super) const TCP_CHECKSUM: usize = core::mem::offset_of!(TcpHdr, check);
+/// Offset of the checksum in a UDP header.
+pub(super) const UDP_CHECKSUM: usize = core::mem::offset_of!(UdpHdr, check);

@@ -1,6 +1,6 @@
 //! A packet in memory.
 
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 use crate::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
 
@@ -42,17 +42,21 @@ impl PacketBuf for HostPacket {
         self.ifindex
     }
 
-    fn header<H: WireHeader>(&self, offset: usize) -> Option<H> {
+    fn header<'s, H: WireHeader>(
+        &self,
+        offset: usize,
+        space: &'s mut MaybeUninit<H>,
+    ) -> Option<&'s H> {
         let bytes = self.bytes.get(self.range(offset, size_of::<H>())?)?;
         // SAFETY: the slice has the size of `H`; `WireHeader` promises alignment 1 and that any bytes are valid.
-        Some(unsafe { bytes.as_ptr().cast::<H>().read() })
+        Some(space.write(unsafe { bytes.as_ptr().cast::<H>().read() }))
     }
 
-    fn set_header<H: WireHeader>(&mut self, offset: usize, header: H) -> Option<()> {
+    fn set_header<H: WireHeader>(&mut self, offset: usize, header: &H) -> Option<()> {
         let range = self.range(offset, size_of::<H>())?;
         let bytes = self.bytes.get_mut(range)?;
         // SAFETY: as in `header`; the slice is ours to write.
-        unsafe { bytes.as_mut_ptr().cast::<H>().write(header) };
+        unsafe { bytes.as_mut_ptr().cast::<H>().write(*header) };
         Some(())
     }
 
