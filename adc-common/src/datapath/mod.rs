@@ -22,6 +22,6 @@ mod wire;
 pub use family::Family;
 pub use pipeline::process;
 pub use ports::{Clock, FlowTables, InsertError, MAX_HEADER_OFFSET, PacketBuf, Tables};
-pub use scratch::Scratch;
+pub use scratch::{Reading, Scratch};
 pub use verdict::{Action, Verdict};
 pub use wire::WireHeader;

@@ -48,9 +48,10 @@ where
     C: Clock,
 {
     let verdict = tables.with_scratch(|scratch: &mut Scratch<A>| {
+        let now = clock.now(&mut scratch.clock);
         let seen = &mut scratch.seen;
         seen.frame = frame;
-        seen.now = clock.now();
+        seen.now = now;
         seen.key.tuple.sport = Port::default();
         seen.key.tuple.dport = Port::default();
         if let Err(reason) = A::parse(packet, &mut seen.frame, &mut seen.key) {

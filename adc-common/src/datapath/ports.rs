@@ -2,7 +2,10 @@
 
 use core::mem::MaybeUninit;
 
-use super::{scratch::Scratch, wire::WireHeader};
+use super::{
+    scratch::{Reading, Scratch},
+    wire::WireHeader,
+};
 use crate::abi::{
     Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
     InterfaceEntry, InterfaceId, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters, Tick,
@@ -127,6 +130,7 @@ pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
 
 /// The time.
 pub trait Clock {
-    /// Now, in `CLOCK_MONOTONIC` ticks.
-    fn now(&self) -> Tick;
+    /// Now, in `CLOCK_MONOTONIC` ticks. `last` is what this clock last read on this CPU, zeros at first; a clock that
+    /// is slow to read may leave notes there.
+    fn now(&self, last: &mut Reading) -> Tick;
 }

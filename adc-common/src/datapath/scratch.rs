@@ -16,6 +16,16 @@ pub(super) struct Seen<A> {
     pub(super) now: Tick,
 }
 
+/// What a clock last read.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Reading {
+    /// By which the clock knows whether the reading is still good.
+    pub stamp: u64,
+    /// The reading.
+    pub now: Tick,
+}
+
 /// How a packet is to leave.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -30,8 +40,8 @@ pub(super) struct Delivery<A> {
     pub(super) reply: u16,
 }
 
-/// Everything one packet's walk keeps. Contents survive from packet to packet and mean nothing then: each
-/// part is written before it is read.
+/// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the clock's, mean
+/// nothing then: each part is written before it is read.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct Scratch<A> {
@@ -43,4 +53,6 @@ pub struct Scratch<A> {
     pub(super) half: HalfOpenEntry<A>,
     /// Key of a service lookup.
     pub(super) index: ServiceKey,
+    /// The clock's notes.
+    pub(super) clock: Reading,
 }

@@ -7,7 +7,10 @@ mod tables;
 
 use std::cell::Cell;
 
-use crate::{abi::Tick, datapath::Clock};
+use crate::{
+    abi::Tick,
+    datapath::{Clock, Reading},
+};
 
 pub use packet::HostPacket;
 pub use tables::{FlowMaps, HostTables};
@@ -31,7 +34,7 @@ impl HostClock {
 }
 
 impl Clock for HostClock {
-    fn now(&self) -> Tick {
+    fn now(&self, _last: &mut Reading) -> Tick {
         self.0.get()
     }
 }
