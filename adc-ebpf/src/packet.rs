@@ -80,9 +80,19 @@ impl PacketBuf for XdpPacket<'_> {
 
     #[inline(always)]
     fn set_header<H: WireHeader>(&mut self, offset: usize, header: &H) -> Option<()> {
-        let to = self.at::<H>(offset)?.cast::<OnWord<H>>();
-        // SAFETY: as in `header`; only the bytes of `H` are written.
-        unsafe { (*to).0 = *header };
+        let to = self.at::<H>(offset)?.cast::<u32>();
+        let from = (&raw const *header).cast::<u32>();
+        let words = size_of::<H>() / 4;
+        // Volatile: the compiler would put the words together again, into a call of `memmove`.
+        for word in 0..words {
+            // SAFETY: inside the header, here and there; BPF has no alignment fault, see `OnWord`.
+            unsafe { to.add(word).write_volatile(from.add(word).read()) };
+        }
+        if size_of::<H>() % 4 == 2 {
+            let (to, from) = (to.cast::<u16>(), from.cast::<u16>());
+            // SAFETY: the last two bytes of the header.
+            unsafe { to.add(2 * words).write_volatile(from.add(2 * words).read()) };
+        }
         Some(())
     }
 

@@ -2,9 +2,9 @@
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        HalfOpenEntry, InterfaceEntry, InterfaceId, RING_SLOTS, Reason, ServiceEntry, ServiceId,
-        ServiceKey, TableCounters,
+        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
+        InterfaceEntry, InterfaceId, RING_SLOTS, Reason, ServiceEntry, ServiceId, ServiceKey,
+        TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };

@@ -48,6 +48,16 @@ impl Protocol {
     pub const ICMP6: Self = Self(58);
 }
 
+impl Addr6 {
+    /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
+    #[inline(always)]
+    pub fn assign(&mut self, from: &[u8; 16]) {
+        let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(*from);
+        let [w, x, y, z] = bytemuck::cast_mut::<Self, [u32; 4]>(self);
+        (*w, *x, *y, *z) = (a, b, c, d);
+    }
+}
+
 impl Port {
     /// From host order.
     #[inline(always)]
@@ -63,9 +73,9 @@ impl Port {
 }
 
 impl Mac {
-    /// In units that the BPF program can move and compare.
+    /// For comparisons: the derived one goes byte by byte in the BPF program.
     #[inline(always)]
-    pub fn halves(self) -> [[u8; 2]; 3] {
+    pub fn halves(self) -> [u16; 3] {
         bytemuck::cast(self.0)
     }
 }

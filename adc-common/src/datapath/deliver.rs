@@ -180,8 +180,8 @@ fn write_link<A: Family, P: PacketBuf>(
         TPID_8021AD
     };
     let ethernet = EthernetHeader {
-        dst: hop.mac.halves(),
-        src: src_mac.halves(),
+        dst: hop.mac.0,
+        src: src_mac.0,
         ethertype: outer_type,
     };
     packet.set_header(0, &ethernet)

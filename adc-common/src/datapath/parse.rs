@@ -25,7 +25,7 @@ const MAX_EXTENSION_HEADERS: usize = 6;
 pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
     let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
     match packet.header(0, &mut ethernet) {
-        Some(ethernet) => Mac(bytemuck::cast(ethernet.src)),
+        Some(ethernet) => Mac(ethernet.src),
         None => Mac::default(),
     }
 }
@@ -188,8 +188,8 @@ impl Parse for Addr6 {
         let ip = packet
             .header(frame.network(), &mut ip)
             .ok_or(Reason::TruncatedIp)?;
-        key.tuple.src = Self(ip.src_addr);
-        key.tuple.dst = Self(ip.dst_addr);
+        key.tuple.src.assign(&ip.src_addr);
+        key.tuple.dst.assign(&ip.dst_addr);
         frame.hop_limit = ip.hop_limit;
         let payload = usize::from(u16::from_be_bytes(ip.payload_len));
         let start = frame.network() + size_of::<Ipv6Hdr>();

@@ -30,13 +30,10 @@ macro_rules! wire_header {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct EthernetHeader {
-    pub(super) dst: MacHalves,
-    pub(super) src: MacHalves,
+    pub(super) dst: [u8; 6],
+    pub(super) src: [u8; 6],
     pub(super) ethertype: [u8; 2],
 }
-
-/// A MAC address in units that the BPF program can move and compare.
-pub(super) type MacHalves = [[u8; 2]; 3];
 
 /// The four bytes of an 802.1Q or 802.1ad tag that follow its TPID: TCI, then the next EtherType.
 #[repr(C)]
