@@ -163,6 +163,14 @@ impl<A: Copy> Tuple<A> {
 }
 
 impl<A> FlowKey<A> {
+    /// Overwrites everything but the padding, which is zero in every key: clearing an odd number of bytes
+    /// becomes a call of `memset` in the BPF program.
+    #[inline(always)]
+    pub fn set(&mut self, tuple: Tuple<A>, protocol: Protocol) {
+        self.tuple = tuple;
+        self.protocol = protocol;
+    }
+
     /// A key.
     #[inline(always)]
     pub const fn new(tuple: Tuple<A>, protocol: Protocol) -> Self {

@@ -73,6 +73,20 @@ abi_struct! {
 }
 
 impl ServiceKey {
+    /// Overwrites everything but the padding; see [`super::FlowKey::set`].
+    #[inline(always)]
+    pub fn set(&mut self, vip: Addr16, port: Port, protocol: Protocol) {
+        self.vip = vip;
+        self.port = port;
+        self.protocol = protocol;
+    }
+
+    /// Makes it the marker that says the address is a VIP.
+    #[inline(always)]
+    pub fn set_vip_marker(&mut self, vip: Addr16) {
+        self.set(vip, Port([0, 0]), Protocol(0));
+    }
+
     /// A service's key.
     #[inline(always)]
     pub fn new(vip: Addr16, port: Port, protocol: Protocol) -> Self {

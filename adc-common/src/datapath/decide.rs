@@ -10,7 +10,7 @@ use super::{
     track,
     wire::tcp_flags::{FIN, RST, SYN},
 };
-use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Hop, Phase, Reason, ServiceKey, Tick};
+use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Hop, Phase, Reason, Tick};
 
 /// How stale an entry's `last_seen` may get before a packet refreshes it: a write per second, not per packet.
 const REFRESH_AFTER: Tick = Tick::from_secs(1);
@@ -125,7 +125,7 @@ where
         return reason;
     }
     let key = &scratch.seen.key;
-    scratch.index = ServiceKey::vip_marker(key.tuple.dst.into());
+    scratch.index.set_vip_marker(key.tuple.dst.into());
     if tables.service_id(&scratch.index).is_some() || tables.with_flow(key, |_| ()).is_some() {
         return reason;
     }

@@ -75,7 +75,7 @@ where
             flags: half.flow.flags,
         }
     })?;
-    *other_key = FlowKey::new(delivery.to.reversed(), seen.key.protocol);
+    other_key.set(delivery.to.reversed(), seen.key.protocol);
     let other = tables.with_half_open(other_key, |other| {
         (other.flow.other == seen.key.tuple).then_some((other.initial_seq, other.flow.flags))
     });

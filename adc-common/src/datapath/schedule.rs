@@ -117,11 +117,11 @@ fn service_of<A: Family, T: Tables>(
     index: &mut ServiceKey,
 ) -> Result<ServiceId, Reason> {
     let vip = key.tuple.dst.into();
-    *index = ServiceKey::new(vip, key.tuple.dport, key.protocol);
+    index.set(vip, key.tuple.dport, key.protocol);
     if let Some(id) = tables.service_id(index).filter(|id| *id != ServiceId(0)) {
         return Ok(id);
     }
-    *index = ServiceKey::vip_marker(vip);
+    index.set_vip_marker(vip);
     Err(if tables.service_id(index).is_some() {
         Reason::VipOtherPort
     } else {
@@ -232,7 +232,7 @@ where
         if attempt > 0 {
             delivery.to.sport = spare_port(hash, attempt);
         }
-        *other = FlowKey::new(delivery.to.reversed(), seen.key.protocol);
+        other.set(delivery.to.reversed(), seen.key.protocol);
         if in_use(tables, seen, other) {
             continue;
         }

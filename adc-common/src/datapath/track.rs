@@ -35,7 +35,7 @@ where
     let Some(own) = glance(tables, &seen.key) else {
         return false;
     };
-    *other_key = FlowKey::new(delivery.to.reversed(), seen.key.protocol);
+    other_key.set(delivery.to.reversed(), seen.key.protocol);
     let other = glance(tables, other_key);
     let timeout = timeout_of(tables, delivery.backend, own.phase);
     if is_over(seen, timeout, own, other) {
