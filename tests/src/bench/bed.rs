@@ -1,30 +1,24 @@
 //! The bed: both objects loaded, tables filled, and slices run.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use adc_common::{
-    abi::{
-        Addr4, Addr6, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowFlags, FlowKey,
-        ForwardingMode, HashOn, Hop, InterfaceEntry, InterfaceId, Phase, Port, Reason,
-        ReasonCounters, Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, Tick, VlanId,
-    },
-    bench::{BACKENDS, SERVICE_PORT, Traffic, backend_of},
-};
-use adc_userspace::{
-    model::Weight,
-    ring::{self, Member},
+    abi::{Addr4, Addr6, Reason, ReasonCounters},
+    bench::BACKENDS,
 };
 use aya::{
     Ebpf,
-    maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray, ProgramArray},
-    programs::{TestRun as _, TestRunOptions, Xdp},
+    maps::{ArrayOfMaps, Map, MapData, PerCpuArray, ProgramArray},
+    programs::{TestRun as _, TestRunOptions},
 };
-use nix::time::{ClockId, clock_gettime};
+
+use crate::program::raw::Raw;
 
 use super::{
-    frame::{self, BACKEND_MAC, CLIENT_MAC, OWN_MAC, TableAddress, tuples},
+    fill::{self, RingArray},
+    frame::{self, BACKEND_MAC, CLIENT_MAC},
     memory,
-    object::{Raw, array, hash, load, load_program, typed},
+    object::{array, load, load_program, map, program},
     path::{Kind, MOST_FLOWS, Path, Tables},
 };
 
@@ -32,21 +26,6 @@ use super::{
 pub(crate) struct Objects {
     pub(crate) adc: PathBuf,
     pub(crate) wrapper: PathBuf,
-}
-
-/// How the tables are made.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Established flows the main table has room for.
-    pub capacity: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            capacity: MOST_FLOWS,
-        }
-    }
 }
 
 /// What the wrapper hands its frames to.
@@ -58,112 +37,70 @@ pub(crate) enum Program {
     Adc,
 }
 
+/// What came of a test run.
+struct Outcome {
+    /// XDP action of the last packet.
+    action: u32,
+    /// Nanoseconds per packet.
+    nanos: u32,
+    /// The last packet as it left.
+    output: Vec<u8>,
+}
+
 /// One service with [`BACKENDS`] backends behind one interface, and its flows.
 pub(crate) struct Bed {
     adc: Ebpf,
     wrapper: Ebpf,
     tables: Tables,
     capacity: u32,
+    /// Flows in the main table.
     filled: u32,
 }
 
-const SERVICE: ServiceId = ServiceId(1);
-const INTERFACE: InterfaceId = InterfaceId(1);
-/// Test runs come in by the loopback interface (`bpf_prog_test_run_xdp`, net/bpf/test_run.c), which is
-/// always the first of its namespace.
-const LOOPBACK: u32 = 1;
+/// `enum xdp_action`, include/uapi/linux/bpf.h.
+const XDP_DROP: u32 = 1;
+const XDP_TX: u32 = 3;
+
+const INGRESS: &str = "adc_ingress";
+const WRAPPER: &str = "adc_bench";
+const BASELINE: &str = "adc_bench_drop";
 
 impl Bed {
-    /// Loads both objects and sets the service up.
-    pub(crate) fn new(objects: &Objects, tables: Tables, settings: Settings) -> Self {
+    /// Loads both objects, with room for `capacity` flows, and sets the service up.
+    pub(crate) fn new(objects: &Objects, tables: Tables, capacity: u32) -> Self {
         let mut bed = Self {
-            adc: load(&objects.adc, tables, settings),
-            wrapper: load(&objects.wrapper, tables, settings),
+            adc: load(&objects.adc, tables, capacity),
+            wrapper: load(&objects.wrapper, tables, capacity),
             tables,
-            capacity: settings.capacity,
+            capacity,
             filled: 0,
         };
-        load_program(&mut bed.adc, "adc_ingress");
-        load_program(&mut bed.wrapper, "adc_bench");
-        load_program(&mut bed.wrapper, "adc_bench_drop");
-        bed.set_up_service();
+        load_program(&mut bed.adc, INGRESS);
+        load_program(&mut bed.wrapper, WRAPPER);
+        load_program(&mut bed.wrapper, BASELINE);
+        fill::service(&mut bed.adc, tables);
         bed
     }
 
-    fn set_up_service(&mut self) {
-        let ipv6 = self.tables.ipv6;
-        let protocol = self.tables.protocol;
-        let key = ServiceKey::new(frame::vip(ipv6).into(), Port::new(SERVICE_PORT), protocol);
-        let service = ServiceEntry {
-            key,
-            mode: ForwardingMode::NAT,
-            hash_on: HashOn::FIVE_TUPLE,
-            timeouts: [Tick::from_secs(3600); Phase::CAPACITY],
-            ..Default::default()
-        };
-        let index = ServiceIndexEntry {
-            id: SERVICE,
-            ..Default::default()
-        };
-        let mut members = Vec::new();
-        let mut backends = array::<BackendEntry>(&mut self.adc, "BACKENDS");
-        for number in 0..BACKENDS {
-            let identity = frame::backend(ipv6, number);
-            let id = backend_id(number);
-            let entry = BackendEntry {
-                address: identity.ip().into(),
-                port: Port::new(identity.port()),
-                service: SERVICE,
-                hop: Hop {
-                    mac: BACKEND_MAC,
-                    vlan: VlanId::NONE,
-                    inner_vlan: VlanId::NONE,
-                    interface: INTERFACE,
-                },
-                flags: BackendFlags::HOP_RESOLVED,
-                ..Default::default()
-            };
-            backends
-                .set(u32::from(id.0), Raw(entry), 0)
-                .expect("writing a backend");
-            members.push(Member {
-                backend: id,
-                identity,
-                weight: Weight(1),
-            });
-        }
-        array(&mut self.adc, "SERVICES")
-            .set(u32::from(SERVICE.0), Raw(service), 0)
-            .expect("writing the service");
-        hash(&mut self.adc, "SERVICE_INDEX")
-            .insert(Raw(key), Raw(index), 0)
-            .expect("writing the service's key");
-        let interface = InterfaceEntry {
-            ifindex: LOOPBACK,
-            mtu: 1500,
-            mac: OWN_MAC,
-            ..Default::default()
-        };
-        array(&mut self.adc, "INTERFACES")
-            .set(u32::from(INTERFACE.0), Raw(interface), 0)
-            .expect("writing the interface");
-        hash(&mut self.adc, "INTERFACE_INDEX")
-            .insert(Raw(LOOPBACK), Raw(u32::from(INTERFACE.0)), 0)
-            .expect("writing the interface's index");
-        let mut ring = Array::create(1, 0).expect("creating the ring's map");
-        ring.set(0, Raw(*ring::build(&members)), 0)
-            .expect("filling the ring");
-        self.rings()
-            .set(u32::from(SERVICE.0), &ring, 0)
-            .expect("putting the ring in place");
-    }
-
     /// `RINGS`.
-    pub(crate) fn rings(&mut self) -> ArrayOfMaps<&mut MapData, Array<MapData, Raw<Ring>>> {
-        typed(&mut self.adc, "RINGS")
+    pub(crate) fn rings(&mut self) -> ArrayOfMaps<&mut MapData, RingArray> {
+        fill::rings(&mut self.adc)
     }
 
-    /// Fills the tables up to `flows` (all, for new flows) and tells the wrapper what to send.
+    /// `RINGS`, once more and independent of this value.
+    pub(crate) fn watch_rings(&self) -> ArrayOfMaps<MapData, MapData> {
+        let Some(Map::ArrayOfMaps(map)) = self.adc.map("RINGS") else {
+            panic!("RINGS is an array of maps");
+        };
+        let id = map.info().expect("the rings' map").id();
+        let again = MapData::from_id(id).expect("another handle on the rings");
+        Map::ArrayOfMaps(again)
+            .try_into()
+            .expect("an array of maps")
+    }
+
+    /// Fills the main table up to `flows`, or beside new flows as far as it ever is, and tells the wrapper what
+    /// to send.
     pub(crate) fn prepare(&mut self, path: Path, flows: u32) {
         let wanted = match path.kind {
             Kind::New => MOST_FLOWS.min(self.capacity),
@@ -171,82 +108,68 @@ impl Bed {
         };
         let missing = self.filled..wanted;
         if self.tables.ipv6 {
-            fill::<Addr6>(&mut self.adc, "FLOWS6", missing, self.tables.phase());
+            fill::flows::<Addr6>(&mut self.adc, "FLOWS6", self.tables, missing);
         } else {
-            fill::<Addr4>(&mut self.adc, "FLOWS4", missing, self.tables.phase());
+            fill::flows::<Addr4>(&mut self.adc, "FLOWS4", self.tables, missing);
         }
         self.filled = self.filled.max(wanted);
-        let traffic: Traffic = frame::traffic(path, flows);
         array(&mut self.wrapper, "TRAFFIC")
-            .set(0, Raw(traffic), 0)
+            .set(0, Raw(frame::traffic(path, flows)), 0)
             .expect("telling the wrapper what to send");
     }
 
-    /// Puts a program behind the wrapper and sends `packets` through both; nanoseconds per packet.
-    pub(crate) fn run(&mut self, program: Program, packets: u32) -> u32 {
-        let (verdict, _) = self.send(program, packets);
-        let expected = match program {
+    /// Sends `packets` through the wrapper and a program behind it; nanoseconds per packet.
+    pub(crate) fn run(&mut self, behind: Program, packets: u32) -> u32 {
+        let outcome = self.send(behind, packets);
+        let expected = match behind {
             Program::Baseline => XDP_DROP,
             Program::Adc => XDP_TX,
         };
-        assert_eq!(verdict.0, expected, "the last packet's XDP action");
-        verdict.1
+        assert_eq!(outcome.action, expected, "the last packet's XDP action");
+        outcome.nanos
     }
 
     /// Runs one packet and looks at what became of it.
     pub(crate) fn check_one_packet(&mut self, path: Path) {
         let before = self.reasons();
-        let ((action, _), output) = self.send(Program::Adc, 1);
-        assert_eq!(action, XDP_TX, "{}: XDP action", path.name());
+        let name = path.name();
+        let Outcome { action, output, .. } = self.send(Program::Adc, 1);
+        assert_eq!(action, XDP_TX, "{name}: XDP action");
         self.check_reasons(path, &before, 1);
-        // Where the headers lie is the same in all templates: no tags, no options.
+        // The templates have no tags and no options.
         let (source, destination) = if path.tables.ipv6 {
             (&output[22..38], &output[38..54])
         } else {
             (&output[26..30], &output[30..34])
         };
-        let expected_mac = match path.kind {
-            Kind::Reply => CLIENT_MAC,
-            Kind::Forward | Kind::New => BACKEND_MAC,
-        };
-        assert_eq!(output[..6], expected_mac.0, "{}: MAC", path.name());
         let vip = octets(frame::vip(path.tables.ipv6));
         match path.kind {
-            Kind::Reply => assert_eq!(source, vip, "{}: source", path.name()),
+            Kind::Reply => {
+                assert_eq!(output[..6], CLIENT_MAC.0, "{name}: MAC");
+                assert_eq!(source, vip, "{name}: source");
+            }
             Kind::Forward | Kind::New => {
+                assert_eq!(output[..6], BACKEND_MAC.0, "{name}: MAC");
                 let is_backend = (0..BACKENDS)
                     .any(|n| octets(frame::backend(path.tables.ipv6, n).ip()) == destination);
-                assert!(is_backend, "{}: sent to {destination:?}", path.name());
+                assert!(is_backend, "{name}: sent to {destination:?}");
             }
         }
     }
 
-    fn send(&mut self, program: Program, packets: u32) -> ((u32, u32), Vec<u8>) {
-        let behind: &Xdp = match program {
-            Program::Baseline => self.wrapper.program("adc_bench_drop"),
-            Program::Adc => self.adc.program("adc_ingress"),
-        }
-        .expect("loaded in `new`")
-        .try_into()
-        .expect("an XDP program");
-        let fd = behind
-            .fd()
-            .expect("loaded in `new`")
-            .try_clone()
-            .expect("another handle");
-        let mut programs: ProgramArray<_> = typed(&mut self.wrapper, "PROGRAMS");
-        programs
-            .set(0, &fd, 0)
+    fn send(&mut self, behind: Program, packets: u32) -> Outcome {
+        let behind = match behind {
+            Program::Baseline => program(&self.wrapper, BASELINE),
+            Program::Adc => program(&self.adc, INGRESS),
+        };
+        let handle = behind.fd().expect("loaded in `new`").try_clone();
+        let handle = handle.expect("another handle on the program");
+        map::<ProgramArray<_>>(&mut self.wrapper, "PROGRAMS")
+            .set(0, &handle, 0)
             .expect("putting a program behind the wrapper");
-        let wrapper: &Xdp = self
-            .wrapper
-            .program("adc_bench")
-            .expect("loaded in `new`")
-            .try_into()
-            .expect("an XDP program");
         let input = vec![0; frame::length(self.tables)];
-        let mut output = vec![0; 256];
-        let result = wrapper
+        let mut output = vec![0; 2 * input.len()];
+        let result = program(&self.wrapper, WRAPPER)
             .test_run(TestRunOptions {
                 data_in: Some(&input),
                 data_out: Some(&mut output),
@@ -255,13 +178,16 @@ impl Bed {
             })
             .expect("a test run");
         output.truncate(result.data_size_out as usize);
-        let nanos = u32::try_from(result.duration.as_nanos()).expect("nanoseconds per packet");
-        ((result.return_value, nanos), output)
+        Outcome {
+            action: result.return_value,
+            nanos: u32::try_from(result.duration.as_nanos()).expect("nanoseconds per packet"),
+            output,
+        }
     }
 
     /// Packets by reason, so far.
     pub(crate) fn reasons(&mut self) -> Vec<u64> {
-        let counters: PerCpuArray<_, Raw<ReasonCounters>> = typed(&mut self.adc, "REASON_COUNTERS");
+        let counters: PerCpuArray<_, Raw<ReasonCounters>> = map(&mut self.adc, "REASON_COUNTERS");
         Reason::ALL
             .iter()
             .map(|reason| {
@@ -271,7 +197,7 @@ impl Bed {
             .collect()
     }
 
-    /// Every packet since `before` must have ended with the path's own reason.
+    /// Each of the `sent` packets since `before` must have ended with the path's own reason.
     pub(crate) fn check_reasons(&mut self, path: Path, before: &[u64], sent: u64) {
         let after = self.reasons();
         for (reason, (before, after)) in Reason::ALL.iter().zip(before.iter().zip(&after)) {
@@ -280,20 +206,8 @@ impl Bed {
             } else {
                 0
             };
-            // Slices that warm up are not in `sent`, but they are whole slices.
-            let grown = after - before;
-            let holds = if expected == 0 {
-                grown == 0
-            } else {
-                grown == expected
-            };
-            assert!(
-                holds,
-                "{}: {} packets ended as {}, not {expected}",
-                path.name(),
-                grown,
-                reason.name()
-            );
+            let (path, reason) = (path.name(), reason.name());
+            assert_eq!(after - before, expected, "{path}: packets with {reason}");
         }
     }
 
@@ -308,63 +222,9 @@ impl Bed {
     }
 }
 
-/// `enum xdp_action`, include/uapi/linux/bpf.h.
-const XDP_DROP: u32 = 1;
-const XDP_TX: u32 = 3;
-
-fn octets(address: std::net::IpAddr) -> Vec<u8> {
+fn octets(address: IpAddr) -> Vec<u8> {
     match address {
-        std::net::IpAddr::V4(address) => address.octets().to_vec(),
-        std::net::IpAddr::V6(address) => address.octets().to_vec(),
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
-}
-
-fn backend_id(number: u32) -> BackendId {
-    BackendId(u16::try_from(number + 1).expect("few backends"))
-}
-
-/// Writes both entries of each flow, as the program itself would leave them.
-fn fill<A>(object: &mut Ebpf, table: &str, flows: std::ops::Range<u32>, phase: Phase)
-where
-    A: TableAddress,
-    FlowKey<A>: bytemuck::Pod,
-    FlowEntry<A>: bytemuck::Pod,
-{
-    let protocol = if phase == Phase::REPLIED {
-        adc_common::abi::Protocol::UDP
-    } else {
-        adc_common::abi::Protocol::TCP
-    };
-    let mut map = hash::<FlowKey<A>, FlowEntry<A>>(object, table);
-    let now = now();
-    for flow in flows {
-        let (forward, reply) = tuples::<A>(flow);
-        for (own, other, flags) in [
-            (forward, reply, FlowFlags::default()),
-            (reply, forward, FlowFlags::REPLY),
-        ] {
-            let entry = FlowEntry {
-                other,
-                hop: Hop {
-                    mac: CLIENT_MAC,
-                    vlan: VlanId::NONE,
-                    inner_vlan: VlanId::NONE,
-                    interface: INTERFACE,
-                },
-                last_seen: now,
-                backend: backend_id(backend_of(flow)),
-                phase,
-                flags,
-            };
-            map.insert(Raw(FlowKey::new(own, protocol)), Raw(entry), 0)
-                .unwrap_or_else(|error| panic!("{table}: flow {flow}: {error}"));
-        }
-    }
-}
-
-fn now() -> Tick {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock");
-    let seconds = u64::try_from(time.tv_sec()).expect("a time after boot");
-    let nanos = u64::try_from(time.tv_nsec()).expect("a fraction of a second");
-    Tick::from_nanos(seconds * 1_000_000_000 + nanos)
 }

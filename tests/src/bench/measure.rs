@@ -170,17 +170,23 @@ pub(crate) fn machine(cpu: usize) -> String {
     )
 }
 
-/// How long something takes: least and median of several runs.
-pub(crate) fn time(runs: usize, mut work: impl FnMut()) -> (Duration, Duration) {
-    let mut times: Vec<Duration> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    (times[0], times[runs / 2])
+/// How long something took, several times.
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    pub(crate) fn new(mut times: Vec<Duration>) -> Self {
+        assert!(!times.is_empty(), "nothing was measured");
+        times.sort_unstable();
+        Self(times)
+    }
+
+    pub(crate) fn min_ms(&self) -> f64 {
+        self.0[0].as_secs_f64() * 1e3
+    }
+
+    pub(crate) fn median_ms(&self) -> f64 {
+        self.0[self.0.len() / 2].as_secs_f64() * 1e3
+    }
 }
 
 #[cfg(test)]

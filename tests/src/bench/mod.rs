@@ -6,6 +6,7 @@
 //! slices alone.
 
 mod bed;
+mod fill;
 mod frame;
 mod measure;
 mod memory;
@@ -18,11 +19,9 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use bed::{Bed, Objects};
 use measure::{Floors, Samples};
-use path::{Kind, Path, Tables};
+use path::{CAPACITY, Kind, Path, Tables};
 
 use crate::require;
-
-pub use bed::Settings;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -35,8 +34,8 @@ pub struct Options {
     pub only: Option<String>,
     /// Only rows with this number of flows.
     pub flows: Option<u32>,
-    /// How the tables are made.
-    pub settings: Settings,
+    /// Established flows that the tables have room for; the default is twice the most there are.
+    pub capacity: Option<u32>,
 }
 
 /// How much is measured per row.
@@ -73,6 +72,8 @@ pub fn run(options: &Options) -> ExitCode {
         wrapper: object("ADC_BENCH_OBJECT", "adc-xdp-bench"),
     };
     let effort = if options.quick { QUICK } else { FULL };
+    // Before this thread goes ahead of all others: a swap waits for work of other threads.
+    let rings = ring::measure(&objects, options.quick);
     let cpu = measure::take_a_cpu();
     eprintln!("{}", measure::machine(cpu));
     let mut floors = Floors::default();
@@ -94,7 +95,7 @@ pub fn run(options: &Options) -> ExitCode {
         if kinds.is_empty() {
             continue;
         }
-        let mut bed = Bed::new(&objects, tables, options.settings);
+        let mut bed = Bed::new(&objects, tables, options.capacity.unwrap_or(CAPACITY));
         if tables == Tables::TCP4 {
             flow_bytes = Some(bed.bytes_per_flow());
         }
@@ -110,7 +111,6 @@ pub fn run(options: &Options) -> ExitCode {
             }
         }
     }
-    let rings = ring::measure(&objects, options.quick);
     report::print(options.json, &rows, &floors, flow_bytes, &rings);
     ExitCode::SUCCESS
 }

@@ -1,6 +1,6 @@
-//! A BPF object and the maps in it, without the agent around it.
+//! BPF objects: loading them, and their maps by name.
 
-use std::{fs, path::Path as FilePath};
+use std::{fmt::Debug, fs, path::Path};
 
 use adc_userspace::model::Limits;
 use aya::{
@@ -8,18 +8,15 @@ use aya::{
     maps::{Array, HashMap, Map, MapData},
     programs::Xdp,
 };
+use bytemuck::Pod;
 
-use super::{bed::Settings, path::Tables};
+use crate::program::raw::Raw;
 
-/// A map value that aya may move: its own `Pod` can not be implemented for another crate's types.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(crate) struct Raw<T>(pub(crate) T);
+use super::path::Tables;
 
-// SAFETY: the same layout as `T`, which any bytes are valid for.
-unsafe impl<T: bytemuck::Pod> aya::Pod for Raw<T> {}
-
-pub(super) fn load(object: &FilePath, tables: Tables, settings: Settings) -> Ebpf {
+/// Creates the maps of an object, with room for `capacity` flows of the family of `tables`, and everything else as
+/// large as it is by default.
+pub(crate) fn load(object: &Path, tables: Tables, capacity: u32) -> Ebpf {
     let bytes = fs::read(object).unwrap_or_else(|error| {
         panic!(
             "reading {}: {error}; `cargo xtask build-ebpf` makes it",
@@ -27,7 +24,7 @@ pub(super) fn load(object: &FilePath, tables: Tables, settings: Settings) -> Ebp
         )
     });
     let limits = Limits::default();
-    let entries = settings.capacity * 2;
+    let entries = capacity * 2;
     let (entries4, entries6) = if tables.ipv6 {
         (2, entries)
     } else {
@@ -47,7 +44,8 @@ pub(super) fn load(object: &FilePath, tables: Tables, settings: Settings) -> Ebp
         .unwrap_or_else(|error| panic!("loading {}: {error}", object.display()))
 }
 
-pub(super) fn load_program(object: &mut Ebpf, name: &str) {
+/// Loads one program of an object.
+pub(crate) fn load_program(object: &mut Ebpf, name: &str) {
     let program: &mut Xdp = object
         .program_mut(name)
         .unwrap_or_else(|| panic!("the object has no program {name}"))
@@ -58,10 +56,20 @@ pub(super) fn load_program(object: &mut Ebpf, name: &str) {
         .unwrap_or_else(|error| panic!("loading {name}: {error}"));
 }
 
-pub(super) fn typed<'a, M>(object: &'a mut Ebpf, name: &str) -> M
+/// A loaded program.
+pub(crate) fn program<'a>(object: &'a Ebpf, name: &str) -> &'a Xdp {
+    object
+        .program(name)
+        .unwrap_or_else(|| panic!("the object has no program {name}"))
+        .try_into()
+        .expect("an XDP program")
+}
+
+/// A map, as its type.
+pub(crate) fn map<'a, M>(object: &'a mut Ebpf, name: &str) -> M
 where
     M: TryFrom<&'a mut Map>,
-    M::Error: std::fmt::Debug,
+    M::Error: Debug,
 {
     object
         .map_mut(name)
@@ -70,16 +78,18 @@ where
         .unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }
 
-pub(super) fn array<'a, V: bytemuck::Pod>(
+/// An array.
+pub(crate) fn array<'a, V: Pod>(
     object: &'a mut Ebpf,
     name: &str,
 ) -> Array<&'a mut MapData, Raw<V>> {
-    typed(object, name)
+    map(object, name)
 }
 
-pub(super) fn hash<'a, K: bytemuck::Pod, V: bytemuck::Pod>(
+/// A hash map.
+pub(crate) fn hash<'a, K: Pod, V: Pod>(
     object: &'a mut Ebpf,
     name: &str,
 ) -> HashMap<&'a mut MapData, Raw<K>, Raw<V>> {
-    typed(object, name)
+    map(object, name)
 }

@@ -16,6 +16,7 @@ struct Report {
     flow_memory_bytes_v4: Option<f64>,
     ring_build_ms_1000_backends: f64,
     ring_swap_ms: f64,
+    ring_swap_return_ms: f64,
 }
 
 #[derive(Serialize)]
@@ -47,23 +48,28 @@ pub(crate) fn print(
         let summary = row.samples.summary(floors.get(row.path));
         println!("{}", line(row.path, row.flows, summary));
     }
-    let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     if let Some(bytes) = flow_bytes {
         println!("memory: {bytes:.1} bytes per IPv4 flow, both entries and the hash table");
     }
-    println!(
-        "ring of 1000 backends: build {:.2} ms (min {:.2}), swap {:.2} ms (min {:.2})",
-        millis(rings.build.1),
-        millis(rings.build.0),
-        millis(rings.swap.1),
-        millis(rings.swap.0)
-    );
+    println!("ring of 1000 backends, median and least:");
+    for (what, times) in [
+        ("built", &rings.build),
+        ("swapped in, seen by packets", &rings.swap),
+        ("swapped in, call returned", &rings.swap_return),
+    ] {
+        println!(
+            "  {what:<28} {:>7.2} ms {:>7.2} ms",
+            times.median_ms(),
+            times.min_ms()
+        );
+    }
     if json {
         let report = Report {
             rows: rows.iter().map(|row| report_row(row, floors)).collect(),
             flow_memory_bytes_v4: flow_bytes,
-            ring_build_ms_1000_backends: millis(rings.build.1),
-            ring_swap_ms: millis(rings.swap.1),
+            ring_build_ms_1000_backends: rings.build.median_ms(),
+            ring_swap_ms: rings.swap.median_ms(),
+            ring_swap_return_ms: rings.swap_return.median_ms(),
         };
         println!(
             "{}",

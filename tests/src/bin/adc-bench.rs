@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use adc_tests::bench::{self, Options, Settings};
+use adc_tests::bench::{self, Options};
 use clap::Parser;
 
 /// Measures the loaded XDP program with `BPF_PROG_TEST_RUN`: nanoseconds per packet over a program that
@@ -21,9 +21,9 @@ struct Cli {
     /// Only rows with this number of flows (1, 1024, 65536 or 524288), and new flows.
     #[arg(long, value_name = "COUNT")]
     flows: Option<u32>,
-    /// Established flows that the tables have room for.
-    #[arg(long, value_name = "COUNT", default_value_t = Settings::default().capacity)]
-    capacity: u32,
+    /// Established flows that the tables have room for [default: twice the most that are measured with].
+    #[arg(long, value_name = "COUNT")]
+    capacity: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -33,8 +33,6 @@ fn main() -> ExitCode {
         quick: cli.quick,
         only: cli.only,
         flows: cli.flows,
-        settings: Settings {
-            capacity: cli.capacity,
-        },
+        capacity: cli.capacity,
     })
 }

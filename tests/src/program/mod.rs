@@ -6,7 +6,7 @@
 //! has index 1, so every frame comes in by it; see [`Program::run`].
 
 mod maps;
-mod raw;
+pub(crate) mod raw;
 mod walk;
 
 use std::{fs, path::PathBuf};

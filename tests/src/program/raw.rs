@@ -5,7 +5,7 @@ use bytemuck::Pod;
 /// A key or value of a map.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Raw<T>(pub(super) T);
+pub(crate) struct Raw<T>(pub(crate) T);
 
 // SAFETY: transparent over a type that bytemuck knows to be plain bytes without padding.
 unsafe impl<T: Pod> aya::Pod for Raw<T> {}
