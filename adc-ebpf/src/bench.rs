@@ -27,6 +27,7 @@ static PROGRAMS: ProgramArray<1> = ProgramArray::new();
 
 /// Makes the next frame and runs program 0 on it. Aborts if either is impossible.
 #[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands it over")]
 fn adc_bench(ctx: XdpContext) -> u32 {
     if make_frame(&ctx).is_some() {
         // SAFETY: nothing here is left to drop.
@@ -91,28 +92,31 @@ fn write_frame<const LENGTH: usize>(
     let client_port = client_port_of(flow);
     let frame: *const u32 = traffic.frame.as_ptr();
     for word in 0..LENGTH / 4 {
-        // SAFETY: LENGTH bytes were shown to be in the packet, and the template is no shorter.
-        unsafe { put(start, 4 * word, *frame.add(word)) };
+        // SAFETY: the template is no shorter than LENGTH.
+        let value = unsafe { frame.wrapping_add(word).read() };
+        // SAFETY: LENGTH bytes were shown to be in the packet.
+        unsafe { put(start, 4 * word, value) };
     }
-    // SAFETY: all fields lie in the first FRAME4 bytes of an IPv4 frame and FRAME6 bytes of an IPv6 frame.
-    unsafe {
-        if traffic.kind & REPLY == 0 {
-            put(start, fields.source, client);
-            put(start, fields.ports, ports(client_port, SERVICE_PORT));
-        } else {
-            let backend = traffic.backends + backend_of(flow);
-            put(start, fields.source, backend.to_be());
-            put(start, fields.destination, client);
-            put(start, fields.ports, ports(BACKEND_PORT, client_port));
-        }
-    }
+    let (source, own_ports) = if traffic.kind & REPLY == 0 {
+        (client, ports(client_port, SERVICE_PORT))
+    } else {
+        // SAFETY: all fields lie in the first FRAME4 bytes of an IPv4 frame and FRAME6 bytes of an IPv6 frame.
+        unsafe { put(start, fields.destination, client) };
+        let backend = traffic.backends + backend_of(flow);
+        (backend.to_be(), ports(BACKEND_PORT, client_port))
+    };
+    // SAFETY: as above.
+    unsafe { put(start, fields.source, source) };
+    // SAFETY: as above.
+    unsafe { put(start, fields.ports, own_ports) };
     Some(())
 }
 
 /// Undoes what the program under test did to the front of the frame.
 #[inline(always)]
 fn restore_length(ctx: &XdpContext, length: usize) -> Option<()> {
-    let surplus = (ctx.data_end() - ctx.data()) as i32 - length as i32;
+    let here = ctx.data_end() - ctx.data();
+    let surplus = i32::try_from(here.cast_signed() - length.cast_signed()).ok()?;
     if surplus == 0 {
         return Some(());
     }

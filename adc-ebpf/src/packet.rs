@@ -65,6 +65,10 @@ impl PacketBuf for XdpPacket<'_> {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one copy, read and written"
+    )]
     fn header<'s, H: WireHeader>(
         &self,
         offset: usize,
@@ -80,6 +84,10 @@ impl PacketBuf for XdpPacket<'_> {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one copy, read and written"
+    )]
     fn set_header<H: WireHeader>(&mut self, offset: usize, header: &H) -> Option<()> {
         let to = self.at::<H>(offset)?.cast::<u32>();
         let from = (&raw const *header).cast::<u32>();
