@@ -147,6 +147,26 @@ fn an_interface_made_anew_while_no_agent_ran_serves_its_old_flows() {
 }
 
 #[test]
+fn an_adopted_attachment_keeps_its_mode_and_the_status_says_so() {
+    require!(namespaces, agent);
+    let mut scene = Scene::new(Topology::two_arm(1));
+    scene.agent.kill9();
+    scene.config.attach = "skb";
+    scene.agent.write_config(&scene.config);
+    scene.agent.restart();
+    let status = scene.agent.json(&["status"]);
+    assert_eq!(status["interfaces"][0]["adopted"], true, "{status}");
+    assert_eq!(status["interfaces"][0]["mode"], "native", "{status}");
+    assert!(warns_about(&scene, "interface eth0"), "{status}");
+    assert!(answers(&scene));
+    // After a clean stop the mode that was asked for is used.
+    assert!(scene.agent.terminate().success());
+    scene.agent.restart();
+    let status = scene.agent.json(&["status"]);
+    assert_eq!(status["interfaces"][0]["mode"], "skb", "{status}");
+}
+
+#[test]
 fn an_adopted_node_starts_without_one_of_its_interfaces_and_mends_when_it_returns() {
     require!(namespaces, agent);
     let mut scene = Scene::new(Topology::two_arm(2));

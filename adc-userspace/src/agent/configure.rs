@@ -225,7 +225,13 @@ impl Agent {
         })
     }
 
-    fn applied(&self, plan: &Plan, (before, after): (Value, Value), notes: Vec<String>) -> Applied {
+    fn applied(
+        &self,
+        plan: &Plan,
+        (before, after): (Value, Value),
+        mut notes: Vec<String>,
+    ) -> Applied {
+        notes.extend(self.troubles.vips.clone());
         Applied {
             applied: true,
             generation: self.generation,
@@ -316,7 +322,7 @@ pub(super) fn internal(error: &anyhow::Error) -> ApiError {
 }
 
 /// What the tables have no room for.
-fn misfit(error: &PlanError) -> ApiError {
+pub(super) fn misfit(error: &PlanError) -> ApiError {
     ApiError::new(ErrorCode::Conflict, format!("{error}; nothing was changed"))
 }
 

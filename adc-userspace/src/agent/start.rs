@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     adopt::{self, KnownIds},
+    configure,
     interfaces::Interface,
     locks,
     monitors::{self, Monitors},
@@ -34,7 +35,7 @@ use crate::{
         edit::{EditProblem, Edits, StateFault},
     },
     dataplane::{Dataplane, DataplaneError, PinDirectory, SweepReport},
-    health::{Checker, HealthEvent, TargetKey},
+    health::{Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent, TargetKey},
     model::{Config, Health},
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
     telemetry::MetricsServer,
@@ -42,6 +43,10 @@ use crate::{
 
 /// How long a start waits for next hops; a neighbour that is there answers within a round trip.
 const FIRST_HOPS: Duration = Duration::from_secs(1);
+
+/// Most probes at once, however many files may be open: enough for 8 000 dead backends checked every two seconds with a
+/// timeout of one.
+const MOST_PROBES: usize = 4096;
 
 /// How often it looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -60,6 +65,8 @@ struct Prepared {
     config: Config,
     edit_problems: Vec<EditProblem>,
     monitors: Monitors,
+    /// Most probes at once.
+    probes: usize,
     locks: [Flock<File>; 2],
 }
 
@@ -69,7 +76,7 @@ pub(super) async fn start(
     options: &RunOptions,
     health_events: mpsc::Sender<HealthEvent>,
 ) -> Result<(Started, mpsc::Receiver<NextHopEvent>)> {
-    allow_open_files();
+    let open_files = allow_open_files();
     let mut file = config::load(&options.config)?;
     if let Some(mode) = options.mode {
         file.dataplane.attach = mode;
@@ -97,6 +104,8 @@ pub(super) async fn start(
         config,
         edit_problems: applied.problems,
         monitors,
+        // A quarter, so that maps, rings, connections and clients never lack any.
+        probes: (open_files / 4).clamp(DEFAULT_PROBES_IN_FLIGHT, MOST_PROBES),
         locks: [run_lock, pin_lock],
     };
     match bring_up(options, prepared, fresh, health_events).await {
@@ -130,6 +139,7 @@ async fn bring_up(
         config,
         edit_problems,
         monitors,
+        probes,
         locks,
     } = prepared;
     let (resolver, hops) = Resolver::start(config.dataplane.interfaces.clone()).await?;
@@ -146,7 +156,9 @@ async fn bring_up(
         edits,
         config,
         monitors,
-        config_path: options.config.clone(),
+        // Absolute, as callers of the control socket name theirs.
+        config_path: std::path::absolute(&options.config)
+            .unwrap_or_else(|_| options.config.clone()),
         edit_problems,
         generation: 1,
         started,
@@ -160,7 +172,7 @@ async fn bring_up(
         resolver,
         hops: BTreeMap::new(),
         obstacles: BTreeMap::new(),
-        checker: Checker::new(health_events),
+        checker: Checker::with_probes_in_flight(health_events, probes),
         health: BTreeMap::new(),
         sweep: SweepReport::default(),
         swept: None,
@@ -190,7 +202,8 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     await_next_hops(agent).await;
     agent.sweep_now()?;
     if adopted {
-        agent.plan_for(&agent.config, true)?;
+        let fits = agent.plan_for(&agent.config, true);
+        fits.map_err(|error| configure::misfit(&error))?;
         attach_all(agent)?;
     }
     agent.replan_counted()?;
@@ -343,15 +356,18 @@ fn load_edits(state_dir: &Path) -> Result<Edits> {
 }
 
 /// Raises the number of files that this process may open to what it is allowed: each probe under way, each map and
-/// each ring on its way into its place is one, and 1 024 is the usual default.
-fn allow_open_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
+/// each ring on its way into its place is one, and 1 024 is the usual default. Returns the number.
+fn allow_open_files() -> usize {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| {
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        Ok(usize::try_from(most).unwrap_or(usize::MAX))
+    });
+    raised.unwrap_or_else(|error| {
         tracing::warn!(
-            "raising the number of open files: {error}; with many backends, probes may fail"
+            "raising the number of open files: {error}; many dead backends may delay checks"
         );
-    }
+        0
+    })
 }
 
 /// Health as the rings of an earlier agent tell it.

@@ -211,6 +211,24 @@ fn adopted_tables_have_their_rings_written_again_and_nothing_else() {
 }
 
 #[test]
+fn a_ring_that_may_have_been_swapped_is_written_again_before_its_backends_go() {
+    let mut tables = tables_of(&wanted(&one()));
+    let www = id_of(&tables, key("203.0.113.10:80"));
+    // Going to two backends failed at the ring, half-way: the kernel may have the new one.
+    let larger = plan(&wanted(&two()), &tables);
+    assert_eq!(kinds(&larger), ["put-backend", "put-ring"]);
+    tables.record(&larger.changes[0]);
+    tables.forget_ring(www);
+
+    let back = desired(&one(), &all_up(&one()), &all_resolved(&two()));
+    tables.backends_with_flows = Some(BTreeSet::new());
+    let first = plan(&back, &tables);
+    assert_eq!(kinds(&first), ["put-ring"], "not cleared under the ring");
+    apply(&first, &mut tables);
+    assert_eq!(kinds(&plan(&back, &tables)), ["clear-backend"]);
+}
+
+#[test]
 fn an_adopting_agent_can_start_from_the_next_hops_in_the_tables() {
     let mut hops = all_resolved(&two());
     hops.remove(&ip("10.0.0.2"));
