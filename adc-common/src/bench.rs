@@ -78,7 +78,6 @@ pub const fn client_of(flow: u32) -> u32 {
 
 /// The client's port of a flow.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "at most 24 bits are used")]
 pub const fn client_port_of(flow: u32) -> u16 {
     1024 + (flow >> 16) as u16
 }

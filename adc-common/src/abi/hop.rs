@@ -29,9 +29,9 @@ impl Hop {
     /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
     #[inline(always)]
     pub fn assign(&mut self, from: &Self) {
-        let [a, b, c] = bytemuck::cast::<Self, [u32; 3]>(*from);
-        let [x, y, z] = bytemuck::cast_mut::<Self, [u32; 3]>(self);
-        (*x, *y, *z) = (a, b, c);
+        let from = bytemuck::cast::<Self, [u32; 3]>(*from);
+        let to = bytemuck::cast_mut::<Self, [u32; 3]>(self);
+        [to[0], to[1], to[2]] = from;
     }
 }
 
