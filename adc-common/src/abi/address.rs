@@ -53,9 +53,9 @@ impl Addr6 {
     #[inline(always)]
     #[expect(clippy::many_single_char_names, reason = "words, in order")]
     pub fn assign(&mut self, from: &[u8; 16]) {
-        let [a, b, c, d] = bytemuck::cast::<[u8; 16], [u32; 4]>(*from);
-        let [w, x, y, z] = bytemuck::cast_mut::<Self, [u32; 4]>(self);
-        (*w, *x, *y, *z) = (a, b, c, d);
+        let from = bytemuck::cast::<[u8; 16], [u32; 4]>(*from);
+        let to = bytemuck::cast_mut::<Self, [u32; 4]>(self);
+        [to[0], to[1], to[2], to[3]] = from;
     }
 }
 

@@ -30,9 +30,9 @@ impl Hop {
     #[inline(always)]
     #[expect(clippy::many_single_char_names, reason = "words, in order")]
     pub fn assign(&mut self, from: &Self) {
-        let [a, b, c] = bytemuck::cast::<Self, [u32; 3]>(*from);
-        let [x, y, z] = bytemuck::cast_mut::<Self, [u32; 3]>(self);
-        (*x, *y, *z) = (a, b, c);
+        let from = bytemuck::cast::<Self, [u32; 3]>(*from);
+        let to = bytemuck::cast_mut::<Self, [u32; 3]>(self);
+        [to[0], to[1], to[2]] = from;
     }
 }
 
