@@ -51,7 +51,6 @@ impl Protocol {
 impl Addr6 {
     /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
     #[inline(always)]
-    #[expect(clippy::many_single_char_names, reason = "words, in order")]
     pub fn assign(&mut self, from: &[u8; 16]) {
         let from = bytemuck::cast::<[u8; 16], [u32; 4]>(*from);
         let to = bytemuck::cast_mut::<Self, [u32; 4]>(self);

@@ -28,7 +28,6 @@ abi_struct! {
 impl Hop {
     /// Overwrites `self`, word by word: an assignment becomes a call of `memmove` in the BPF program.
     #[inline(always)]
-    #[expect(clippy::many_single_char_names, reason = "words, in order")]
     pub fn assign(&mut self, from: &Self) {
         let from = bytemuck::cast::<Self, [u32; 3]>(*from);
         let to = bytemuck::cast_mut::<Self, [u32; 3]>(self);
