@@ -188,12 +188,15 @@ fn a_dead_neighbour_is_given_up_and_found_again() {
         let (_resolver, mut events) = started(&[BACKEND]).await;
         until_mac(&mut events, BACKEND, mac).await;
         gateways.ip("addr del 10.0.0.2/24 dev b0");
-        let dead = until(&mut events, BACKEND, |found| found.hop().is_none()).await;
-        let Resolution::Unresolved(obstacle) = dead else {
-            panic!("{dead:?}");
-        };
-        let text = obstacle.to_string();
-        assert!(text.contains("neighbour 10.0.0.2 on a0: FAILED"), "{text}");
+        // On a busy machine the last question may still be open when the MAC is given up.
+        until(&mut events, BACKEND, |found| match found {
+            Resolution::Unresolved(obstacle) => {
+                let text = obstacle.to_string();
+                text.contains("neighbour 10.0.0.2 on a0: FAILED")
+            }
+            Resolution::Resolved(_) => false,
+        })
+        .await;
         gateways.ip("addr add 10.0.0.2/24 dev b0");
         until_mac(&mut events, BACKEND, mac).await;
     });
