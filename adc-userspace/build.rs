@@ -1,7 +1,7 @@
-//! Embeds the XDP object in the agent.
+//! Embeds the XDP objects in the agent.
 //!
 //! The object is `$ADC_EBPF_OBJECT`, or `<target directory>/bpf/adc-xdp` as `cargo xtask build-ebpf`
-//! leaves it. It is copied to `$OUT_DIR/adc-xdp`. When there is none, an empty file takes its place, so
+//! leaves it; the one that captures lies beside it. They are copied to `$OUT_DIR`. When there is none, an empty file takes its place, so
 //! that `cargo check`, `test` and `clippy` work without a BPF toolchain; the agent then refuses to run
 //! with a message that says how to build it.
 
@@ -12,28 +12,43 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The program.
+const OBJECT: &str = "adc-xdp";
+
+/// The program that stands in for it while somebody captures.
+const CAPTURE: &str = "adc-xdp-capture";
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=ADC_EBPF_OBJECT");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let embedded = out.join("adc-xdp");
-    if let Some(object) = env::var_os("ADC_EBPF_OBJECT").filter(|path| !path.is_empty()) {
+    let given = env::var_os("ADC_EBPF_OBJECT").filter(|path| !path.is_empty());
+    let object = if let Some(object) = given {
         let object = PathBuf::from(object);
         println!("cargo::rerun-if-changed={}", object.display());
-        fs::copy(&object, &embedded)
-            .map_err(|error| format!("ADC_EBPF_OBJECT={}: {error}", object.display()))?;
-        return Ok(());
-    }
-    // The directory is watched, not the file: cargo takes a missing file for a changed one, and would
-    // run this again on every build.
-    let directory = target_directory(&out)?.join("bpf");
-    fs::create_dir_all(&directory)?;
-    println!("cargo::rerun-if-changed={}", directory.display());
-    let object = directory.join("adc-xdp");
-    if object.is_file() {
-        fs::copy(&object, &embedded)?;
+        if !object.is_file() {
+            return Err(format!("ADC_EBPF_OBJECT={} is no file", object.display()).into());
+        }
+        object
     } else {
-        fs::write(&embedded, [])?;
+        // The directory is watched, not the file: cargo takes a missing file for a changed one, and would
+        // run this again on every build.
+        let directory = target_directory(&out)?.join("bpf");
+        fs::create_dir_all(&directory)?;
+        println!("cargo::rerun-if-changed={}", directory.display());
+        directory.join(OBJECT)
+    };
+    embed(&object, &out.join(OBJECT))?;
+    embed(&object.with_file_name(CAPTURE), &out.join(CAPTURE))
+}
+
+/// Copies an object, or makes an empty file in its place.
+fn embed(object: &Path, embedded: &Path) -> Result<(), Box<dyn Error>> {
+    if object.is_file() {
+        fs::copy(object, embedded)
+            .map_err(|error| format!("embedding {}: {error}", object.display()))?;
+    } else {
+        fs::write(embedded, [])?;
     }
     Ok(())
 }

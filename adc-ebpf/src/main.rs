@@ -10,7 +10,7 @@ mod maps;
 mod packet;
 mod tables;
 
-use adc_common::datapath::process;
+use adc_common::{abi::BackendId, datapath::process};
 use aya_ebpf::{macros::xdp, programs::XdpContext};
 
 /// Entry point, attached to every interface in `dataplane.interfaces`.
@@ -28,6 +28,10 @@ fn adc_ingress(ctx: XdpContext) -> u32 {
     );
     action::of(verdict)
 }
+
+/// Which backend a packet is counted for. Only the program that captures has a use for it.
+#[inline(always)]
+const fn note_backend(_id: BackendId) {}
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -160,6 +160,7 @@ impl Tables for KernelTables {
             // SAFETY: per-CPU value; XDP runs with bottom halves off, so nothing else on this CPU writes it.
             change(unsafe { &mut *counters });
         }
+        crate::note_backend(id);
     }
 
     #[inline(always)]

@@ -6,10 +6,12 @@
 
 pub mod agent;
 pub mod api;
+pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod dataplane;
 pub mod doctor;
+pub mod explain;
 pub mod health;
 pub mod model;
 pub mod neighbours;

@@ -17,6 +17,7 @@ macro_rules! require {
     (@check namespaces) => { $crate::require::namespaces() };
     (@check agent) => { $crate::require::agent() };
     (@check object) => { $crate::require::object() };
+    (@check capture) => { $crate::program::capture::object().map(drop) };
     (@check $program:literal) => { $crate::require::program($program) };
     ($($what:tt),+) => {
         $( if $crate::require::is_missing($crate::require!(@check $what)) { return; } )+

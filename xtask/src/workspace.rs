@@ -83,6 +83,11 @@ impl Workspace {
         self.target.join("bpf").join("adc-xdp")
     }
 
+    /// The object with the program that captures. Tests look for it beside the one under test.
+    pub(crate) fn capture_object(&self) -> PathBuf {
+        self.target.join("bpf").join("adc-xdp-capture")
+    }
+
     /// The object with the benchmark's wrapper programs.
     pub(crate) fn bench_object(&self) -> PathBuf {
         self.target.join("bpf").join("adc-xdp-bench")

@@ -7,6 +7,7 @@
 
 mod address;
 mod backend;
+mod capture;
 mod counters;
 mod flow;
 mod hop;
@@ -17,6 +18,10 @@ mod tick;
 
 pub use address::{Addr4, Addr6, Addr16, Mac, Port, Protocol, VlanId};
 pub use backend::{BackendEntry, BackendFlags, BackendId};
+pub use capture::{
+    CaptureBits, CaptureCounters, CaptureRecord, CaptureSetup, CaptureSpace, CaptureVerdict,
+    MAX_SNAPLEN,
+};
 pub use counters::{BackendCounters, ReasonCounters, TableCounters};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};

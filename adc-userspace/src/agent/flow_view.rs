@@ -15,10 +15,10 @@ use crate::{
 
 /// Names behind a backend id.
 #[derive(Clone, Default)]
-struct Names {
-    service: Option<ServiceName>,
-    pool: Option<PoolName>,
-    backend: Option<BackendName>,
+pub(super) struct Names {
+    pub(super) service: Option<ServiceName>,
+    pub(super) pool: Option<PoolName>,
+    pub(super) backend: Option<BackendName>,
 }
 
 impl Agent {
@@ -77,7 +77,8 @@ impl Agent {
         }
     }
 
-    fn names(&self) -> BTreeMap<BackendId, Names> {
+    /// What people call the backends in the tables.
+    pub(super) fn names(&self) -> BTreeMap<BackendId, Names> {
         let observed = self.dataplane.tables.observed();
         let mut services = BTreeMap::new();
         for (name, service) in &self.config.services {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use tokio::sync::Mutex;
+use hyper::body::Bytes;
+use tokio::sync::{Mutex, mpsc, watch};
 
-use super::{configure::internal, state::Agent};
+use super::{capture, configure::internal, state::Agent};
 use crate::{
     api::{
         Control,
         proto::{
-            ApiError, Applied, BackendFilter, BackendView, ConfigApply, ConfigChecked, ConfigDiff,
-            ConfigView, Edit, FlowCount, FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
+            ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply,
+            ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount,
+            FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
         },
     },
     model::ServiceName,
@@ -19,16 +21,20 @@ use crate::{
 };
 
 /// The running agent, shared with the servers.
-pub(super) struct Handle(Arc<Mutex<Agent>>);
+pub(super) struct Handle {
+    agent: Arc<Mutex<Agent>>,
+    /// Turns true when the servers have to end.
+    stopped: watch::Receiver<bool>,
+}
 
 impl Handle {
-    pub(super) fn new(agent: Arc<Mutex<Agent>>) -> Self {
-        Self(agent)
+    pub(super) fn new(agent: Arc<Mutex<Agent>>, stopped: watch::Receiver<bool>) -> Self {
+        Self { agent, stopped }
     }
 
     /// Looks at the agent. Off the runtime's own threads: a look may walk a million flows, and probes go on.
     async fn look<T>(&self, look: impl FnOnce(&mut Agent) -> Result<T>) -> Result<T, ApiError> {
-        let mut agent = self.0.lock().await;
+        let mut agent = self.agent.lock().await;
         tokio::task::block_in_place(|| look(&mut agent)).map_err(|error| internal(&error))
     }
 }
@@ -67,15 +73,15 @@ impl Control for Handle {
     }
 
     async fn edit(&self, edit: Edit, dry_run: bool) -> Result<Applied, ApiError> {
-        self.0.lock().await.edit(edit, dry_run).await
+        self.agent.lock().await.edit(edit, dry_run).await
     }
 
     async fn config_show(&self) -> Result<ConfigView, ApiError> {
-        Ok(self.0.lock().await.config_view())
+        Ok(self.agent.lock().await.config_view())
     }
 
     async fn config_diff(&self) -> Result<ConfigDiff, ApiError> {
-        let agent = self.0.lock().await;
+        let agent = self.agent.lock().await;
         tokio::task::block_in_place(|| agent.config_diff())
     }
 
@@ -84,7 +90,7 @@ impl Control for Handle {
     }
 
     async fn config_apply(&self, request: ConfigApply, dry_run: bool) -> Result<Applied, ApiError> {
-        self.0.lock().await.config_apply(request, dry_run).await
+        self.agent.lock().await.config_apply(request, dry_run).await
     }
 
     async fn flows(&self, filter: FlowFilter) -> Result<FlowPage, ApiError> {
@@ -101,6 +107,14 @@ impl Control for Handle {
 
     async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
         self.look(|agent| agent.reasons()).await
+    }
+
+    async fn explain(&self, request: ExplainRequest) -> Result<Explanation, ApiError> {
+        self.look(|agent| Ok(agent.explain(&request))).await?
+    }
+
+    async fn capture(&self, request: CaptureRequest) -> Result<mpsc::Receiver<Bytes>, ApiError> {
+        capture::begin(Arc::clone(&self.agent), request, self.stopped.clone()).await
     }
 
     async fn metrics_snapshot(&self) -> Result<MetricsSnapshot, ApiError> {

@@ -5,7 +5,9 @@
 //! control API (`handle::Handle`) take the same lock, so nobody sees a half-made change.
 
 mod adopt;
+mod capture;
 mod configure;
+mod explain;
 mod flow_view;
 mod handle;
 mod interfaces;
@@ -116,7 +118,7 @@ fn spawn_servers(
     let wait = |mut stopped: watch::Receiver<bool>| async move {
         drop(stopped.wait_for(|stop| *stop).await);
     };
-    let handle = Arc::new(Handle::new(Arc::clone(agent)));
+    let handle = Arc::new(Handle::new(Arc::clone(agent), stopped.clone()));
     let api = tokio::spawn(server.serve(Arc::clone(&handle), wait(stopped.clone())));
     let metrics = metrics.map(|metrics| tokio::spawn(metrics.serve(handle, wait(stopped.clone()))));
     async move {

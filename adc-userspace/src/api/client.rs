@@ -1,5 +1,7 @@
 //! A client for the control socket: one connection per request, as the command line needs it.
 
+mod capture;
+
 use std::{
     fmt::Display,
     io,
@@ -23,8 +25,8 @@ use super::{
     MAX_BODY,
     proto::{
         ApiError, Applied, BackendFilter, BackendPatch, BackendView, ConfigApply, ConfigCheck,
-        ConfigChecked, ConfigDiff, ConfigView, ErrorCode, FlowCount, FlowFilter, FlowPage,
-        NewBackend, NewPool, NewService, ReasonRow, ServiceView, Status,
+        ConfigChecked, ConfigDiff, ConfigView, ErrorCode, ExplainRequest, Explanation, FlowCount,
+        FlowFilter, FlowPage, NewBackend, NewPool, NewService, ReasonRow, ServiceView, Status,
     },
 };
 use crate::model::{BackendName, PoolName, ServiceName};
@@ -191,6 +193,11 @@ impl Client {
         self.get("drops").await
     }
 
+    /// Where a packet would go, and why.
+    pub async fn explain(&self, request: &ExplainRequest) -> Result<Explanation, ApiError> {
+        self.send(Method::POST, "explain", Some(request)).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.send(Method::GET, path, None::<&Nothing>).await
     }
@@ -216,57 +223,37 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ApiError> {
-        let broken = |error: &dyn Display| {
-            ApiError::new(
-                ErrorCode::Internal,
-                format!("cannot ask the agent for {path}: {error}"),
-            )
-        };
-        let body = match body {
-            Some(body) => serde_json::to_vec(body).map_err(|error| broken(&error))?,
-            None => Vec::new(),
-        };
-        if body.len() > MAX_BODY {
-            // The agent would answer the same, but hang up while we are still sending.
-            return Err(ApiError::new(
-                ErrorCode::TooLarge,
-                format!(
-                    "the request is {} bytes long, the agent takes at most {} MiB",
-                    body.len(),
-                    MAX_BODY >> 20
-                ),
-            ));
-        }
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1/{path}"))
-            .header(HOST, "adc")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| broken(&error))?;
+        let request = request(method, path, body)?;
         let Ok(answer) = tokio::time::timeout(self.timeout, self.exchange(request)).await else {
-            return Err(ApiError::new(
-                ErrorCode::Unreachable,
-                format!(
-                    "the agent at {} did not answer within {} s: it hangs or is overloaded; see its log",
-                    self.socket.display(),
-                    self.timeout.as_secs()
-                ),
-            ));
+            return Err(self.no_answer());
         };
         let (ok, bytes) = answer?;
         if ok {
             return serde_json::from_slice(&bytes).map_err(|error| self.incomprehensible(&error));
         }
-        let told = serde_json::from_slice::<ApiError>(&bytes);
-        Err(told.unwrap_or_else(|error| self.incomprehensible(&error)))
+        Err(self.told(&bytes))
+    }
+
+    /// The error that the agent answered with.
+    fn told(&self, bytes: &[u8]) -> ApiError {
+        let told = serde_json::from_slice::<ApiError>(bytes);
+        told.unwrap_or_else(|error| self.incomprehensible(&error))
+    }
+
+    fn no_answer(&self) -> ApiError {
+        ApiError::new(
+            ErrorCode::Unreachable,
+            format!(
+                "the agent at {} did not answer within {} s: it hangs or is overloaded; see its log",
+                self.socket.display(),
+                self.timeout.as_secs()
+            ),
+        )
     }
 
     /// Sends one request and reads the whole answer: whether it is a success, and its body.
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(bool, Bytes), ApiError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| self.no_connection(&error))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.hung_up(&error))?;
@@ -281,6 +268,12 @@ impl Client {
         let result = exchange.await.map_err(|error| self.hung_up(&error));
         driver.abort();
         result
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ApiError> {
+        UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.no_connection(&error))
     }
 
     fn no_connection(&self, error: &io::Error) -> ApiError {
@@ -328,6 +321,42 @@ impl Client {
             ),
         )
     }
+}
+
+/// A request with a JSON body.
+fn request(
+    method: Method,
+    path: &str,
+    body: Option<&impl Serialize>,
+) -> Result<Request<Full<Bytes>>, ApiError> {
+    let broken = |error: &dyn Display| {
+        ApiError::new(
+            ErrorCode::Internal,
+            format!("cannot ask the agent for {path}: {error}"),
+        )
+    };
+    let body = match body {
+        Some(body) => serde_json::to_vec(body).map_err(|error| broken(&error))?,
+        None => Vec::new(),
+    };
+    if body.len() > MAX_BODY {
+        // The agent would answer the same, but hang up while we are still sending.
+        return Err(ApiError::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the request is {} bytes long, the agent takes at most {} MiB",
+                body.len(),
+                MAX_BODY >> 20
+            ),
+        ));
+    }
+    Request::builder()
+        .method(method)
+        .uri(format!("/api/v1/{path}"))
+        .header(HOST, "adc")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| broken(&error))
 }
 
 fn backend_path(pool: &PoolName, name: &BackendName) -> String {

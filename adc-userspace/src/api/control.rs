@@ -2,9 +2,13 @@
 
 use std::future::Future;
 
+use hyper::body::Bytes;
+use tokio::sync::mpsc;
+
 use super::proto::{
-    ApiError, Applied, BackendFilter, BackendView, ConfigApply, ConfigChecked, ConfigDiff,
-    ConfigView, Edit, FlowCount, FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
+    ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply, ConfigChecked,
+    ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount, FlowFilter, FlowPage,
+    ReasonRow, ServiceView, Status,
 };
 use crate::{model::ServiceName, telemetry::MetricsSnapshot};
 
@@ -67,6 +71,19 @@ pub trait Control: Send + Sync + 'static {
 
     /// Every reason with its counters, in the order of `adc_common::abi::Reason::ALL`.
     fn drops(&self) -> impl Future<Output = Result<Vec<ReasonRow>, ApiError>> + Send;
+
+    /// Where a packet would go, and why. Changes nothing: no flow, no counter.
+    fn explain(
+        &self,
+        request: ExplainRequest,
+    ) -> impl Future<Output = Result<Explanation, ApiError>> + Send;
+
+    /// Begins a capture. The file comes out of the channel in pieces, and is whole when the channel ends; dropping the
+    /// receiver ends the capture. Packets go their way as they would without it.
+    fn capture(
+        &self,
+        request: CaptureRequest,
+    ) -> impl Future<Output = Result<mpsc::Receiver<Bytes>, ApiError>> + Send;
 
     /// All that `/metrics` and `/readyz` show.
     fn metrics_snapshot(&self) -> impl Future<Output = Result<MetricsSnapshot, ApiError>> + Send;

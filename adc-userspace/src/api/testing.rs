@@ -1,5 +1,7 @@
 //! A fake agent and views for tests.
 
+mod explained;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -7,8 +9,9 @@ use std::{
 };
 
 use adc_common::abi::{ReasonCounters, TableCounters};
+use hyper::body::Bytes;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::{Control, proto::*};
 use crate::{
@@ -358,6 +361,18 @@ impl Control for FakeControl {
 
     async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
         Ok(ReasonRow::all(&reasons()))
+    }
+
+    async fn explain(&self, request: ExplainRequest) -> Result<Explanation, ApiError> {
+        Ok(explained::explanation(&request))
+    }
+
+    async fn capture(&self, request: CaptureRequest) -> Result<mpsc::Receiver<Bytes>, ApiError> {
+        let (pieces, file) = mpsc::channel(2);
+        for piece in ["filter: ", &request.filter.to_string()] {
+            pieces.try_send(Bytes::from(piece.to_owned())).unwrap();
+        }
+        Ok(file)
     }
 
     async fn metrics_snapshot(&self) -> Result<MetricsSnapshot, ApiError> {

@@ -8,7 +8,10 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::exit;
+use super::{
+    exit,
+    packet_args::{CaptureArgs, ExplainArgs},
+};
 use crate::{
     api::{DEFAULT_SOCKET, proto::AddressRange},
     model::{
@@ -82,6 +85,10 @@ pub(super) enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Where a packet would go, and why; sends and changes nothing
+    Explain(ExplainArgs),
+    /// Record what XDP saw, and what became of each packet, as pcapng
+    Capture(CaptureArgs),
     /// The configuration: the file, and what people changed since
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -9,6 +9,9 @@ mod commands;
 mod exit;
 mod local;
 mod output;
+mod packet_args;
+mod pcapng_blocks;
+mod recording;
 #[cfg(test)]
 mod tests;
 

@@ -58,7 +58,11 @@ impl Dataplane {
 }
 
 /// Puts our program on a pinned link; false if there is none that still works.
-fn replace(program: &mut Xdp, pins: &PinDirectory, interface: &str) -> Result<bool, AttachFailure> {
+pub(super) fn replace(
+    program: &mut Xdp,
+    pins: &PinDirectory,
+    interface: &str,
+) -> Result<bool, AttachFailure> {
     let path = pins.link(interface);
     if !path.exists() {
         return Ok(false);
@@ -107,12 +111,17 @@ fn attach_anew(
 }
 
 /// Why an attachment failed, with the errno if there was one.
-struct AttachFailure {
+pub(super) struct AttachFailure {
     errno: Option<i32>,
     text: String,
 }
 
 impl AttachFailure {
+    /// What to say of it.
+    pub(super) fn refusal(&self, interface: &str) -> DataplaneError {
+        refusal(interface, self)
+    }
+
     fn other(error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
             errno: errno_of(error),

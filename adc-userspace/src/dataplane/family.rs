@@ -109,6 +109,20 @@ where
         [self.main.capacity, self.half_open.capacity]
     }
 
+    /// An entry of the main table.
+    pub(super) fn flow(&self, key: &FlowKey<A>) -> Result<Option<FlowEntry<A>>, DataplaneError> {
+        self.main.get(key)
+    }
+
+    /// An entry of the half-open table. A look by system call is no use that the LRU would notice
+    /// (`htab_lru_map_lookup_elem_sys`, kernel/bpf/hashtab.c, Linux 5.2).
+    pub(super) fn half_open(
+        &self,
+        key: &FlowKey<A>,
+    ) -> Result<Option<HalfOpenEntry<A>>, DataplaneError> {
+        self.half_open.get(key)
+    }
+
     pub(super) fn for_each(
         &self,
         now: Tick,

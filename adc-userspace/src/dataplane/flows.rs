@@ -11,8 +11,8 @@ use super::{error::DataplaneError, family::Family, loader::Maps};
 
 /// The four flow tables.
 pub struct FlowTables {
-    v4: Family<Addr4>,
-    v6: Family<Addr6>,
+    pub(super) v4: Family<Addr4>,
+    pub(super) v6: Family<Addr6>,
 }
 
 /// Whether a flow is validated.

@@ -24,8 +24,8 @@ pub struct InterfaceRow {
 
 /// The interface maps.
 pub struct InterfaceTables {
-    entries: Array<MapData, Mapped<InterfaceEntry>>,
-    index: HashMap<MapData, u32, u32>,
+    pub(super) entries: Array<MapData, Mapped<InterfaceEntry>>,
+    pub(super) index: HashMap<MapData, u32, u32>,
     redirect: DevMap<MapData>,
 }
 

@@ -18,6 +18,7 @@ use aya::{
 
 use super::{
     attach::{Attachments, errno_of},
+    capture::Running,
     counters::Counters,
     error::DataplaneError,
     flows::FlowTables,
@@ -62,6 +63,8 @@ pub struct Dataplane {
     pub counters: Counters,
     /// Where the program is attached.
     pub attachments: Attachments,
+    /// The program that stands in for it at the moment.
+    pub(super) capture: Option<Running>,
 }
 
 impl Dataplane {
@@ -116,6 +119,7 @@ impl Dataplane {
                 flows,
                 counters,
                 attachments,
+                capture: None,
             },
             report,
         ))
@@ -131,7 +135,12 @@ impl Dataplane {
 
 fn load_object(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, DataplaneError> {
     let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
-    let program = program(&mut ebpf)?;
+    load_program(program(&mut ebpf)?)?;
+    Ok(ebpf)
+}
+
+/// Hands a program to the kernel.
+pub(super) fn load_program(program: &mut Xdp) -> Result<(), DataplaneError> {
     let mut outcome = program.load();
     for _ in 0..LOAD_ATTEMPTS {
         // A signal arrived while the verifier worked (`signal_pending`, kernel/bpf/verifier.c).
@@ -140,8 +149,7 @@ fn load_object(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, DataplaneError> {
         }
         outcome = program.load();
     }
-    outcome.map_err(|error| load_error(&error))?;
-    Ok(ebpf)
+    outcome.map_err(|error| load_error(&error))
 }
 
 fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
@@ -164,7 +172,7 @@ impl Maps<'_> {
 }
 
 /// Every map that is pinned, with its layout. Ids run from 1, hence one entry more than the limit.
-fn shapes(limits: &Limits) -> Vec<MapShape> {
+pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
     const fn shape<K, V>(name: &'static str, entries: u32) -> MapShape {
         MapShape {
             name,
@@ -198,7 +206,7 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
 }
 
 /// One sentence with the remedy, from whatever the kernel said.
-fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
+pub(super) fn load_error(error: &(dyn std::error::Error + 'static)) -> DataplaneError {
     let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(cause) = next {

@@ -5,23 +5,27 @@
 
 mod attach;
 mod batch;
+mod capture;
 mod clock;
 mod counters;
 mod error;
 mod family;
 mod flows;
 mod interfaces;
+mod live;
 mod loader;
 mod mapped;
 mod packet_log;
 mod pins;
 mod tables;
 
+pub use capture::CaptureReader;
 pub use clock::now;
 pub use counters::Counters;
 pub use error::DataplaneError;
 pub use flows::{FlowRecord, FlowState, FlowTables, SweepReport, Timeouts};
 pub use interfaces::{InterfaceRow, InterfaceTables};
+pub use live::Live;
 pub use loader::{Dataplane, LoadReport};
 pub use pins::PinDirectory;
 pub use tables::Tables;

@@ -36,10 +36,10 @@ const RINGS_AT_ONCE: usize = 256;
 
 /// The configuration maps. [`Self::apply`] is their only writer.
 pub struct Tables {
-    index: HashMap<MapData, Mapped<ServiceKey>, Mapped<ServiceIndexEntry>>,
-    services: Array<MapData, Mapped<ServiceEntry>>,
+    pub(super) index: HashMap<MapData, Mapped<ServiceKey>, Mapped<ServiceIndexEntry>>,
+    pub(super) services: Array<MapData, Mapped<ServiceEntry>>,
     rings: Map,
-    backends: Array<MapData, Mapped<BackendEntry>>,
+    pub(super) backends: Array<MapData, Mapped<BackendEntry>>,
     /// What was last written, so that unchanged rings stay untouched.
     observed: Observed,
     /// Who is in each ring. Kept out of `observed`, whose entries are compared with what is wanted.

@@ -1,5 +1,6 @@
 //! The program's maps, filled as the agent would fill them.
 
+mod entries;
 mod flows;
 
 use std::collections::{BTreeMap, BTreeSet};

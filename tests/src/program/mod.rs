@@ -5,11 +5,16 @@
 //! least an Ethernet header, and the interface it "came in by" must exist. Loopback always exists and always
 //! has index 1, so every frame comes in by it; see [`Program::run`].
 
+pub mod capture;
 mod maps;
 pub(crate) mod raw;
+mod source;
 mod walk;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use adc_common::abi::InterfaceId;
 use aya::{
@@ -47,6 +52,7 @@ pub struct Limits {
 /// The loaded program and its maps.
 pub struct Program {
     ebpf: Ebpf,
+    entry: &'static str,
     /// Its maps.
     pub maps: Maps,
 }
@@ -78,7 +84,11 @@ impl Program {
     /// If the kernel refuses it; the verifier's log is in the message.
     pub fn load(limits: Limits) -> Self {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        let bytes = fs::read(&path)
+        Self::load_entry(&path, ENTRY, limits)
+    }
+
+    fn load_entry(path: &Path, name: &'static str, limits: Limits) -> Self {
+        let bytes = fs::read(path)
             .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS4", limits.flows)
@@ -87,12 +97,16 @@ impl Program {
             .map_max_entries("HALF_OPEN6", limits.half_open)
             .load(&bytes)
             .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain(&error)));
-        entry(&mut ebpf)
+        entry(&mut ebpf, name)
             .load()
             .unwrap_or_else(|error| panic!("the kernel refuses the program: {}", chain(&error)));
         // Taken only now: a map whose last handle is closed before the load is gone.
         let maps = Maps::take(&mut ebpf, limits);
-        Self { ebpf, maps }
+        Self {
+            ebpf,
+            entry: name,
+            maps,
+        }
     }
 
     /// Sends one frame through the program, as if it had come in by `interface`. `None` for a frame that is
@@ -106,7 +120,7 @@ impl Program {
         }
         self.maps.come_in_by(interface, LOOPBACK);
         let mut out = vec![0; frame.len() + GROWTH];
-        let result = entry(&mut self.ebpf)
+        let result = entry(&mut self.ebpf, self.entry)
             .test_run(TestRunOptions {
                 data_in: Some(frame),
                 data_out: Some(&mut out),
@@ -126,13 +140,15 @@ impl Program {
     /// # Panics
     /// If the kernel does not say.
     pub fn info(&mut self) -> ProgramInfo {
-        entry(&mut self.ebpf).info().expect("program info")
+        entry(&mut self.ebpf, self.entry)
+            .info()
+            .expect("program info")
     }
 }
 
-fn entry(ebpf: &mut Ebpf) -> &mut Xdp {
-    ebpf.program_mut(ENTRY)
-        .unwrap_or_else(|| panic!("the object has no program {ENTRY}"))
+fn entry<'e>(ebpf: &'e mut Ebpf, name: &str) -> &'e mut Xdp {
+    ebpf.program_mut(name)
+        .unwrap_or_else(|| panic!("the object has no program {name}"))
         .try_into()
         .expect("an XDP program")
 }

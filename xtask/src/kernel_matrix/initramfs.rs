@@ -77,6 +77,8 @@ pub(super) fn build(
         guest.add(&library, &library)?;
     }
     guest.add(&workspace.xdp_object(), &home.join("adc-xdp"))?;
+    let capture = home.join("adc-xdp-capture");
+    guest.add(&workspace.capture_object(), &capture)?;
     guest.add(&workspace.bench_object(), &home.join("adc-xdp-bench"))?;
     // Tests find their data by the path they were compiled at.
     add_data(&guest, &workspace.root.join("tests"))?;

@@ -6,29 +6,38 @@
 //! field in a change must not be dropped silently.
 
 mod backend;
+mod capture;
 mod config;
 mod edit;
 mod error;
+mod explain;
 mod flow;
 mod reason;
 mod refusal;
 mod service;
 mod status;
+mod tcp_flags;
 #[cfg(test)]
 mod tests;
 mod time;
 
 pub use backend::{BackendFilter, BackendView, HealthView, MonitorView, Traffic, WeightView};
+pub use capture::{CaptureFilter, CaptureRequest, FILTER_HELP, FilterTerm};
 pub use config::{
     Applied, ConfigApply, ConfigCheck, ConfigChecked, ConfigDiff, ConfigSource, ConfigView,
     PlanView,
 };
 pub use edit::{BackendPatch, NewBackend, NewPool, NewService, edited};
 pub use error::{ApiError, ErrorCode, Problem, sentence};
+pub use explain::{
+    ExplainPacket, ExplainRequest, ExplainStep, ExplainedBackend, Explanation, FieldView,
+    HeaderChange, HeaderView, PacketTuple, RecordedFrame,
+};
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
 pub use status::{ConfigSummary, InterfaceView, Severity, Status, Warning, warnings_about};
+pub use tcp_flags::TcpFlags;
 pub use time::Timestamp;
 
 pub use crate::config::{Difference, edit::Edit};

@@ -1,6 +1,11 @@
 //! Serving HTTP/1.1 connections within bounds, for the control socket and the metrics listener.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, serve::Listener};
 use hyper::{body::Incoming, server::conn::http1, service::Service, service::service_fn};
@@ -11,7 +16,7 @@ use hyper_util::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// What one listener spends on its clients.
@@ -45,6 +50,24 @@ impl Limits {
         lifetime: Duration::from_mins(1),
         drain: Duration::from_secs(1),
     };
+}
+
+/// Lets a handler whose answer takes longer have its connection longer: an extension of each request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lease(Arc<Mutex<Option<Instant>>>);
+
+impl Lease {
+    /// The connection may live for `time` from now, whatever [`Limits::lifetime`] says.
+    pub(crate) fn extend(&self, time: Duration) {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = Some(Instant::now() + time);
+    }
+
+    /// Until when, if that is still to come.
+    fn remaining(&self) -> Option<Instant> {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| *until > Instant::now())
+    }
 }
 
 /// hyper's smallest read buffer that holds a reasonable request head; a longer head gets 431.
@@ -110,8 +133,11 @@ async fn connection<I, P>(
     P: Clone + Send + Sync + 'static,
 {
     let router = TowerToHyperService::new(router);
+    let lease = Lease::default();
+    let granted = lease.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(admitted.clone());
+        request.extensions_mut().insert(granted.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -135,6 +161,10 @@ async fn connection<I, P>(
                 connection.as_mut().graceful_shutdown();
             }
             () = &mut lifetime => {
+                if let Some(until) = lease.remaining() {
+                    lifetime.as_mut().reset(until);
+                    continue;
+                }
                 tracing::debug!("a connection was open for too long");
                 break;
             }

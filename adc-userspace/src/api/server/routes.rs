@@ -14,6 +14,7 @@ use axum::{
 use super::{
     Caller, audit,
     extract::{Body, Change, Params, Segments},
+    packets,
 };
 use crate::{
     api::{
@@ -27,7 +28,7 @@ use crate::{
     model::{BackendName, PoolName, ServiceName},
 };
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
 pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
     let routes = Router::new()
@@ -52,7 +53,9 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/config/check", post(check_config::<C>))
         .route("/flows", get(flows::<C>))
         .route("/flows/count", get(flow_count::<C>))
-        .route("/drops", get(drops::<C>));
+        .route("/drops", get(drops::<C>))
+        .route("/explain", post(packets::explain::<C>))
+        .route("/capture", post(packets::capture::<C>));
     Router::new()
         .nest("/api/v1", routes)
         .fallback(no_route)

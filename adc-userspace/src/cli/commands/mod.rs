@@ -1,6 +1,8 @@
 //! Doing what was typed.
 
 mod agent;
+mod capture;
+mod explain;
 
 use std::{fmt, future::Future, path::Path};
 
@@ -104,6 +106,8 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
             let rows = block_on(agent.client.drops())?;
             agent.show(&rows, |rows| output::drops(rows, all))
         }
+        Command::Capture(args) => capture::run(&agent, &args),
+        Command::Explain(args) => explain::run(&agent, args),
         Command::Config(command) => agent.config(local, command),
         Command::Doctor {
             interfaces,

@@ -5,6 +5,7 @@
 
 mod backend;
 mod config;
+mod explain;
 mod flow;
 mod layout;
 mod service;
@@ -13,6 +14,7 @@ mod status;
 pub(super) use self::{
     backend::{backend, backends, pools},
     config::{applied, checked, config, diff, findings},
+    explain::explanation,
     flow::{drops, flow_count, flows},
     service::{service, services},
     status::status,

@@ -189,3 +189,47 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(ran.exit, Exit::InvalidConfig);
     assert!(ran.err.contains("/nonexistent/adc.toml"), "{}", ran.err);
 }
+
+#[test]
+fn explain_sends_the_packet_as_typed_and_shows_the_verdict_first() {
+    let agent = Agent::start();
+    let ran = agent.run("explain tcp 192.0.2.1:40000 10.1.0.100:80 --flags syn|ack --in eth0");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    for shown in [
+        "192.0.2.1:40000",
+        "TcpFlags(18)",
+        "no_backend",
+        "eth0",
+        "hint",
+    ] {
+        assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
+    }
+    let ran = agent.run("explain tcp 192.0.2.1:40000 10.1.0.100:80 -o json");
+    assert_eq!(ran.json()["verdict"], "drop");
+    for wrong in [
+        "explain",
+        "explain tcp 192.0.2.1:40000",
+        "explain tcp 192.0.2.1 10.1.0.100:80",
+        "explain --packet 2 tcp 192.0.2.1:1 10.1.0.100:80",
+        "explain tcp 192.0.2.1:1 10.1.0.100:80 --pcap x",
+    ] {
+        assert_eq!(agent.run(wrong).exit, Exit::Usage, "{wrong}");
+    }
+    let ran = agent.run("explain --pcap /nowhere/dump.pcap");
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.err.contains("/nowhere/dump.pcap"), "{}", ran.err);
+}
+
+#[test]
+fn a_capture_refuses_what_it_does_not_understand_before_it_makes_a_file() {
+    let agent = Agent::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("x.pcapng");
+    let ran = agent.run(&format!("capture port 80 or vip -w {}", file.display()));
+    assert_eq!(ran.exit, Exit::Failed, "{}", ran.err);
+    assert!(ran.err.contains("`or` "), "{}", ran.err);
+    assert!(!file.exists());
+    let ran = agent.run(&format!("capture --duration 2h -w {}", file.display()));
+    assert!(ran.err.contains("3600"), "{}", ran.err);
+    assert_eq!(agent.run("capture port 80").exit, Exit::Usage);
+}

@@ -36,6 +36,28 @@ impl FlowMaps {
         }
     }
 
+    pub(in crate::program) fn flow4(&self, key: &FlowKey<Addr4>) -> Option<FlowEntry<Addr4>> {
+        self.main4.get(&Raw(*key), 0).ok().map(|Raw(entry)| entry)
+    }
+
+    pub(in crate::program) fn flow6(&self, key: &FlowKey<Addr6>) -> Option<FlowEntry<Addr6>> {
+        self.main6.get(&Raw(*key), 0).ok().map(|Raw(entry)| entry)
+    }
+
+    pub(in crate::program) fn half_open4(
+        &self,
+        key: &FlowKey<Addr4>,
+    ) -> Option<HalfOpenEntry<Addr4>> {
+        self.half4.get(&Raw(*key), 0).ok().map(|Raw(entry)| entry)
+    }
+
+    pub(in crate::program) fn half_open6(
+        &self,
+        key: &FlowKey<Addr6>,
+    ) -> Option<HalfOpenEntry<Addr6>> {
+        self.half6.get(&Raw(*key), 0).ok().map(|Raw(entry)| entry)
+    }
+
     /// Removes every flow.
     pub fn clear(&mut self) {
         remove(&mut self.main4, |_| true);

@@ -1,0 +1,120 @@
+//! Single entries of the live maps, for the packet walk on the host (`adc explain`). Reads only.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use adc_common::abi::{
+    Addr4, Addr6, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
+    InterfaceId, Ring, ServiceEntry, ServiceId, ServiceKey,
+};
+use aya::maps::MapError;
+
+use super::{
+    error::DataplaneError,
+    loader::Dataplane,
+    mapped::{Mapped, is_missing},
+};
+use crate::{
+    explain::{FlowSource, Source},
+    ring,
+};
+
+/// The maps as the program finds them at this moment.
+///
+/// Rings are built again from what this agent put into them: opening the inner map takes CAP_SYS_ADMIN
+/// (`bpf_map_get_fd_by_id`), and the same members give the same ring.
+pub struct Live<'d> {
+    dataplane: &'d Dataplane,
+    rings: RefCell<BTreeMap<ServiceId, Box<Ring>>>,
+}
+
+impl Dataplane {
+    /// The live tables, entry by entry.
+    pub fn live(&self) -> Live<'_> {
+        Live {
+            dataplane: self,
+            rings: RefCell::default(),
+        }
+    }
+}
+
+/// `None` for what is not in the map.
+fn found<T>(read: Result<T, MapError>, map: &'static str) -> Result<Option<T>, DataplaneError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::OutOfBounds { .. }) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(DataplaneError::map("reading", map, error)),
+    }
+}
+
+impl FlowSource<Addr4> for Live<'_> {
+    fn flow(&self, key: &FlowKey<Addr4>) -> Result<Option<FlowEntry<Addr4>>, DataplaneError> {
+        self.dataplane.flows.v4.flow(key)
+    }
+
+    fn half_open(
+        &self,
+        key: &FlowKey<Addr4>,
+    ) -> Result<Option<HalfOpenEntry<Addr4>>, DataplaneError> {
+        self.dataplane.flows.v4.half_open(key)
+    }
+}
+
+impl FlowSource<Addr6> for Live<'_> {
+    fn flow(&self, key: &FlowKey<Addr6>) -> Result<Option<FlowEntry<Addr6>>, DataplaneError> {
+        self.dataplane.flows.v6.flow(key)
+    }
+
+    fn half_open(
+        &self,
+        key: &FlowKey<Addr6>,
+    ) -> Result<Option<HalfOpenEntry<Addr6>>, DataplaneError> {
+        self.dataplane.flows.v6.half_open(key)
+    }
+}
+
+impl Source for Live<'_> {
+    fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError> {
+        let read = self.dataplane.tables.index.get(&Mapped(*key), 0);
+        Ok(found(read, "SERVICE_INDEX")?.map(|Mapped(entry)| entry.id))
+    }
+
+    fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError> {
+        let read = self.dataplane.tables.services.get(&u32::from(id.0), 0);
+        Ok(found(read, "SERVICES")?.map(|Mapped(entry)| entry))
+    }
+
+    fn ring_slot(&self, service: ServiceId, slot: usize) -> Result<BackendId, DataplaneError> {
+        let observed = self.dataplane.tables.observed();
+        let Some(spec) = observed.rings.get(&service) else {
+            return Ok(BackendId(0));
+        };
+        let mut rings = self.rings.borrow_mut();
+        let ring = rings
+            .entry(service)
+            .or_insert_with(|| ring::build(&spec.members));
+        Ok(ring.slots.get(slot).copied().unwrap_or_default())
+    }
+
+    fn backend(&self, id: BackendId) -> Result<Option<BackendEntry>, DataplaneError> {
+        let read = self.dataplane.tables.backends.get(&u32::from(id.0), 0);
+        let entry = found(read, "BACKENDS")?.map(|Mapped(entry)| entry);
+        Ok(entry.filter(|entry| !entry.address.is_unset()))
+    }
+
+    fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError> {
+        let read = self.dataplane.interfaces.entries.get(&u32::from(id.0), 0);
+        let entry = found(read, "INTERFACES")?.map(|Mapped(entry)| entry);
+        Ok(entry.filter(|entry| entry.ifindex != 0))
+    }
+
+    fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {
+        let id = found(
+            self.dataplane.interfaces.index.get(&ifindex, 0),
+            "INTERFACE_INDEX",
+        )?;
+        Ok(InterfaceId(
+            id.map_or(0, |id| u16::try_from(id).unwrap_or(0)),
+        ))
+    }
+}

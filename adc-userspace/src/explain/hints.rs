@@ -1,0 +1,87 @@
+//! What to do about a reason.
+
+use adc_common::abi::Reason;
+
+/// What to do next, for every reason that drops packets and for those that pass what somebody may have expected
+/// to be balanced. `None` = nothing is wrong.
+pub const fn hint(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::ForwardedToBackend
+        | Reason::ForwardedToClient
+        | Reason::ScheduledNewFlow
+        | Reason::NotIp
+        | Reason::OtherProtocol => return None,
+        Reason::PickedUpFlow => {
+            "normal after a failover or a lost half-open flow; if it is frequent, replies may not return through this node, or the half-open table is too small (dataplane.limits)"
+        }
+        Reason::NotOurs => {
+            "no service has this address: compare it with `adc service list`; if it is a reply of a backend, its flow has ended (`adc flow list`) or it was opened around adc"
+        }
+        Reason::VipOtherPort => {
+            "the address is a VIP, but no service has this port and protocol: `adc service list`; the node's own stack answers"
+        }
+        Reason::FragmentNotOurs | Reason::MalformedNotOurs => {
+            "not addressed to a VIP: the kernel's stack judges it"
+        }
+        Reason::TruncatedEthernet | Reason::TruncatedIp | Reason::TruncatedTransport => {
+            "the packet is shorter than its headers: damaged on the way, or cut by whoever recorded it; look at the sender and at `ethtool -S` of the interface"
+        }
+        Reason::BadIpHeader | Reason::BadTransportHeader => {
+            "length fields contradict the packet: damaged or forged; `adc capture reason REASON -w FILE` shows who sends such packets"
+        }
+        Reason::BadExtensionHeaders => {
+            "a chain of IPv6 extension headers that no ordinary client sends; `adc capture reason bad_extension_headers -w FILE` shows the sender"
+        }
+        Reason::BadTcpFlags => "a port scan, or damaged: nothing to mend here",
+        Reason::ZeroPort => "source port 0 is reserved: forged, or a broken client",
+        Reason::Fragment => {
+            "the sender's packets are larger than some link on the way: lower its MTU, or clamp the MSS (a tunnel or VPN in front of it, usually)"
+        }
+        Reason::TtlExceeded => {
+            "the packet was to end here: a traceroute, or a routing loop in front of this node (`traceroute` to the VIP from the client)"
+        }
+        Reason::NoBackend => {
+            "every backend of the service is down, draining or of weight 0: `adc backend list` says why for each"
+        }
+        Reason::BackendUnset => {
+            "an error inside adc: please report it with `adc status -o json` and the output of this command"
+        }
+        Reason::NextHopUnresolved => {
+            "no route or neighbour for the backend: `ip route get ADDRESS` and `ip neigh` on this node; `adc backend list` names the obstacle"
+        }
+        Reason::InterfaceUnset => {
+            "the packet would leave (or came in) by an interface that adc is not attached to: add it to dataplane.interfaces, or correct the route"
+        }
+        Reason::TupleConflict => {
+            "the same client uses the same port to several VIPs of one backend: give the backend another port, or another address, for one of the services"
+        }
+        Reason::FlowTableError => {
+            "the kernel refused a flow entry: look at `adc flow count`, raise dataplane.limits.half_open_*, and look at the kernel's log"
+        }
+        Reason::HandshakeMismatch => {
+            "not what the handshake expects: a forged or very late packet, or replies that do not return through this node; a client that is real tries again with a new SYN"
+        }
+        Reason::HeadroomError => {
+            "the driver leaves no room for a VLAN tag: `adc doctor -i INTERFACE`, or attach = \"skb\""
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use adc_common::abi::ReasonClass;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_that_drops_says_what_to_do() {
+        for reason in Reason::ALL {
+            if reason.class() == ReasonClass::Dropped {
+                assert!(
+                    hint(*reason).is_some_and(|hint| !hint.is_empty()),
+                    "{reason:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The program's maps as `adc explain` reads them.
+
+use adc_common::abi::{
+    Addr4, Addr6, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
+    InterfaceId, ServiceEntry, ServiceId, ServiceKey,
+};
+use adc_userspace::{
+    dataplane::{self, DataplaneError},
+    explain::{self, FlowSource, Source, Walked},
+};
+
+use super::{LOOPBACK, Maps, Program};
+
+impl Program {
+    /// What `adc explain` would say of a frame that comes in by `interface`. Nothing is written.
+    ///
+    /// # Panics
+    /// If a map can not be read.
+    pub fn explain(&mut self, frame: &[u8], interface: InterfaceId) -> Walked {
+        self.maps.come_in_by(interface, LOOPBACK);
+        explain::walk(&self.maps, frame.to_vec(), LOOPBACK, dataplane::now()).expect("live maps")
+    }
+}
+
+macro_rules! flow_source {
+    ($family:ty, $flow:ident, $half_open:ident) => {
+        impl FlowSource<$family> for Maps {
+            fn flow(
+                &self,
+                key: &FlowKey<$family>,
+            ) -> Result<Option<FlowEntry<$family>>, DataplaneError> {
+                Ok(self.flows.$flow(key))
+            }
+
+            fn half_open(
+                &self,
+                key: &FlowKey<$family>,
+            ) -> Result<Option<HalfOpenEntry<$family>>, DataplaneError> {
+                Ok(self.flows.$half_open(key))
+            }
+        }
+    };
+}
+
+flow_source!(Addr4, flow4, half_open4);
+flow_source!(Addr6, flow6, half_open6);
+
+impl Source for Maps {
+    fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError> {
+        Ok(self.index_entry(key).map(|entry| entry.id))
+    }
+
+    fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError> {
+        Ok(Some(self.service_entry(id)))
+    }
+
+    fn ring_slot(&self, service: ServiceId, slot: usize) -> Result<BackendId, DataplaneError> {
+        Ok(self.ring_entry(service, slot))
+    }
+
+    fn backend(&self, id: BackendId) -> Result<Option<BackendEntry>, DataplaneError> {
+        let entry = self.backend_entry(id);
+        Ok((!entry.address.is_unset()).then_some(entry))
+    }
+
+    fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError> {
+        let entry = self.interface_entry(id);
+        Ok((entry.ifindex != 0).then_some(entry))
+    }
+
+    fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {
+        Ok(self.id_of_interface(ifindex))
+    }
+}
