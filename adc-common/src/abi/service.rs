@@ -15,7 +15,18 @@ abi_newtype! {
 impl ForwardingMode {
     /// DNAT: destination rewritten, replies return through us.
     pub const NAT: Self = Self(1);
+    /// DNAT and SNAT: the backend sees one of the service's own local addresses.
+    pub const FULL_NAT: Self = Self(2);
+    /// The frame goes to the backend's MAC, the packet is unchanged; replies go straight to the client.
+    pub const DSR_L2: Self = Self(3);
+    /// The packet goes to the backend inside an IP packet; replies go straight to the client.
+    pub const DSR_IPIP: Self = Self(4);
+    /// The packet goes to the backend inside a GUE datagram; replies go straight to the client.
+    pub const DSR_GUE: Self = Self(5);
 }
+
+/// Local addresses that one service may send from: a power of two, so that a mask bounds an index into them.
+pub const MAX_SNAT_ADDRESSES: usize = 16;
 
 abi_newtype! {
     /// What the scheduler hashes to find a ring slot.
@@ -56,19 +67,23 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `SERVICES`, by [`ServiceId`].
-    pub struct ServiceEntry [96] {
+    pub struct ServiceEntry [352] {
         /// Its key in `SERVICE_INDEX`, so that an adopting agent can read its own tables back.
         pub key: ServiceKey,
         /// See [`ForwardingMode`].
         pub mode: ForwardingMode,
         /// See [`HashOn`].
         pub hash_on: HashOn,
-        /// Zero.
-        pub _pad: [u8; 2],
+        /// `full-nat`: how many of `snat` are IPv4; they come first.
+        pub snat_v4: u8,
+        /// `full-nat`: how many of `snat` are IPv6; they follow.
+        pub snat_v6: u8,
         /// Seed of the flow hash; equal on nodes that must agree.
         pub hash_seed: u32,
         /// Idle timeout per [`Phase`], indexed by its number; the rest is zero.
         pub timeouts: [Tick; Phase::CAPACITY],
+        /// `full-nat`: local addresses that packets to backends are sent from; the rest is unset.
+        pub snat: [Addr16; MAX_SNAT_ADDRESSES],
     }
 }
 

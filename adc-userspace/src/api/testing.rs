@@ -1,7 +1,7 @@
 //! A fake agent and views for tests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -31,6 +31,7 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
         port: 80,
         protocol: TransportProtocol::Tcp,
         mode: Mode::Nat,
+        snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
         timeouts: Timeouts::default(),

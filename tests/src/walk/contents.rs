@@ -63,9 +63,9 @@ impl Contents {
             key,
             mode: ForwardingMode::NAT,
             hash_on: HashOn::FIVE_TUPLE,
-            _pad: [0; 2],
             hash_seed: 7,
             timeouts: timeouts(),
+            ..ServiceEntry::default()
         };
         self.services.insert(id, entry);
         self.rings.insert(id, Vec::new());
