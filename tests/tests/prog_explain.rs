@@ -1,6 +1,8 @@
 //! `adc explain` and the program agree: what is explained is what then happens, packet by packet, and explaining it
 //! changed nothing.
 
+use std::collections::BTreeSet;
+
 use adc_common::{
     abi::{Phase, Tick},
     datapath::Action,
@@ -26,15 +28,28 @@ fn what_is_explained_is_what_then_happens() {
     } else {
         20_000
     };
-    let mut world = World::two_arm();
+    let mut kernel = Program::load(ROOMY);
+    let mut reasons = BTreeSet::new();
+    foretell(&mut kernel, World::two_arm(), packets, &mut reasons);
+    let full_nat = World::two_arm().with_full_nat();
+    foretell(&mut kernel, full_nat, packets / 2, &mut reasons);
+    announce(format_args!("{packets} packets explained; {reasons:?}"));
+    assert!(reasons.len() >= 15, "the traffic is too tame: {reasons:?}");
+}
+
+/// Explains random packets in `world`, each just before it is sent.
+fn foretell(
+    kernel: &mut Program,
+    mut world: World,
+    packets: usize,
+    reasons: &mut BTreeSet<&'static str>,
+) {
     // An emulated kernel takes its time: nothing may expire.
     for service in world.contents.services.values_mut() {
         service.timeouts = [Tick::from_secs(86_400); Phase::CAPACITY];
     }
-    let mut kernel = Program::load(ROOMY);
     kernel.pour(&world.contents);
     let mut traffic = Traffic::new(7, world);
-    let mut reasons = std::collections::BTreeSet::new();
     for n in 0..packets {
         let (interface, frame) = traffic.next_frame();
         if frame.len() < adc_tests::program::SHORTEST_FRAME {
@@ -66,8 +81,6 @@ fn what_is_explained_is_what_then_happens() {
         );
         reasons.insert(reason);
     }
-    announce(format_args!("{packets} packets explained; {reasons:?}"));
-    assert!(reasons.len() >= 15, "the traffic is too tame: {reasons:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! fate is decided (tables may change), and only then is a byte of the packet written.
 
 mod checksum;
+mod claim;
 mod decide;
 mod deliver;
 mod family;
@@ -16,7 +17,9 @@ mod ports;
 mod schedule;
 mod scratch;
 mod sight;
+mod snat;
 mod track;
+mod translate;
 mod verdict;
 mod wire;
 

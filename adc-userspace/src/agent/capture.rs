@@ -40,7 +40,7 @@ const LAST_PIECES: Duration = Duration::from_secs(10);
 const GONE: &str = "whoever asked for it has gone";
 
 /// What runs beside the agent for as long as a capture does.
-struct Session {
+struct Running {
     reader: AsyncFd<CaptureReader>,
     choice: Choice,
     labels: Labels,
@@ -58,17 +58,17 @@ pub(super) async fn begin(
     request: CaptureRequest,
     stopped: watch::Receiver<bool>,
 ) -> Result<mpsc::Receiver<Bytes>, ApiError> {
-    let session = {
+    let running = {
         let mut agent = agent.lock().await;
         tokio::task::block_in_place(|| agent.begin_capture(request))?
     };
     let (pieces, file) = mpsc::channel(PIECES);
-    tokio::spawn(session.run(agent, pieces, stopped));
+    tokio::spawn(running.run(agent, pieces, stopped));
     Ok(file)
 }
 
 impl Agent {
-    fn begin_capture(&mut self, request: CaptureRequest) -> Result<Session, ApiError> {
+    fn begin_capture(&mut self, request: CaptureRequest) -> Result<Running, ApiError> {
         self.check_capture(&request)?;
         let labels = self.labels();
         let names = labels.interfaces.iter().map(|(_, _, name)| name.as_str());
@@ -91,7 +91,7 @@ impl Agent {
                 return Err(failed(&error));
             }
         };
-        Ok(Session {
+        Ok(Running {
             reader,
             choice: Choice::new(request.filter.clone()),
             labels,
@@ -200,7 +200,7 @@ fn since_boot() -> Result<Duration> {
     Ok(now.saturating_sub(Duration::from(boot)))
 }
 
-impl Session {
+impl Running {
     async fn run(
         mut self,
         agent: Arc<Mutex<Agent>>,

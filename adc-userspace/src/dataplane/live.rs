@@ -6,7 +6,7 @@ use adc_common::abi::{
     Addr4, Addr6, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
     InterfaceId, Ring, ServiceEntry, ServiceId, ServiceKey,
 };
-use aya::maps::MapError;
+use aya::maps::{Array, MapData, MapError};
 
 use super::{
     error::DataplaneError,
@@ -100,6 +100,15 @@ impl Source for Live<'_> {
         let read = self.dataplane.tables.backends.get(&u32::from(id.0), 0);
         let entry = found(read, "BACKENDS")?.map(|Mapped(entry)| entry);
         Ok(entry.filter(|entry| !entry.address.is_unset()))
+    }
+
+    fn snat_cursor(&self, id: BackendId) -> Result<u32, DataplaneError> {
+        let fail = |error: MapError| DataplaneError::map("reading", "SNAT_CURSORS", error);
+        let Some(map) = self.dataplane.map("SNAT_CURSORS") else {
+            return Ok(0);
+        };
+        let cursors = Array::<&MapData, u32>::try_from(map).map_err(fail)?;
+        Ok(found(cursors.get(&u32::from(id.0), 0), "SNAT_CURSORS")?.unwrap_or(0))
     }
 
     fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError> {

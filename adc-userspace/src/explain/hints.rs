@@ -61,6 +61,21 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::HandshakeMismatch => {
             "not what the handshake expects: a forged or very late packet, or replies that do not return through this node; a client that is real tries again with a new SYN"
         }
+        Reason::SnatNoFlow => {
+            "a backend's packet to a local address of full-nat, of a flow that has ended or that another node opened; the node's own stack answers with a RST"
+        }
+        Reason::SnatExhausted => {
+            "too many flows to this backend for its local addresses: give the service more of them, or more backends"
+        }
+        Reason::RstWithoutFlow => {
+            "the flow that it would reset is not known here: it has ended, or packets of it took another way"
+        }
+        Reason::UdpWithoutChecksum => {
+            "the sender leaves UDP checksums out, which IPv6 forbids: switch them on there, or give it an IPv4 service"
+        }
+        Reason::TooBigForIpv6 => {
+            "an IPv6 header is 20 bytes longer: lower the MTU of the IPv4 side by 20, or clamp the MSS"
+        }
         Reason::HeadroomError => {
             "the driver leaves no room for a VLAN tag: `adc doctor -i INTERFACE`, or attach = \"skb\""
         }

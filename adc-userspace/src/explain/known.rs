@@ -34,6 +34,13 @@ pub fn known(
     match (source.ip(), destination.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let (from, to) = (Addr4(from.octets()), Addr4(to.octets()));
+            let found = find(tables, key(from, to, source, destination, protocol))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            // The IPv4 side of a NAT64 flow is in the IPv6 table, mapped.
+            let mapped = |address: Addr4| Addr6(Addr16::from(address).0);
+            let (from, to) = (mapped(from), mapped(to));
             find(tables, key(from, to, source, destination, protocol))
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {

@@ -39,6 +39,9 @@ pub trait Source: FlowSource<Addr4> + FlowSource<Addr6> {
     /// `BACKENDS`; `None` for an unused id.
     fn backend(&self, id: BackendId) -> Result<Option<BackendEntry>, DataplaneError>;
 
+    /// `SNAT_CURSORS`.
+    fn snat_cursor(&self, id: BackendId) -> Result<u32, DataplaneError>;
+
     /// `INTERFACES`; `None` for an unused id.
     fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError>;
 
@@ -47,11 +50,11 @@ pub trait Source: FlowSource<Addr4> + FlowSource<Addr6> {
 }
 
 /// A view of `S` that can be written to and changes nothing below. What it was asked is its trail.
-#[derive(Debug)]
 pub struct Overlay<'s, S> {
     source: &'s S,
     v4: Sheets<Addr4>,
     v6: Sheets<Addr6>,
+    cursors: RefCell<HashMap<BackendId, u32>>,
     services: Kept<ServiceEntry>,
     backends: Kept<BackendEntry>,
     interfaces: Kept<InterfaceEntry>,
@@ -62,15 +65,19 @@ pub struct Overlay<'s, S> {
 /// What the walk wrote into one flow table; `None` = removed.
 type Sheet<K, V> = RefCell<HashMap<K, Option<V>>>;
 
-#[derive(Debug)]
 struct Sheets<A> {
+    scratch: RefCell<Scratch<A>>,
     flows: Sheet<FlowKey<A>, FlowEntry<A>>,
     half_open: Sheet<FlowKey<A>, HalfOpenEntry<A>>,
 }
 
-impl<A> Default for Sheets<A> {
+impl<A> Default for Sheets<A>
+where
+    Scratch<A>: Default,
+{
     fn default() -> Self {
         Self {
+            scratch: RefCell::default(),
             flows: RefCell::default(),
             half_open: RefCell::default(),
         }
@@ -84,6 +91,7 @@ impl<'s, S: Source> Overlay<'s, S> {
             source,
             v4: Sheets::default(),
             v6: Sheets::default(),
+            cursors: RefCell::default(),
             services: Kept::default(),
             backends: Kept::default(),
             interfaces: Kept::default(),
@@ -134,7 +142,7 @@ macro_rules! flow_tables {
     ($family:ty, $field:ident) => {
         impl<S: Source> FlowTables<$family> for Overlay<'_, S> {
             fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<$family>) -> R) -> Option<R> {
-                Some(work(&mut Scratch::default()))
+                Some(work(&mut self.$field.scratch.borrow_mut()))
             }
 
             fn with_flow<R>(
@@ -325,6 +333,24 @@ impl<S: Source> Tables for Overlay<'_, S> {
         let copy = entry.copied();
         self.note(Step::Backend { id, entry: copy });
         entry
+    }
+
+    fn snat_cursor<R>(&self, id: BackendId, visit: impl FnOnce(&mut u32) -> R) -> Option<R> {
+        let written = self.cursors.borrow().get(&id).copied();
+        let mut cursor = written.unwrap_or_else(|| self.read(self.source.snat_cursor(id)));
+        let result = visit(&mut cursor);
+        self.cursors.borrow_mut().insert(id, cursor);
+        Some(result)
+    }
+
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, step: F) {
+        let _found = (0..times).any(step);
+    }
+
+    /// The first: nobody knows which CPU a packet would meet. Where `full-nat` finds the client's own port taken, another CPU
+    /// may try the spare ones from another place.
+    fn cpu(&self) -> u32 {
+        0
     }
 
     fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry> {

@@ -60,6 +60,10 @@ impl Source for Below {
         Ok(self.0.backend(id).copied())
     }
 
+    fn snat_cursor(&self, id: BackendId) -> Result<u32, DataplaneError> {
+        Ok(self.0.snat_cursors.borrow().get(&id).copied().unwrap_or(0))
+    }
+
     fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError> {
         if id == InterfaceId(9) {
             return Err(DataplaneError::NoObject);

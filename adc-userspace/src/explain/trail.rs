@@ -149,6 +149,11 @@ fn service_lookup(
         let answer = if found.is_some() { "is" } else { "is not" };
         return format!("{address} {answer} a VIP");
     }
+    // The marker of an address that full-nat sends from (`ServiceKey::snat_marker`).
+    if vip.port() == 0 && protocol == Protocol(u8::MAX) {
+        let answer = if found.is_some() { "is" } else { "is not" };
+        return format!("{address} {answer} a local address of full-nat");
+    }
     let protocol = protocol_name(protocol);
     match found.filter(|id| *id != ServiceId(0)) {
         Some(id) => format!("{protocol} {vip} is service {}", names.service(id)),

@@ -22,6 +22,11 @@ use aya::{
     programs::{ProgramInfo, TestRun as _, TestRunOptions, Xdp},
 };
 
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
 use crate::walk::{Arrival, Exit};
 pub use maps::{FlowMaps, Maps};
 
@@ -88,6 +93,10 @@ impl Program {
     }
 
     fn load_entry(path: &Path, name: &'static str, limits: Limits) -> Self {
+        // The walk may tell CPUs apart (`Tables::cpu`), and the host twin is CPU 0. A test run runs where its caller does.
+        let mut first = CpuSet::new();
+        first.set(0).expect("CPU 0");
+        sched_setaffinity(Pid::from_raw(0), &first).expect("moving this thread to CPU 0");
         let bytes = fs::read(path)
             .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
         let mut ebpf = EbpfLoader::new()

@@ -63,6 +63,10 @@ impl Source for Maps {
         Ok((!entry.address.is_unset()).then_some(entry))
     }
 
+    fn snat_cursor(&self, id: BackendId) -> Result<u32, DataplaneError> {
+        Ok(self.cursor_entry(id))
+    }
+
     fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError> {
         let entry = self.interface_entry(id);
         Ok((entry.ifindex != 0).then_some(entry))

@@ -15,6 +15,7 @@ mod flow;
 mod reason;
 mod refusal;
 mod service;
+mod snat;
 mod status;
 mod tcp_flags;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use explain::{
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
+pub use snat::SnatUse;
 pub use status::{ConfigSummary, InterfaceView, Severity, Status, Warning, warnings_about};
 pub use tcp_flags::TcpFlags;
 pub use time::Timestamp;

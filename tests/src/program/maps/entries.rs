@@ -30,6 +30,11 @@ impl Maps {
         entry
     }
 
+    pub(in crate::program) fn cursor_entry(&self, id: BackendId) -> u32 {
+        let id = u32::from(id.0);
+        self.cursors.get(&id, 0).expect("SNAT_CURSORS")
+    }
+
     pub(in crate::program) fn interface_entry(&self, id: InterfaceId) -> InterfaceEntry {
         let id = u32::from(id.0);
         let Raw(entry) = self.interfaces.get(&id, 0).expect("INTERFACES");

@@ -3,9 +3,11 @@
 
 mod bad;
 mod clients;
+mod full_nat;
 mod handshake;
 mod header;
 mod life;
+mod nat64;
 mod passed;
 mod tagged;
 mod udp;
@@ -25,6 +27,8 @@ pub fn all() -> Vec<Case> {
         tagged::cases(),
         header::cases(),
         clients::cases(),
+        full_nat::cases(),
+        nat64::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),
