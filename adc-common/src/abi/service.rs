@@ -31,7 +31,8 @@ impl HashOn {
 
 abi_struct! {
     /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
-    /// unset: "this address is ours, whatever the port".
+    /// unset: "this address is ours, whatever the port". A VIP that answers no echo requests has a second one, with
+    /// protocol ICMP.
     pub struct ServiceKey [24] align 8 {
         /// The VIP.
         pub vip: Addr16,
@@ -87,6 +88,12 @@ impl ServiceKey {
         self.set(vip, Port([0, 0]), Protocol(0));
     }
 
+    /// Makes it the marker that says the VIP answers no echo requests.
+    #[inline(always)]
+    pub fn set_ping_refusal(&mut self, vip: Addr16) {
+        self.set(vip, Port([0, 0]), Protocol::ICMP);
+    }
+
     /// A service's key.
     #[inline(always)]
     pub fn new(vip: Addr16, port: Port, protocol: Protocol) -> Self {
@@ -96,6 +103,12 @@ impl ServiceKey {
             protocol,
             _pad: [0; 5],
         }
+    }
+
+    /// The marker that says the VIP answers no echo requests. The same for both families.
+    #[inline(always)]
+    pub fn ping_refusal(vip: Addr16) -> Self {
+        Self::new(vip, Port([0, 0]), Protocol::ICMP)
     }
 
     /// The marker that says the address is a VIP.

@@ -14,7 +14,9 @@ use super::{
         VlanTags,
     },
 };
-use crate::abi::{BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
+use crate::abi::{
+    BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, ReasonClass, VlanId,
+};
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
 /// Priority and drop-eligible bits of a TCI: kept across VLANs.
@@ -40,6 +42,17 @@ pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
     tables.count_backend(delivery.backend, |backend| {
         count_packet(backend, delivery.reply != 0, bytes);
     });
+    leave(packet, egress, delivery, reason)
+}
+
+/// The verdict of a packet that was rewritten.
+#[inline(always)]
+fn leave<A, P: PacketBuf>(
+    packet: &P,
+    egress: &InterfaceEntry,
+    delivery: &Delivery<A>,
+    reason: Reason,
+) -> Verdict {
     let same = egress.ifindex == packet.ingress_ifindex();
     let action = if same {
         Action::Transmit
@@ -47,6 +60,22 @@ pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
         Action::Redirect(delivery.hop.interface)
     };
     Verdict { reason, action }
+}
+
+/// The verdict of a packet that was judged, and if it goes on rewritten, out of line.
+#[inline(always)]
+pub(super) fn settle<A, P: PacketBuf, T: Tables>(
+    packet: &P,
+    tables: &T,
+    delivery: &Delivery<A>,
+    reason: Reason,
+) -> Verdict {
+    match (reason.class(), tables.interface(delivery.hop.interface)) {
+        (ReasonClass::Forwarded, Some(egress)) => leave(packet, egress, delivery, reason),
+        (ReasonClass::Forwarded | ReasonClass::Passed | ReasonClass::Dropped, _) => {
+            Verdict::stay(reason)
+        }
+    }
 }
 
 #[inline(always)]
@@ -62,7 +91,7 @@ fn count_packet(backend: &mut BackendCounters, reply: bool, bytes: u64) {
 
 /// The interface to leave by, if the packet may leave.
 #[inline(always)]
-fn prepare<'t, A: Family, T: Tables>(
+pub(super) fn prepare<'t, A: Family, T: Tables>(
     tables: &'t T,
     frame: &Frame,
     delivery: &Delivery<A>,
@@ -115,9 +144,34 @@ fn rewrite<A: Family, P: PacketBuf>(
     write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
 }
 
+/// Rewrites a packet whose transport header is elsewhere: a fragment after the first.
+#[inline(always)]
+pub(super) fn readdress<A: Family, P: PacketBuf, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    seen: &Seen<A>,
+    delivery: &Delivery<A>,
+    src_mac: Mac,
+) -> Option<()> {
+    let bytes = packet.length() as u64;
+    let shift = resize_link(packet, &seen.frame, &delivery.hop)?;
+    let network = seen.frame.network().wrapping_add_signed(shift);
+    let (from, to) = (&seen.key.tuple, &delivery.to);
+    let addresses = Delta::replace(
+        from.src.checksum_words().plus(from.dst.checksum_words()),
+        to.src.checksum_words().plus(to.dst.checksum_words()),
+    );
+    A::rewrite(packet, network, to, addresses)?;
+    write_link::<A, P>(packet, &seen.frame, &delivery.hop, src_mac, network)?;
+    tables.count_backend(delivery.backend, |backend| {
+        count_packet(backend, delivery.reply != 0, bytes);
+    });
+    Some(())
+}
+
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
 #[inline(always)]
-fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
+pub(super) fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
     if check == [0, 0] {
         return check;
     }
@@ -140,7 +194,7 @@ const fn link_length(hop: &Hop) -> usize {
 
 /// Makes room for, or takes away, VLAN tags. Returns how far the layers above moved.
 #[inline(always)]
-fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option<isize> {
+pub(super) fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option<isize> {
     let wanted = link_length(hop);
     if wanted == frame.network() {
         return Some(0);
@@ -155,7 +209,7 @@ fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option
 
 /// Writes MACs and tags; `network` is where the IP header now starts.
 #[inline(always)]
-fn write_link<A: Family, P: PacketBuf>(
+pub(super) fn write_link<A: Family, P: PacketBuf>(
     packet: &mut P,
     frame: &Frame,
     hop: &Hop,

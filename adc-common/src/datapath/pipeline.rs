@@ -2,8 +2,10 @@
 
 use super::{
     decide::{decide, refuse},
-    deliver::deliver,
-    parse::{self, Frame, Link, Parse},
+    deliver::{deliver, settle},
+    fragment::{self, Fragments},
+    icmp,
+    parse::{self, Frame, Link},
     ports::{Clock, FlowTables, PacketBuf, Tables},
     scratch::Scratch,
     verdict::Verdict,
@@ -42,7 +44,7 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
 #[inline(always)]
 fn walk_family<A, P, T, C>(packet: &mut P, tables: &T, clock: &C, frame: Frame) -> Verdict
 where
-    A: Parse,
+    A: Fragments,
     P: PacketBuf,
     T: Tables + FlowTables<A>,
     C: Clock,
@@ -54,8 +56,10 @@ where
         seen.now = now;
         seen.key.tuple.sport = Port::default();
         seen.key.tuple.dport = Port::default();
-        if let Err(reason) = A::parse(packet, &mut seen.frame, &mut seen.key) {
-            return Verdict::stay(refuse(tables, scratch, reason));
+        if let Err(reason) = A::parse(packet, &mut seen.frame, &mut seen.key)
+            && let Some(reason) = beyond(packet, tables, scratch, reason)
+        {
+            return settle(packet, tables, &scratch.delivery, reason);
         }
         let reason = decide(packet, tables, scratch);
         match reason.class() {
@@ -67,4 +71,27 @@ where
     });
     // A per-CPU array always has its one element; the verifier wants the question asked.
     verdict.unwrap_or(Verdict::stay(Reason::FlowTableError))
+}
+
+/// A packet that is no whole TCP segment or UDP datagram. What goes on is rewritten here, and the caller sends it;
+/// `None` for a first fragment, which has all that the walk needs.
+#[inline(always)]
+fn beyond<A, P, T>(
+    packet: &mut P,
+    tables: &T,
+    scratch: &mut Scratch<A>,
+    reason: Reason,
+) -> Option<Reason>
+where
+    A: Fragments,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
+    if reason == Reason::OtherProtocol && scratch.seen.key.protocol == A::ICMP {
+        Some(icmp::walk(packet, tables, scratch))
+    } else if reason == Reason::Fragment {
+        fragment::walk(packet, tables, scratch)
+    } else {
+        Some(refuse(tables, scratch, reason))
+    }
 }

@@ -89,6 +89,7 @@ impl Agent {
             mode: service.mode,
             scheduler: service.scheduler,
             hash: service.hash,
+            ping: service.ping,
             timeouts: service.timeouts,
             pool: service.pool.clone(),
             origin: origin(self.file.services.contains_key(name)),

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::{Control, proto::*};
+use crate::dataplane::OrphanTotals;
 use crate::{
     model::{
         AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
@@ -32,6 +33,7 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
         protocol: TransportProtocol::Tcp,
         mode: Mode::Nat,
         scheduler: Scheduler::Maglev,
+        ping: true,
         hash: Hash::FiveTuple,
         timeouts: Timeouts::default(),
         pool: pool.parse().unwrap(),
@@ -200,6 +202,7 @@ impl FakeControl {
             reasons: ReasonRow::all(&reasons()),
             flows: flow_count(),
             tables: TableCounters::default(),
+            held_fragments: OrphanTotals::default(),
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,

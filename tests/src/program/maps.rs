@@ -5,12 +5,12 @@ mod flows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{
-    BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason, ReasonCounters,
-    Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, TableCounters,
+    Addr16, BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason,
+    ReasonCounters, Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use aya::{
     Ebpf,
-    maps::{Array, ArrayOfMaps, DevMap, HashMap, Map, MapData, MapError, PerCpuArray},
+    maps::{Array, ArrayOfMaps, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use bytemuck::Zeroable as _;
 
@@ -27,6 +27,9 @@ pub struct Maps {
     index: HashMap<MapData, Raw<ServiceKey>, Raw<ServiceIndexEntry>>,
     services: Array<MapData, Raw<ServiceEntry>>,
     backends: Array<MapData, Raw<BackendEntry>>,
+    backend_addresses: HashMap<MapData, Raw<Addr16>, u32>,
+    /// Where orphaned fragments go.
+    orphans: RingBuf<MapData>,
     rings: ArrayOfMaps<MapData, RingArray>,
     /// Inner arrays that stand in `rings`, by service, with the turns that were written.
     inner: BTreeMap<ServiceId, (RingArray, Option<Vec<BackendId>>)>,
@@ -59,6 +62,8 @@ impl Maps {
             index: take(ebpf, "SERVICE_INDEX"),
             services: take(ebpf, "SERVICES"),
             backends: take(ebpf, "BACKENDS"),
+            backend_addresses: take(ebpf, "BACKEND_ADDRESSES"),
+            orphans: take(ebpf, "ORPHANS"),
             rings: take(ebpf, "RINGS"),
             inner: BTreeMap::new(),
             interfaces: take(ebpf, "INTERFACES"),
@@ -98,6 +103,9 @@ impl Maps {
             self.backends
                 .set(u32::from(id.0), Raw(*entry), 0)
                 .expect("BACKENDS");
+            self.backend_addresses
+                .insert(Raw(entry.address), 0, 0)
+                .expect("BACKEND_ADDRESSES");
             self.known_backends.insert(*id);
         }
         for (id, entry) in &contents.interfaces {
@@ -131,7 +139,9 @@ impl Maps {
                 .set(u32::from(id.0), unset, 0)
                 .expect("SERVICES");
         }
-        for id in self.contents.backends.keys() {
+        for (id, entry) in &self.contents.backends {
+            // Two may share an address.
+            let _gone = self.backend_addresses.remove(&Raw(entry.address));
             let unset = Raw(BackendEntry::zeroed());
             self.backends
                 .set(u32::from(id.0), unset, 0)
@@ -200,6 +210,11 @@ impl Maps {
         self.interface_index
             .insert(renamed.ifindex, id, 0)
             .expect("INTERFACE_INDEX");
+    }
+
+    /// Takes orphaned fragments out of the ring, as the agent would: a full one would look like another decision.
+    pub(super) fn drain_orphans(&mut self) {
+        while self.orphans.next().is_some() {}
     }
 
     /// All counters, summed over CPUs.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use adc_common::abi::{InterfaceId, Protocol};
 
 use super::{Contents, Exit, Link};
-use crate::packets::{Envelope, MacAddress, Segment, Tag};
+use crate::packets::{Envelope, MacAddress, Segment, Tag, split};
 
 /// Our interface towards clients.
 pub const FRONT: InterfaceId = InterfaceId(1);
@@ -231,6 +231,36 @@ impl Talk {
     }
 }
 
+impl Crossing {
+    /// The same packet in fragments of `size` bytes; see [`split`].
+    pub fn fragments(&self, size: usize, id: u32) -> Vec<Self> {
+        let ways = split(&self.frame, size, id).into_iter();
+        ways.zip(split(&self.out, size, id))
+            .map(|(frame, out)| Self {
+                frame,
+                out,
+                ..self.clone()
+            })
+            .collect()
+    }
+
+    /// From one wire to another.
+    pub fn between(from: &Link, frame: Vec<u8>, to: &Link, out: Vec<u8>) -> Self {
+        let exit = if from.interface == to.interface {
+            Exit::Transmit
+        } else {
+            Exit::Redirect
+        };
+        Self {
+            by: from.interface,
+            frame,
+            exit,
+            via: to.interface,
+            out,
+        }
+    }
+}
+
 fn crossing(
     from: &Link,
     frame: Vec<u8>,
@@ -242,16 +272,6 @@ fn crossing(
     for (n, tag) in out.tags.iter_mut().enumerate() {
         tag.priority = from.tags.get(n).map_or(0, |tag| tag.priority);
     }
-    let exit = if from.interface == to.interface {
-        Exit::Transmit
-    } else {
-        Exit::Redirect
-    };
-    Crossing {
-        by: from.interface,
-        frame,
-        exit,
-        via: to.interface,
-        out: out.frame(&segment.clone().ttl(segment.ttl.wrapping_sub(1))),
-    }
+    let out = out.frame(&segment.clone().ttl(segment.ttl.wrapping_sub(1)));
+    Crossing::between(from, frame, to, out)
 }

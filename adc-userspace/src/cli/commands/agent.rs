@@ -56,6 +56,7 @@ impl Agent {
                 protocol,
                 pool,
                 hash,
+                no_ping,
                 change,
             } => {
                 let new = NewService {
@@ -67,6 +68,7 @@ impl Agent {
                     mode: Mode::Nat,
                     scheduler: Scheduler::Maglev,
                     hash: hash.into(),
+                    ping: !no_ping,
                     timeouts: Timeouts::default(),
                 };
                 let applied = block_on(client.add_service(&new, change.dry_run))?;

@@ -71,6 +71,10 @@ pub(in crate::cli) fn service(service: &ServiceView) -> String {
         ("mode", mode.into()),
         ("scheduler", format!("{scheduler}, hash on {hash}")),
         (
+            "ping",
+            if service.ping { "answered" } else { "refused" }.into(),
+        ),
+        (
             "timeouts",
             format!(
                 "handshake {}, established {}, half-closed {}, closed {}, reset {}, udp {} / {}",

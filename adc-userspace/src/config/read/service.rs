@@ -36,6 +36,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
     let mode = section.word("mode").unwrap_or(Mode::Nat);
     let scheduler = section.word("scheduler").unwrap_or(Scheduler::Maglev);
     let hash = section.word("hash").unwrap_or(Hash::FiveTuple);
+    let ping = section.boolean("ping").unwrap_or(true);
     let timeouts = timeouts(section.table("timeouts"));
     Some(Service {
         vip: vip?,
@@ -45,6 +46,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
         mode,
         scheduler,
         hash,
+        ping,
         timeouts,
     })
 }

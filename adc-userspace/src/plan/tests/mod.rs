@@ -55,6 +55,7 @@ fn service(place: &str, pool: &str) -> Service {
         mode: Mode::Nat,
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
+        ping: true,
         timeouts: Timeouts::default(),
     }
 }

@@ -3,10 +3,13 @@
 
 mod bad;
 mod clients;
+mod fragments;
 mod handshake;
 mod header;
+mod icmp_errors;
 mod life;
 mod passed;
+mod ping;
 mod tagged;
 mod udp;
 mod unable;
@@ -28,6 +31,9 @@ pub fn all() -> Vec<Case> {
         passed::cases(),
         unable::cases(),
         bad::cases(),
+        icmp_errors::cases(),
+        ping::cases(),
+        fragments::cases(),
     ]
     .into_iter()
     .flatten()
