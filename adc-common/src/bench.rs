@@ -50,6 +50,36 @@ abi_struct! {
     }
 }
 
+/// Keys that the yardstick's map has room for.
+pub const YARDSTICK_KEYS: usize = 1 << 20;
+
+abi_struct! {
+    /// Key of the yardstick's map: a connection in 40 bytes, addresses of either family in 16 bytes each.
+    pub struct YardstickKey [40] align 8 {
+        /// Source address; an IPv4 one in the first word.
+        pub source: [u32; 4],
+        /// Destination address.
+        pub destination: [u32; 4],
+        /// Both ports as they stand in the packet.
+        pub ports: u32,
+        /// Zero.
+        pub _pad: u32,
+    }
+}
+
+impl YardstickKey {
+    /// Key of an IPv4 packet; all three as they stand in the packet.
+    #[inline(always)]
+    pub const fn ipv4(source: u32, destination: u32, ports: u32) -> Self {
+        Self {
+            source: [source, 0, 0, 0],
+            destination: [destination, 0, 0, 0],
+            ports,
+            _pad: 0,
+        }
+    }
+}
+
 impl Traffic {
     /// The number of the next packet's flow.
     ///

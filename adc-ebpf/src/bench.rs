@@ -7,12 +7,12 @@
 #![no_main]
 
 use adc_common::bench::{
-    BACKEND_PORT, FRAME4, FRAME6, IPV6, REPLY, SERVICE_PORT, Traffic, backend_of, client_of,
-    client_port_of,
+    BACKEND_PORT, FRAME4, FRAME6, IPV6, REPLY, SERVICE_PORT, Traffic, YARDSTICK_KEYS, YardstickKey,
+    backend_of, client_of, client_port_of,
 };
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP},
-    btf_maps::{Array, ProgramArray},
+    btf_maps::{Array, LruHashMap, ProgramArray},
     helpers::generated::bpf_xdp_adjust_head,
     macros::{btf_map, xdp},
     programs::XdpContext,
@@ -24,6 +24,9 @@ static TRAFFIC: Array<Traffic, 1> = Array::new();
 /// Program 0 is the one under test.
 #[btf_map]
 static PROGRAMS: ProgramArray<1> = ProgramArray::new();
+
+#[btf_map]
+static YARDSTICK: LruHashMap<YardstickKey, [u64; 2], YARDSTICK_KEYS> = LruHashMap::new();
 
 /// Makes the next frame and runs program 0 on it. Aborts if either is impossible.
 #[xdp]
@@ -40,6 +43,40 @@ fn adc_bench(ctx: XdpContext) -> u32 {
 #[xdp]
 fn adc_bench_drop(_ctx: XdpContext) -> u32 {
     XDP_DROP
+}
+
+/// The yardstick: what one lookup costs on this machine in a map like the one that other balancers keep their
+/// flows in. Published figures for those come from other machines; this makes the two comparable.
+#[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands it over")]
+fn adc_bench_yardstick(ctx: XdpContext) -> u32 {
+    match yardstick_key(&ctx).and_then(|key| YARDSTICK.get_ptr(&key)) {
+        Some(_) => XDP_DROP,
+        None => XDP_ABORTED,
+    }
+}
+
+#[inline(always)]
+fn yardstick_key(ctx: &XdpContext) -> Option<YardstickKey> {
+    let start = ctx.data();
+    if start + FRAME4 > ctx.data_end() {
+        return None;
+    }
+    let word = |offset: usize| {
+        let at = (start + offset) as *const u32;
+        // SAFETY: inside the frame; BPF on the machines we build for has no alignment fault.
+        unsafe { at.read() }
+    };
+    let Fields {
+        source,
+        destination,
+        ports,
+    } = FIELDS4;
+    Some(YardstickKey::ipv4(
+        word(source),
+        word(destination),
+        word(ports),
+    ))
 }
 
 /// Where the fields lie that differ between flows.

@@ -85,15 +85,21 @@ reasons! {
     FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
     HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
     HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag.";
-    IcmpErrorToBackend = 28, Forwarded, "icmp_error_to_backend", "An ICMP error about a tracked flow was translated and sent to its backend.";
-    IcmpErrorToClient = 29, Forwarded, "icmp_error_to_client", "An ICMP error about a tracked flow was translated and sent to its client.";
-    IcmpErrorUntracked = 30, Dropped, "icmp_error_untracked", "An ICMP error about a service, but about no flow of it.";
-    BadIcmpError = 31, Dropped, "bad_icmp_error", "An ICMP error whose quoted packet is cut short, malformed, or not from where the error goes.";
-    IcmpErrorAboutFragment = 32, Dropped, "icmp_error_about_fragment", "An ICMP error to a VIP that quotes a fragment without ports.";
-    EchoRefused = 33, Dropped, "echo_refused", "An echo request, or a fragment of one, to a VIP that does not answer them.";
-    FragmentTiny = 34, Dropped, "fragment_tiny", "A first fragment that ends inside its TCP or UDP header.";
-    FragmentOverlap = 35, Dropped, "fragment_overlap", "A fragment that overlaps the first one of its datagram.";
-    FragmentHeld = 36, Dropped, "fragment_held", "A fragment that came before its first: the agent keeps it for a second and sends it after the first.";
+    SnatNoFlow = 28, Passed, "snat_no_flow", "Addressed to a local address that full-nat sends from, but of no flow; the kernel's stack gets it.";
+    SnatExhausted = 29, Dropped, "snat_exhausted", "Every local address and port tried is in use towards this backend.";
+    RstWithoutFlow = 30, Dropped, "rst_without_flow", "A RST of no known flow for a full-nat service: to the backend it would look like another flow's.";
+    UdpWithoutChecksum = 31, Dropped, "udp_without_checksum", "An IPv4 datagram without checksum, which IPv6 does not allow (NAT64).";
+    TooBigForIpv6 = 32, Dropped, "too_big_for_ipv6", "With an IPv6 header in place of its IPv4 header the packet exceeds the MTU (NAT64).";
+    IcmpErrorToBackend = 33, Forwarded, "icmp_error_to_backend", "An ICMP error about a tracked flow was translated and sent to its backend.";
+    IcmpErrorToClient = 34, Forwarded, "icmp_error_to_client", "An ICMP error about a tracked flow was translated and sent to its client.";
+    IcmpErrorUntracked = 35, Dropped, "icmp_error_untracked", "An ICMP error about a service, but about no flow of it.";
+    BadIcmpError = 36, Dropped, "bad_icmp_error", "An ICMP error whose quoted packet is cut short, malformed, or not from where the error goes.";
+    IcmpErrorAboutFragment = 37, Dropped, "icmp_error_about_fragment", "An ICMP error to a VIP that quotes a fragment without ports.";
+    EchoRefused = 38, Dropped, "echo_refused", "An echo request, or a fragment of one, to a VIP that does not answer them.";
+    FragmentTiny = 39, Dropped, "fragment_tiny", "A first fragment that ends inside its TCP or UDP header.";
+    FragmentOverlap = 40, Dropped, "fragment_overlap", "A fragment that overlaps the first one of its datagram.";
+    FragmentHeld = 41, Dropped, "fragment_held", "A fragment that came before its first: the agent keeps it for a second and sends it after the first.";
+    NotTranslated = 42, Dropped, "not_translated", "A fragment or an ICMP error of a flow between an IPv6 client and an IPv4 backend: those are not translated.";
 }
 
 const _: () = {

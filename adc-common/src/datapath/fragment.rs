@@ -153,6 +153,7 @@ where
         let _before = tables.with_fragment(fragment, |before| before.first_length = u16::MAX);
         return Err(Reason::FragmentOverlap);
     }
+    seen.frame.fragment = 1;
     if piece.more {
         first.sport = seen.key.tuple.sport;
         first.dport = seen.key.tuple.dport;
@@ -207,6 +208,9 @@ where
     }
     if !find(tables, &seen.key, &mut scratch.delivery) {
         return without_flow(tables, scratch);
+    }
+    if A::MAY_CROSS && scratch.delivery.crosses != 0 {
+        return Reason::NotTranslated;
     }
     let reason = follow(tables, &mut scratch.delivery);
     if reason.class() != ReasonClass::Forwarded {

@@ -17,7 +17,7 @@ use super::{
     scratch::{Delivery, QuoteAt, Scratch},
     wire::{ICMP_CHECKSUM, IcmpHeader, Ports, TCP_CHECKSUM, UDP_CHECKSUM},
 };
-use crate::abi::{FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass, ServiceId, Tuple};
+use crate::abi::{FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass, ServiceId};
 
 /// An ICMP message. If it goes on, it is rewritten here.
 #[inline(always)]
@@ -78,6 +78,9 @@ where
     }
     if !find(tables, &scratch.other, &mut scratch.delivery) {
         return untracked(tables, scratch);
+    }
+    if A::MAY_CROSS && scratch.delivery.crosses != 0 {
+        return Reason::NotTranslated;
     }
     // An error goes to the sender of what it quotes. One that does not was made up (RFC 5927 §4.1).
     if scratch.seen.key.tuple.dst.hash_words() != scratch.other.tuple.dst.hash_words() {
@@ -158,12 +161,6 @@ where
     }
 }
 
-/// What two addresses add to a sum.
-#[inline(always)]
-fn sum<A: Family>(tuple: &Tuple<A>) -> Delta {
-    tuple.src.checksum_words().plus(tuple.dst.checksum_words())
-}
-
 /// Rewrites the quoted packet to what its sender sent, and gathers what that changes in the sum around it.
 #[inline(never)]
 fn inner<A: Quote, P: PacketBuf>(packet: &mut P, scratch: &mut Scratch<A>) -> Option<()> {
@@ -174,11 +171,8 @@ fn inner<A: Quote, P: PacketBuf>(packet: &mut P, scratch: &mut Scratch<A>) -> Op
         ..
     } = scratch;
     let (from, to) = (&other.tuple, &delivery.to);
-    let addresses = Delta::replace(sum(from), sum(to));
-    let ports = Delta::replace(
-        Delta::of_ports(from.sport, from.dport),
-        Delta::of_ports(to.sport, to.dport),
-    );
+    let addresses = Delta::of_addresses(from, to);
+    let ports = Delta::of_port_change(from, to);
     // `to` travels as the error does, what is quoted came the other way.
     let sent = Ports {
         source: to.dport.0,
@@ -216,7 +210,7 @@ fn outer<A: Quote, P: PacketBuf>(
         seen.key.tuple.src
     };
     other.tuple.dst = delivery.to.dst;
-    let addresses = Delta::replace(sum(&seen.key.tuple), sum(&other.tuple));
+    let addresses = Delta::of_addresses(&seen.key.tuple, &other.tuple);
     let change = if A::PSEUDO_HEADER {
         quote.change.plus(addresses)
     } else {

@@ -5,6 +5,7 @@
 //! fate is decided (tables may change), and only then is a byte of the packet written.
 
 mod checksum;
+mod claim;
 mod decide;
 mod deliver;
 mod family;
@@ -18,7 +19,9 @@ mod ports;
 mod quote;
 mod schedule;
 mod scratch;
+mod snat;
 mod track;
+mod translate;
 mod verdict;
 mod wire;
 

@@ -46,6 +46,9 @@ pub(super) struct Frame {
     pub(super) flags: u8,
     /// TTL or hop limit.
     pub(super) hop_limit: u8,
+    /// 1 for a first fragment: there is more of the packet than this.
+    pub(super) fragment: u8,
+    _pad: u8,
 }
 
 /// The frame up to its IP header.

@@ -134,7 +134,7 @@ fn backend((name, backend): (&BackendName, &Backend)) -> Table {
 }
 
 fn service(service: &Service) -> Item {
-    table([
+    let mut entries = vec![
         ("vip", value(service.vip.to_string())),
         ("port", number(service.port)),
         ("protocol", value(service.protocol.word())),
@@ -144,7 +144,12 @@ fn service(service: &Service) -> Item {
         ("hash", value(service.hash.word())),
         ("ping", value(service.ping)),
         ("timeouts", timeouts(&service.timeouts)),
-    ])
+    ];
+    if !service.snat.is_empty() {
+        let addresses = service.snat.iter().map(ToString::to_string);
+        entries.push(("snat", value(addresses.collect::<Array>())));
+    }
+    table(entries)
 }
 
 fn timeouts(timeouts: &Timeouts) -> Item {

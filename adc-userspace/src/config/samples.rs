@@ -1,6 +1,10 @@
 //! Random valid configurations and edits, for property tests.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use proptest::{option, prelude::*, sample::select};
 
@@ -178,6 +182,7 @@ fn service(index: usize, pool: usize, (protocol, hash, ping, timeouts): ServiceV
         protocol,
         pool: POOLS[pool].parse().unwrap(),
         mode: Mode::Nat,
+        snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash,
         ping,

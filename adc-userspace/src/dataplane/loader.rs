@@ -198,8 +198,8 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
     }
     let services = limits.services + 1;
     let backends = limits.backends + 1;
-    // A service has one entry, and its VIP at most two markers.
-    let index = limits.services * 3;
+    // A service has one entry, its VIP at most two markers, and its SNAT addresses one each, two on average.
+    let index = limits.services * 5;
     vec![
         shape::<FlowKey<Addr4>, FlowEntry<Addr4>>("FLOWS4", limits.flows_v4 * 2),
         shape::<FlowKey<Addr6>, FlowEntry<Addr6>>("FLOWS6", limits.flows_v6 * 2),
@@ -211,6 +211,7 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<u32, ServiceEntry>("SERVICES", services),
         shape::<u32, u32>("RINGS", services),
         shape::<u32, BackendEntry>("BACKENDS", backends),
+        shape::<u32, u32>("SNAT_CURSORS", backends),
         shape::<u32, BackendCounters>("BACKEND_COUNTERS", backends),
         shape::<Addr16, u32>("BACKEND_ADDRESSES", backends),
         shape::<(), ()>("ORPHANS", ORPHAN_RING_BYTES),

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use adc_common::{
     abi::{
-        BackendEntry, BackendFlags, BackendId, FlowEntry, FlowFlags, FlowKey, ForwardingMode,
-        HashOn, Hop, InterfaceEntry, InterfaceId, Mac, Phase, Port, ServiceEntry, ServiceId,
-        ServiceIndexEntry, ServiceKey, Tick, VlanId,
+        Addr4, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowFlags, FlowKey,
+        ForwardingMode, HashOn, Hop, InterfaceEntry, InterfaceId, Mac, Phase, Port, ServiceEntry,
+        ServiceId, ServiceIndexEntry, ServiceKey, Tick, VlanId,
     },
-    bench::{BACKENDS, SERVICE_PORT, backend_of},
+    bench::{BACKENDS, SERVICE_PORT, YardstickKey, backend_of},
 };
 use adc_userspace::{
     model::Weight,
@@ -157,6 +157,22 @@ where
             map.insert(Raw(FlowKey::new(own, tables.protocol)), Raw(entry), 0)
                 .unwrap_or_else(|error| panic!("{table}: flow {flow}: {error}"));
         }
+    }
+}
+
+/// Writes the yardstick's keys of the same flows.
+pub(crate) fn yardstick(object: &mut Ebpf, flows: u32) {
+    let mut map = hash::<YardstickKey, [u64; 2]>(object, "YARDSTICK");
+    for flow in 0..flows {
+        let (forward, _) = tuples::<Addr4>(flow);
+        let [sport, dport] = [forward.sport.0, forward.dport.0];
+        let key = YardstickKey::ipv4(
+            u32::from_ne_bytes(forward.src.0),
+            u32::from_ne_bytes(forward.dst.0),
+            u32::from_ne_bytes([sport[0], sport[1], dport[0], dport[1]]),
+        );
+        map.insert(Raw(key), Raw([0; 2]), 0)
+            .expect("writing a key of the yardstick");
     }
 }
 

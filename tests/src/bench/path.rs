@@ -37,7 +37,8 @@ pub(crate) const MOST_FLOWS: u32 = 524_288;
 /// docs/performance.md were measured with.
 pub(crate) const CAPACITY: u32 = 2 * MOST_FLOWS;
 
-const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
+/// Numbers of established flows to measure with.
+pub(crate) const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
 
 impl Tables {
     pub(crate) const TCP4: Self = Self {
@@ -61,6 +62,16 @@ impl Tables {
         },
     ];
 
+    /// Rows of these tables, in an order in which the main table never holds more flows than send packets: the
+    /// others would lengthen the chains that are searched.
+    pub(crate) fn rows(self) -> impl Iterator<Item = (Path, u32)> {
+        let path = move |kind| Path { tables: self, kind };
+        FLOW_COUNTS
+            .into_iter()
+            .flat_map(move |flows| [(path(Kind::Forward), flows), (path(Kind::Reply), flows)])
+            .chain([(path(Kind::New), FRESH_FLOWS)])
+    }
+
     /// Phase of established flows.
     pub(crate) fn phase(self) -> Phase {
         if self.protocol == Protocol::TCP {
@@ -72,19 +83,6 @@ impl Tables {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Forward, Self::Reply, Self::New];
-
-    /// Numbers of flows to measure with: all, or the one asked for.
-    pub(crate) fn flow_counts(self, only: Option<u32>) -> Vec<u32> {
-        match self {
-            Self::New => vec![FRESH_FLOWS],
-            Self::Forward | Self::Reply => FLOW_COUNTS
-                .into_iter()
-                .filter(|count| only.is_none_or(|only| only == *count))
-                .collect(),
-        }
-    }
-
     /// The reason every packet of this kind must end with.
     pub(crate) const fn reason(self) -> Reason {
         match self {
@@ -127,6 +125,13 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fewer_flows_are_measured_before_more_are_in_the_table() {
+        let counts: Vec<u32> = Tables::TCP4.rows().map(|(_, flows)| flows).collect();
+        assert!(counts.is_sorted(), "{counts:?}");
+        assert_eq!(counts.len(), 2 * FLOW_COUNTS.len() + 1);
+    }
 
     #[test]
     fn rows_are_named_mode_protocol_family_and_direction() {

@@ -30,6 +30,7 @@ pub struct Maps {
     backend_addresses: HashMap<MapData, Raw<Addr16>, u32>,
     /// Where orphaned fragments go.
     orphans: RingBuf<MapData>,
+    cursors: Array<MapData, u32>,
     rings: ArrayOfMaps<MapData, RingArray>,
     /// Inner arrays that stand in `rings`, by service, with the turns that were written.
     inner: BTreeMap<ServiceId, (RingArray, Option<Vec<BackendId>>)>,
@@ -64,6 +65,7 @@ impl Maps {
             backends: take(ebpf, "BACKENDS"),
             backend_addresses: take(ebpf, "BACKEND_ADDRESSES"),
             orphans: take(ebpf, "ORPHANS"),
+            cursors: take(ebpf, "SNAT_CURSORS"),
             rings: take(ebpf, "RINGS"),
             inner: BTreeMap::new(),
             interfaces: take(ebpf, "INTERFACES"),
@@ -122,6 +124,18 @@ impl Maps {
         }
         self.contents = contents.clone();
         self.arriving = None;
+    }
+
+    /// Sets every cursor through spare ports to its begin.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn rewind(&mut self) {
+        for id in &self.known_backends {
+            self.cursors
+                .set(u32::from(id.0), 0, 0)
+                .expect("SNAT_CURSORS");
+        }
     }
 
     fn clear(&mut self) {

@@ -53,6 +53,7 @@ fn service(place: &str, pool: &str) -> Service {
         protocol: TransportProtocol::Tcp,
         pool: name(pool),
         mode: Mode::Nat,
+        snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
         ping: true,

@@ -4,10 +4,12 @@
 mod bad;
 mod clients;
 mod fragments;
+mod full_nat;
 mod handshake;
 mod header;
 mod icmp_errors;
 mod life;
+mod nat64;
 mod passed;
 mod ping;
 mod tagged;
@@ -28,6 +30,8 @@ pub fn all() -> Vec<Case> {
         tagged::cases(),
         header::cases(),
         clients::cases(),
+        full_nat::cases(),
+        nat64::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),
