@@ -1,18 +1,20 @@
 //! Every map. `docs/MAPS.md` says who writes and who reads each; the agent sets the sizes at load.
 
 use adc_common::abi::{
-    Addr4, Addr6, BackendCounters, BackendEntry, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
-    MAX_INTERFACES, Reason, ReasonCounters, Ring, ServiceEntry, ServiceIndexEntry, ServiceKey,
+    Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
+    FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES, ORPHAN_RING_BYTES,
+    OrphanRecord, Reason, ReasonCounters, Ring, ServiceEntry, ServiceIndexEntry, ServiceKey,
     TableCounters,
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
     bindings::bpf_map_type::BPF_MAP_TYPE_ARRAY,
-    btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray, RingBuf},
     helpers::generated::bpf_map_lookup_elem,
     macros::btf_map,
 };
 
+const FRAGMENTS: usize = FRAGMENT_ENTRIES as usize;
 const INTERFACES_MAX: usize = MAX_INTERFACES as usize;
 
 // Placeholders where the agent sets the size from `dataplane.limits`.
@@ -35,6 +37,14 @@ pub(crate) static HALF_OPEN6: LruHashMap<FlowKey<Addr6>, HalfOpenEntry<Addr6>, F
     LruHashMap::new();
 
 #[btf_map]
+pub(crate) static FRAGMENTS4: LruHashMap<FragmentKey<Addr4>, FragmentEntry, FRAGMENTS> =
+    LruHashMap::new();
+
+#[btf_map]
+pub(crate) static FRAGMENTS6: LruHashMap<FragmentKey<Addr6>, FragmentEntry, FRAGMENTS> =
+    LruHashMap::new();
+
+#[btf_map]
 pub(crate) static SERVICE_INDEX: HashMap<ServiceKey, ServiceIndexEntry, SERVICES_MAX> =
     HashMap::new();
 
@@ -52,6 +62,12 @@ pub(crate) static SNAT_CURSORS: Array<u32, BACKENDS_MAX> = Array::new();
 
 #[btf_map]
 pub(crate) static BACKEND_COUNTERS: PerCpuArray<BackendCounters, BACKENDS_MAX> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static BACKEND_ADDRESSES: HashMap<Addr16, u32, BACKENDS_MAX> = HashMap::new();
+
+#[btf_map]
+pub(crate) static ORPHANS: RingBuf<OrphanRecord, { ORPHAN_RING_BYTES as usize }> = RingBuf::new();
 
 #[btf_map]
 pub(crate) static INTERFACES: Array<InterfaceEntry, INTERFACES_MAX> = Array::new();

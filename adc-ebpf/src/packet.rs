@@ -2,8 +2,14 @@
 
 use core::{arch::asm, mem::MaybeUninit};
 
-use adc_common::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
-use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
+use adc_common::{
+    abi::ORPHAN_BYTES,
+    datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader},
+};
+use aya_ebpf::{
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_load_bytes},
+    programs::XdpContext,
+};
 
 /// The packet behind an XDP context.
 pub(crate) struct XdpPacket<'a> {
@@ -103,6 +109,28 @@ impl PacketBuf for XdpPacket<'_> {
             unsafe { to.add(2 * words).write_volatile(from.add(2 * words).read()) };
         }
         Some(())
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "at most ORPHAN_BYTES")]
+    fn copy_out(&self, into: &mut [u8; ORPHAN_BYTES]) -> Option<u16> {
+        let mut length = self.length();
+        if length > ORPHAN_BYTES {
+            return None;
+        }
+        // The two comparisons must stay two, of one register: the verifier wants to see a range.
+        // SAFETY: a register is copied onto itself. (Not an empty template: it would give one instruction two lines of
+        // debug information, which the kernel refuses.)
+        unsafe {
+            asm!("{0} = {0}", inout(reg) length, options(pure, nomem, nostack, preserves_flags));
+        }
+        if length < size_of::<u64>() {
+            return None;
+        }
+        let to = into.as_mut_ptr().cast();
+        // SAFETY: the context is the one of this run, and `into` has room for `length` bytes.
+        let copied = unsafe { bpf_xdp_load_bytes(self.ctx.ctx, 0, to, length as u32) };
+        (copied == 0).then_some(length as u16)
     }
 
     #[inline(always)]

@@ -2,9 +2,9 @@
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
-        InterfaceEntry, InterfaceId, RING_SLOTS, Reason, ServiceEntry, ServiceId, ServiceKey,
-        TableCounters,
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
+        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
+        RING_SLOTS, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -15,9 +15,9 @@ use aya_ebpf::{
 };
 
 use crate::maps::{
-    BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX,
-    INTERFACES, REASON_COUNTERS, RINGS, RingArray, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
-    SNAT_CURSORS, TABLE_COUNTERS,
+    BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6,
+    HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, ORPHANS, REASON_COUNTERS, RINGS,
+    RingArray, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES, SNAT_CURSORS, TABLE_COUNTERS,
 };
 
 /// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
@@ -27,7 +27,7 @@ const EEXIST: i32 = -17;
 pub(crate) struct KernelTables;
 
 macro_rules! flow_tables {
-    ($family:ty, $flows:ident, $half_open:ident, $scratch:ident) => {
+    ($family:ty, $flows:ident, $half_open:ident, $fragments:ident, $scratch:ident) => {
         impl FlowTables<$family> for KernelTables {
             #[inline(always)]
             fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<$family>) -> R) -> Option<R> {
@@ -98,12 +98,29 @@ macro_rules! flow_tables {
                 // Already gone is as good: the LRU may have been faster.
                 let _gone = $half_open.remove(key);
             }
+
+            #[inline(always)]
+            fn with_fragment<R>(
+                &self,
+                key: &FragmentKey<$family>,
+                visit: impl FnOnce(&mut FragmentEntry) -> R,
+            ) -> Option<R> {
+                let entry = $fragments.get_ptr_mut(key)?;
+                // SAFETY: as for half-open flows; an entry that was reused under us sends a fragment astray, once.
+                Some(visit(unsafe { &mut *entry }))
+            }
+
+            #[inline(always)]
+            fn put_fragment(&self, key: &FragmentKey<$family>, entry: &FragmentEntry) {
+                // The kernel refuses when another CPU holds the bucket: the later fragments are then orphans.
+                let _refused = $fragments.insert(key, entry, u64::from(BPF_ANY));
+            }
         }
     };
 }
 
-flow_tables!(Addr4, FLOWS4, HALF_OPEN4, SCRATCH4);
-flow_tables!(Addr6, FLOWS6, HALF_OPEN6, SCRATCH6);
+flow_tables!(Addr4, FLOWS4, HALF_OPEN4, FRAGMENTS4, SCRATCH4);
+flow_tables!(Addr6, FLOWS6, HALF_OPEN6, FRAGMENTS6, SCRATCH6);
 
 /// One round of `bpf_loop`: 0 goes on, 1 stops (kernel/bpf/bpf_iter.c).
 extern "C" fn one_round<F: FnMut(u32) -> bool>(round: u64, step: *mut c_void) -> i64 {
@@ -178,6 +195,26 @@ impl Tables for KernelTables {
         INTERFACES
             .get(u32::from(id.0))
             .filter(|entry| entry.ifindex != 0)
+    }
+
+    #[inline(always)]
+    fn is_backend(&self, address: &Addr16) -> bool {
+        BACKEND_ADDRESSES.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool {
+        let Some(mut entry) = ORPHANS.reserve(0) else {
+            return false;
+        };
+        // SAFETY: any bytes are a valid record, and `fill` writes all that is read.
+        let filled = fill(unsafe { &mut *entry.as_mut_ptr() });
+        if filled {
+            entry.submit(0);
+        } else {
+            entry.discard(0);
+        }
+        filled
     }
 
     #[inline(always)]

@@ -108,6 +108,7 @@ fn desired(weight: u16) -> Desired {
             DesiredService {
                 name,
                 entry,
+                ping: true,
                 backends: backends.clone().collect(),
             },
         )

@@ -73,7 +73,7 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
         let on_host = host.arrive(&frame, interface).expect("any frame");
         let arrival = kernel.arrive(&frame, interface).expect("long enough");
         assert_eq!(arrival, on_host, "packet {n}");
-        let (record, captured) = records.next().expect("a record of every packet");
+        let (record, captured) = records.take().expect("a record of every packet");
         assert_tells(&record, &captured, &frame, &arrival);
         let reason = Reason::ALL[record.reason as usize].name();
         let counted = kernel.counters().since(&before).reasons;
@@ -83,12 +83,12 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
         );
         if matches!(arrival.exit, Exit::Transmit | Exit::Redirect) {
             forwarded += 1;
-            let (record, left) = records.next().expect("a record of what left");
+            let (record, left) = records.take().expect("a record of what left");
             assert_eq!(record.shows, CaptureBits::LEFT);
             assert_eq!(left, arrival.frame, "packet {n}");
             assert_ne!(record.backend.0, 0, "packet {n}");
         }
-        assert!(records.next().is_none(), "packet {n}: one record too many");
+        assert!(records.take().is_none(), "packet {n}: one record too many");
     }
     assert!(forwarded > packets / 3, "only {forwarded} were forwarded");
     assert_eq!(records.counters().lost, 0);
@@ -148,7 +148,7 @@ fn the_program_leaves_out_what_is_certainly_not_asked_for() {
             let is_host = from.ip() == talk.vip.ip() || to.ip() == talk.vip.ip();
             protocol == 6 && is_host && is_port
         });
-        let recorded = records.next().is_some();
+        let recorded = records.take().is_some();
         assert!(recorded || !asked_for, "left out: {ends:?}");
         seen += u32::from(asked_for);
         others += u32::from(!recorded);

@@ -45,7 +45,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -56,6 +56,7 @@ const TOOLS: [Tool; 9] = [
     tool("ping", "iputils-ping", Purpose::Test),
     tool("iperf3", "iperf3", Purpose::Test),
     tool("tshark", "tshark", Purpose::Test),
+    tool("traceroute", "traceroute", Purpose::Test),
 ];
 
 const fn tool(program: &'static str, package: &'static str, purpose: Purpose) -> Tool {

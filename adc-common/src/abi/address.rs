@@ -44,6 +44,8 @@ impl Protocol {
     pub const UDP: Self = Self(17);
     /// ICMP for IPv4.
     pub const ICMP: Self = Self(1);
+    /// The fragment header of IPv6 (RFC 8200 §4.5).
+    pub const FRAGMENT: Self = Self(44);
     /// ICMPv6.
     pub const ICMP6: Self = Self(58);
 }

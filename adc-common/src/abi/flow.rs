@@ -213,3 +213,5 @@ pod_instance!(FlowEntry<Addr4>, 32 = Tuple<Addr4>, Hop, Tick, BackendId, Phase, 
 pod_instance!(FlowEntry<Addr6>, 56 = Tuple<Addr6>, Hop, Tick, BackendId, Phase, FlowFlags);
 pod_instance!(HalfOpenEntry<Addr4>, 40 = FlowEntry<Addr4>, u32, [u8; 4]);
 pod_instance!(HalfOpenEntry<Addr6>, 64 = FlowEntry<Addr6>, u32, [u8; 4]);
+
+pub(super) use pod_instance;

@@ -10,7 +10,9 @@ mod backend;
 mod capture;
 mod counters;
 mod flow;
+mod fragment;
 mod hop;
+mod orphan;
 mod reason;
 mod ring;
 mod service;
@@ -24,7 +26,9 @@ pub use capture::{
 };
 pub use counters::{BackendCounters, ReasonCounters, TableCounters};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
+pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
+pub use orphan::{ORPHAN_BYTES, ORPHAN_RING_BYTES, Orphan, OrphanRecord};
 pub use reason::{Reason, ReasonClass};
 pub use ring::{RING_SLOTS, Ring};
 pub use service::{

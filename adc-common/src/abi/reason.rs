@@ -64,8 +64,8 @@ reasons! {
     NotIp = 4, Passed, "not_ip", "Neither IPv4 nor IPv6 (ARP, LLDP, ...).";
     NotOurs = 5, Passed, "not_ours", "No service and no flow matches; the kernel's stack gets it.";
     VipOtherPort = 6, Passed, "vip_other_port", "Addressed to a VIP, but to a port or protocol without a service.";
-    OtherProtocol = 7, Passed, "other_protocol", "An IP protocol that adc does not balance (ICMP, ND, OSPF, ...).";
-    FragmentNotOurs = 8, Passed, "fragment_not_ours", "An IP fragment that is not addressed to a VIP.";
+    OtherProtocol = 7, Passed, "other_protocol", "An IP protocol that adc does not balance (ND, OSPF, ...), or ICMP that is about no service.";
+    FragmentNotOurs = 8, Passed, "fragment_not_ours", "An IP fragment that is not addressed to a VIP and belongs to no flow.";
     MalformedNotOurs = 9, Passed, "malformed_not_ours", "A malformed packet that is not addressed to a VIP.";
     TruncatedEthernet = 10, Dropped, "truncated_ethernet", "The frame ends inside its Ethernet header or VLAN tags.";
     TruncatedIp = 11, Dropped, "truncated_ip", "The packet ends inside its IP header.";
@@ -75,7 +75,7 @@ reasons! {
     BadTransportHeader = 15, Dropped, "bad_transport_header", "TCP data offset or UDP length contradict the packet.";
     BadTcpFlags = 16, Dropped, "bad_tcp_flags", "A combination of TCP flags that no stack sends (null, SYN+FIN, Christmas tree).";
     ZeroPort = 17, Dropped, "zero_port", "TCP or UDP source port 0.";
-    Fragment = 18, Dropped, "fragment", "An IP fragment addressed to a VIP; fragments are not tracked.";
+    Fragment = 18, Dropped, "fragment", "An IP fragment addressed to a VIP or from a backend, whose first is not known or was dropped; nobody keeps it.";
     TtlExceeded = 19, Dropped, "ttl_exceeded", "TTL or hop limit would reach zero here.";
     NoBackend = 20, Dropped, "no_backend", "The service has no backend that may take new flows.";
     BackendUnset = 21, Dropped, "backend_unset", "A ring slot or flow names a backend that is not in the table (an internal error).";
@@ -90,6 +90,16 @@ reasons! {
     RstWithoutFlow = 30, Dropped, "rst_without_flow", "A RST of no known flow for a full-nat service: to the backend it would look like another flow's.";
     UdpWithoutChecksum = 31, Dropped, "udp_without_checksum", "An IPv4 datagram without checksum, which IPv6 does not allow (NAT64).";
     TooBigForIpv6 = 32, Dropped, "too_big_for_ipv6", "With an IPv6 header in place of its IPv4 header the packet exceeds the MTU (NAT64).";
+    IcmpErrorToBackend = 33, Forwarded, "icmp_error_to_backend", "An ICMP error about a tracked flow was translated and sent to its backend.";
+    IcmpErrorToClient = 34, Forwarded, "icmp_error_to_client", "An ICMP error about a tracked flow was translated and sent to its client.";
+    IcmpErrorUntracked = 35, Dropped, "icmp_error_untracked", "An ICMP error about a service, but about no flow of it.";
+    BadIcmpError = 36, Dropped, "bad_icmp_error", "An ICMP error whose quoted packet is cut short, malformed, or not from where the error goes.";
+    IcmpErrorAboutFragment = 37, Dropped, "icmp_error_about_fragment", "An ICMP error to a VIP that quotes a fragment without ports.";
+    EchoRefused = 38, Dropped, "echo_refused", "An echo request, or a fragment of one, to a VIP that does not answer them.";
+    FragmentTiny = 39, Dropped, "fragment_tiny", "A first fragment that ends inside its TCP or UDP header.";
+    FragmentOverlap = 40, Dropped, "fragment_overlap", "A fragment that overlaps the first one of its datagram.";
+    FragmentHeld = 41, Dropped, "fragment_held", "A fragment that came before its first: the agent keeps it for a second and sends it after the first.";
+    NotTranslated = 42, Dropped, "not_translated", "A fragment or an ICMP error of a flow between an IPv6 client and an IPv4 backend: those are not translated.";
 }
 
 const _: () = {

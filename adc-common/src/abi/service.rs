@@ -45,8 +45,8 @@ impl HashOn {
 
 abi_struct! {
     /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
-    /// unset: "this address is ours, whatever the port". An address that `full-nat` sends from has a marker entry with
-    /// port 0 and protocol 255.
+    /// unset: "this address is ours, whatever the port". A VIP that answers no echo requests has a second one, with
+    /// protocol ICMP. An address that `full-nat` sends from has a marker entry with port 0 and protocol 255.
     pub struct ServiceKey [24] align 8 {
         /// The VIP.
         pub vip: Addr16,
@@ -106,6 +106,12 @@ impl ServiceKey {
         self.set(vip, Port([0, 0]), Protocol(0));
     }
 
+    /// Makes it the marker that says the VIP answers no echo requests.
+    #[inline(always)]
+    pub fn set_ping_refusal(&mut self, vip: Addr16) {
+        self.set(vip, Port([0, 0]), Protocol::ICMP);
+    }
+
     /// Makes it the marker that says packets are sent from the address.
     #[inline(always)]
     pub fn set_snat_marker(&mut self, address: Addr16) {
@@ -127,6 +133,12 @@ impl ServiceKey {
             protocol,
             _pad: [0; 5],
         }
+    }
+
+    /// The marker that says the VIP answers no echo requests. The same for both families.
+    #[inline(always)]
+    pub fn ping_refusal(vip: Addr16) -> Self {
+        Self::new(vip, Port([0, 0]), Protocol::ICMP)
     }
 
     /// The marker that says the address is a VIP.

@@ -10,10 +10,14 @@ use crate::abi::{Port, Tuple};
 /// A partial one's complement sum: what to add to the (un-complemented) checksum.
 ///
 /// Holds at most a few dozen 32-bit words, so 64 bits can not overflow.
-#[derive(Clone, Copy)]
+#[repr(transparent)]
+#[derive(Clone, Copy, Default)]
 pub struct Delta(u64);
 
 impl Delta {
+    /// No change.
+    pub(super) const NONE: Self = Self(0);
+
     /// The sum of one 32-bit word.
     #[inline(always)]
     pub(super) const fn of_word(word: u32) -> Self {

@@ -127,9 +127,7 @@ where
     if reason == Reason::OtherProtocol || reason == Reason::TruncatedIp {
         return reason;
     }
-    let key = &scratch.seen.key;
-    scratch.index.set_vip_marker(key.tuple.dst.into());
-    if tables.service_id(&scratch.index).is_some() || tables.with_flow(key, |_| ()).is_some() {
+    if is_vip(tables, scratch) || tables.with_flow(&scratch.seen.key, |_| ()).is_some() {
         return reason;
     }
     if reason == Reason::Fragment {
@@ -137,4 +135,13 @@ where
     } else {
         Reason::MalformedNotOurs
     }
+}
+
+/// Whether the packet is addressed to a VIP.
+#[inline(always)]
+pub(super) fn is_vip<A: Family, T: Tables>(tables: &T, scratch: &mut Scratch<A>) -> bool {
+    scratch
+        .index
+        .set_vip_marker(scratch.seen.key.tuple.dst.into());
+    tables.service_id(&scratch.index).is_some()
 }

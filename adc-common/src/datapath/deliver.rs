@@ -16,7 +16,7 @@ use super::{
     },
 };
 use crate::abi::{
-    Addr4, Addr6, BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId,
+    Addr4, Addr6, BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, ReasonClass, VlanId,
 };
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
@@ -81,6 +81,17 @@ pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
     tables.count_backend(delivery.backend, |backend| {
         count_packet(backend, delivery.reply != 0, bytes);
     });
+    leave(packet, egress, delivery, reason)
+}
+
+/// The verdict of a packet that was rewritten.
+#[inline(always)]
+fn leave<A, P: PacketBuf>(
+    packet: &P,
+    egress: &InterfaceEntry,
+    delivery: &Delivery<A>,
+    reason: Reason,
+) -> Verdict {
     let same = egress.ifindex == packet.ingress_ifindex();
     let action = if same {
         Action::Transmit
@@ -88,6 +99,22 @@ pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
         Action::Redirect(delivery.hop.interface)
     };
     Verdict { reason, action }
+}
+
+/// The verdict of a packet that was judged, and if it goes on rewritten, out of line.
+#[inline(always)]
+pub(super) fn settle<A, P: PacketBuf, T: Tables>(
+    packet: &P,
+    tables: &T,
+    delivery: &Delivery<A>,
+    reason: Reason,
+) -> Verdict {
+    match (reason.class(), tables.interface(delivery.hop.interface)) {
+        (ReasonClass::Forwarded, Some(egress)) => leave(packet, egress, delivery, reason),
+        (ReasonClass::Forwarded | ReasonClass::Passed | ReasonClass::Dropped, _) => {
+            Verdict::stay(reason)
+        }
+    }
 }
 
 #[inline(always)]
@@ -103,7 +130,7 @@ fn count_packet(backend: &mut BackendCounters, reply: bool, bytes: u64) {
 
 /// The interface to leave by, if the packet may leave.
 #[inline(always)]
-fn prepare<'t, A: Family, T: Tables>(
+pub(super) fn prepare<'t, A: Family, T: Tables>(
     tables: &'t T,
     frame: &Frame,
     delivery: &Delivery<A>,
@@ -151,6 +178,28 @@ pub(super) fn rewrite<A: Family, P: PacketBuf>(
     write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
 }
 
+/// Rewrites a packet whose transport header is elsewhere: a fragment after the first.
+#[inline(always)]
+pub(super) fn readdress<A: Family, P: PacketBuf, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    seen: &Seen<A>,
+    delivery: &Delivery<A>,
+    src_mac: Mac,
+) -> Option<()> {
+    let bytes = packet.length() as u64;
+    let shift = resize_link(packet, &seen.frame, &delivery.hop)?;
+    let network = seen.frame.network().wrapping_add_signed(shift);
+    let (from, to) = (&seen.key.tuple, &delivery.to);
+    let addresses = Delta::of_addresses(from, to);
+    A::rewrite(packet, network, to, addresses)?;
+    write_link::<A, P>(packet, &seen.frame, &delivery.hop, src_mac, network)?;
+    tables.count_backend(delivery.backend, |backend| {
+        count_packet(backend, delivery.reply != 0, bytes);
+    });
+    Some(())
+}
+
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
 #[inline(always)]
 pub(super) fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
@@ -176,7 +225,7 @@ pub(super) const fn link_length(hop: &Hop) -> usize {
 
 /// Makes room for, or takes away, VLAN tags. Returns how far the layers above moved.
 #[inline(always)]
-fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option<isize> {
+pub(super) fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option<isize> {
     let wanted = link_length(hop);
     if wanted == frame.network() {
         return Some(0);

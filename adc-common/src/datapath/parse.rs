@@ -46,6 +46,9 @@ pub(super) struct Frame {
     pub(super) flags: u8,
     /// TTL or hop limit.
     pub(super) hop_limit: u8,
+    /// 1 for a first fragment: there is more of the packet than this.
+    pub(super) fragment: u8,
+    _pad: u8,
 }
 
 /// The frame up to its IP header.
@@ -62,10 +65,16 @@ impl Frame {
         self.network as usize
     }
 
-    /// Offset of the TCP or UDP header.
+    /// Offset of the TCP or UDP header, or of what stands there instead.
     #[inline(always)]
     pub(super) const fn transport(&self) -> usize {
         self.transport as usize
+    }
+
+    /// Moves it.
+    #[inline(always)]
+    pub(super) const fn set_transport(&mut self, offset: usize) {
+        self.transport = offset16(offset);
     }
 }
 
@@ -110,7 +119,7 @@ pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reas
 /// extension headers of 2 048 bytes each).
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
-const fn offset16(offset: usize) -> u16 {
+pub(super) const fn offset16(offset: usize) -> u16 {
     offset as u16
 }
 
@@ -200,6 +209,9 @@ impl Parse for Addr6 {
         let (protocol, offset) = walk_extensions(packet, ip.next_hdr, start)?;
         key.protocol = protocol;
         frame.transport = offset16(offset);
+        if protocol == Protocol::FRAGMENT {
+            return Err(Reason::Fragment);
+        }
         let left = (start + payload)
             .checked_sub(offset)
             .ok_or(Reason::BadExtensionHeaders)?;
@@ -207,16 +219,16 @@ impl Parse for Addr6 {
     }
 }
 
-/// RFC 8200 §4: follows the chain to a header that is not an extension.
+/// RFC 8200 §4: follows the chain to a header that is not an extension, or to a fragment header: behind that, only the
+/// first fragment has more of the chain.
 #[inline(always)]
-fn walk_extensions<P: PacketBuf>(
+pub(super) fn walk_extensions<P: PacketBuf>(
     packet: &P,
     first: u8,
     start: usize,
 ) -> Result<(Protocol, usize), Reason> {
     const HOP_BY_HOP: u8 = 0;
     const ROUTING: u8 = 43;
-    const FRAGMENT: u8 = 44;
     const AUTHENTICATION: u8 = 51;
     const DESTINATION: u8 = 60;
     let mut next = first;
@@ -224,7 +236,6 @@ fn walk_extensions<P: PacketBuf>(
     for _ in 0..MAX_EXTENSION_HEADERS {
         match next {
             HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION => {}
-            FRAGMENT => return Err(Reason::Fragment),
             _ => return Ok((Protocol(next), offset)),
         }
         let mut header = MaybeUninit::<ExtensionHeader>::uninit();
@@ -245,16 +256,14 @@ fn walk_extensions<P: PacketBuf>(
         next = header.next;
     }
     match next {
-        HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION | FRAGMENT => {
-            Err(Reason::BadExtensionHeaders)
-        }
+        HOP_BY_HOP | ROUTING | DESTINATION | AUTHENTICATION => Err(Reason::BadExtensionHeaders),
         _ => Ok((Protocol(next), offset)),
     }
 }
 
 /// Ports and flags; `length` is what IP says the segment has.
 #[inline(always)]
-fn transport<A: Family, P: PacketBuf>(
+pub(super) fn transport<A: Family, P: PacketBuf>(
     packet: &P,
     frame: &mut Frame,
     key: &mut FlowKey<A>,

@@ -2,9 +2,11 @@
 
 use super::{
     decide::{decide, refuse},
-    deliver::{Rewrite, deliver},
+    deliver::{Rewrite, deliver, settle},
+    fragment::{self, Fragments},
+    icmp,
     parse::{self, Frame, Link, Parse},
-    ports::{Clock, PacketBuf, Tables},
+    ports::{Clock, FlowTables, PacketBuf, Tables},
     scratch::Scratch,
     verdict::Verdict,
 };
@@ -51,8 +53,10 @@ where
     C: Clock,
 {
     let verdict = tables.with_scratch(|scratch: &mut Scratch<Addr4>| {
-        if let Err(reason) = look(packet, clock, frame, scratch) {
-            return Verdict::stay(refuse(tables, scratch, reason));
+        if let Err(reason) = look(packet, clock, frame, scratch)
+            && let Some(reason) = beyond(packet, tables, scratch, reason)
+        {
+            return settle(packet, tables, &scratch.delivery, reason);
         }
         let reason = decide(packet, tables, scratch);
         act(packet, tables, scratch, reason)
@@ -76,8 +80,10 @@ where
             if parsed.is_none() {
                 return NO_SCRATCH;
             }
-        } else if let Err(reason) = look(packet, clock, frame, scratch) {
-            return Verdict::stay(refuse(tables, scratch, reason));
+        } else if let Err(reason) = look(packet, clock, frame, scratch)
+            && let Some(reason) = beyond(packet, tables, scratch, reason)
+        {
+            return settle(packet, tables, &scratch.delivery, reason);
         }
         let reason = decide(packet, tables, scratch);
         act(packet, tables, scratch, reason)
@@ -121,5 +127,28 @@ where
     match reason.class() {
         ReasonClass::Forwarded => deliver(packet, tables, &scratch.seen, &scratch.delivery, reason),
         ReasonClass::Passed | ReasonClass::Dropped => Verdict::stay(reason),
+    }
+}
+
+/// A packet that is no whole TCP segment or UDP datagram. What goes on is rewritten here, and the caller sends it;
+/// `None` for a first fragment, which has all that the walk needs.
+#[inline(always)]
+fn beyond<A, P, T>(
+    packet: &mut P,
+    tables: &T,
+    scratch: &mut Scratch<A>,
+    reason: Reason,
+) -> Option<Reason>
+where
+    A: Fragments,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
+    if reason == Reason::OtherProtocol && scratch.seen.key.protocol == A::ICMP {
+        Some(icmp::walk(packet, tables, scratch))
+    } else if reason == Reason::Fragment {
+        fragment::walk(packet, tables, scratch)
+    } else {
+        Some(refuse(tables, scratch, reason))
     }
 }

@@ -7,8 +7,9 @@ use super::{
     wire::WireHeader,
 };
 use crate::abi::{
-    Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
-    InterfaceEntry, InterfaceId, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters, Tick,
+    Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
+    FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, ORPHAN_BYTES,
+    OrphanRecord, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters, Tick,
 };
 
 /// Largest offset at which a header may start. Far above any legal header chain, and low enough that
@@ -40,6 +41,9 @@ pub trait PacketBuf {
     /// byte-aligned header could only move bytes.
     #[must_use]
     fn set_header<H: WireHeader>(&mut self, offset: usize, header: &H) -> Option<()>;
+
+    /// Copies the whole frame and returns its length; `None` if there is not that much room.
+    fn copy_out(&self, into: &mut [u8; ORPHAN_BYTES]) -> Option<u16>;
 
     /// Adds `bytes` (4 or 8) of room, undefined bytes, before the Ethernet header. False if there is no headroom.
     #[must_use]
@@ -97,6 +101,16 @@ pub trait FlowTables<A> {
 
     /// Removes a half-open entry, if it is there.
     fn remove_half_open(&self, key: &FlowKey<A>);
+
+    /// Runs `visit` on what is remembered of a first fragment.
+    fn with_fragment<R>(
+        &self,
+        key: &FragmentKey<A>,
+        visit: impl FnOnce(&mut FragmentEntry) -> R,
+    ) -> Option<R>;
+
+    /// Remembers a first fragment; the oldest ones make room. One that can not be remembered is forgotten.
+    fn put_fragment(&self, key: &FragmentKey<A>, entry: &FragmentEntry);
 }
 
 /// All tables.
@@ -126,6 +140,12 @@ pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
 
     /// An interface; `None` for an unused id.
     fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry>;
+
+    /// Whether the address is that of a backend.
+    fn is_backend(&self, address: &Addr16) -> bool;
+
+    /// Hands a record that `fill` makes to the agent. False if there is no room for it, or `fill` says so.
+    fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool;
 
     /// The id of an interface; unset if adc is not attached to it.
     fn interface_id(&self, ifindex: u32) -> InterfaceId;

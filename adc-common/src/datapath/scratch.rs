@@ -4,10 +4,13 @@
 //! IPv6 key alone has 40. So what a packet's walk builds up lives in one per-CPU map element instead. XDP
 //! runs with bottom halves off, so no second packet uses it meanwhile.
 
-use super::parse::Frame;
+use super::{
+    checksum::Delta,
+    parse::{Frame, offset16},
+};
 use crate::abi::{
-    Addr4, Addr6, Addr16, BackendId, FlowKey, ForwardingMode, HalfOpenEntry, Hop, Phase, ServiceId,
-    ServiceKey, Tick, Tuple,
+    Addr4, Addr6, Addr16, BackendId, FlowKey, ForwardingMode, FragmentEntry, FragmentKey,
+    HalfOpenEntry, Hop, Phase, ServiceId, ServiceKey, Tick, Tuple,
 };
 
 /// A parsed packet and the time it is judged at.
@@ -75,6 +78,35 @@ pub(super) struct Choice {
     pub(super) mode: ForwardingMode,
 }
 
+/// Where the parts of an ICMP error are. In memory between the steps: what the verifier does not follow from step to step,
+/// it does not multiply.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct QuoteAt {
+    /// Offset of the IP header of the error.
+    pub(super) network: u16,
+    /// Offset of its ICMP header.
+    pub(super) icmp: u16,
+    /// Offset of the quoted ports.
+    pub(super) ports: u16,
+    /// Offset of the first byte behind the packet.
+    pub(super) end: u16,
+    /// What the translation of the quoted packet changes in the sum around it.
+    pub(super) change: Delta,
+}
+
+impl QuoteAt {
+    /// Moves everything with the head of the frame.
+    #[inline(always)]
+    pub(super) fn shift(&mut self, frame: &Frame, by: isize) {
+        let moved = |offset: usize| offset16(offset.wrapping_add_signed(by));
+        self.network = moved(frame.network());
+        self.icmp = moved(frame.transport());
+        self.ports = moved(usize::from(self.ports));
+        self.end = moved(usize::from(self.end));
+    }
+}
+
 /// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the clock's, mean
 /// nothing then: each part is written before it is read.
 #[repr(C)]
@@ -91,4 +123,10 @@ pub struct Scratch<A> {
     pub(super) choice: Choice,
     /// The clock's notes.
     pub(super) clock: Reading,
+    /// Key of a fragment lookup.
+    pub(super) fragment: FragmentKey<A>,
+    /// Where the parts of an ICMP error are.
+    pub(super) quote: QuoteAt,
+    /// A first fragment on its way into a table.
+    pub(super) first: FragmentEntry,
 }

@@ -47,6 +47,9 @@ pub(super) fn rewrite<P: PacketBuf>(
     delivery: &Delivery<Addr6>,
     egress: &InterfaceEntry,
 ) -> Result<(), Reason> {
+    if seen.frame.fragment != 0 {
+        return Err(Reason::NotTranslated);
+    }
     let mapped = |address: Addr6| Addr16(address.0).v4();
     let (from, to) = (&seen.key.tuple, &delivery.to);
     let (src, dst) = (mapped(to.src), mapped(to.dst));

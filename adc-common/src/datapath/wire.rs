@@ -115,6 +115,28 @@ pub(super) struct ExtensionHeader {
     pub(super) segments_left: u8,
 }
 
+/// The first eight bytes of an ICMP or ICMPv6 message (RFC 792, RFC 4443 §2.1).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct IcmpHeader {
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) check: [u8; 2],
+    /// What it is depends on the type.
+    pub(super) rest: [u8; 4],
+}
+
+/// An IPv6 fragment header (RFC 8200 §4.5).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct FragmentHeader {
+    pub(super) next: u8,
+    _reserved: u8,
+    /// Offset in units of eight bytes in the upper 13 bits, "more fragments" in the lowest.
+    pub(super) offset_and_more: [u8; 2],
+    pub(super) id: [u8; 4],
+}
+
 wire_header!(
     EthernetHeader,
     VlanTag,
@@ -124,6 +146,8 @@ wire_header!(
     Ipv6Tail,
     TcpControl,
     ExtensionHeader,
+    IcmpHeader,
+    FragmentHeader,
     [u8; 2]
 );
 wire_header!(Ipv4Hdr, Ipv6Hdr, TcpHdr, UdpHdr);
@@ -148,5 +172,7 @@ pub(super) mod tcp_flags {
 
 /// Offset of the checksum in a TCP header.
 pub(super) const TCP_CHECKSUM: usize = core::mem::offset_of!(TcpHdr, check);
+/// Offset of the checksum in an ICMP header.
+pub(super) const ICMP_CHECKSUM: usize = core::mem::offset_of!(IcmpHeader, check);
 /// Offset of the checksum in a UDP header.
 pub(super) const UDP_CHECKSUM: usize = core::mem::offset_of!(UdpHdr, check);

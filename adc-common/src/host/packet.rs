@@ -2,6 +2,7 @@
 
 use std::{mem::MaybeUninit, ops::Range};
 
+use crate::abi::ORPHAN_BYTES;
 use crate::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
 
 /// A frame, with the headroom that XDP guarantees (256 bytes, `XDP_PACKET_HEADROOM`).
@@ -58,6 +59,12 @@ impl PacketBuf for HostPacket {
         // SAFETY: as in `header`; the slice is ours to write.
         unsafe { bytes.as_mut_ptr().cast::<H>().write(*header) };
         Some(())
+    }
+
+    fn copy_out(&self, into: &mut [u8; ORPHAN_BYTES]) -> Option<u16> {
+        into.get_mut(..self.bytes.len())?
+            .copy_from_slice(&self.bytes);
+        u16::try_from(self.bytes.len()).ok()
     }
 
     fn grow_head(&mut self, bytes: usize) -> bool {

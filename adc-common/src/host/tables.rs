@@ -4,9 +4,9 @@ use std::{cell::RefCell, collections::HashMap, fmt, hash::Hash};
 
 use crate::{
     abi::{
-        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
-        InterfaceEntry, InterfaceId, Reason, ReasonCounters, ServiceEntry, ServiceId, ServiceKey,
-        TableCounters,
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
+        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
+        Reason, ReasonCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -18,6 +18,8 @@ pub struct FlowMaps<A> {
     pub flows: RefCell<HashMap<FlowKey<A>, FlowEntry<A>>>,
     /// Half-open flows.
     pub half_open: RefCell<HashMap<FlowKey<A>, HalfOpenEntry<A>>>,
+    /// First fragments.
+    pub fragments: RefCell<HashMap<FragmentKey<A>, FragmentEntry>>,
     /// Entries that the main table takes.
     pub capacity: usize,
 }
@@ -27,6 +29,7 @@ impl<A> Default for FlowMaps<A> {
         Self {
             flows: RefCell::default(),
             half_open: RefCell::default(),
+            fragments: RefCell::default(),
             capacity: 1 << 20,
         }
     }
@@ -69,6 +72,8 @@ pub struct HostTables {
     pub backend_counters: RefCell<HashMap<BackendId, BackendCounters>>,
     /// `TABLE_COUNTERS`.
     pub table_counters: RefCell<TableCounters>,
+    /// `ORPHANS`; never full.
+    pub orphans: RefCell<Vec<OrphanRecord>>,
     /// `REASON_COUNTERS`.
     pub reason_counters: RefCell<HashMap<Reason, ReasonCounters>>,
 }
@@ -148,6 +153,18 @@ macro_rules! flow_tables {
             fn remove_half_open(&self, key: &FlowKey<$family>) {
                 self.$field.half_open.borrow_mut().remove(key);
             }
+
+            fn with_fragment<R>(
+                &self,
+                key: &FragmentKey<$family>,
+                visit: impl FnOnce(&mut FragmentEntry) -> R,
+            ) -> Option<R> {
+                self.$field.fragments.borrow_mut().get_mut(key).map(visit)
+            }
+
+            fn put_fragment(&self, key: &FragmentKey<$family>, entry: &FragmentEntry) {
+                self.$field.fragments.borrow_mut().insert(*key, *entry);
+            }
         }
     };
 }
@@ -206,6 +223,21 @@ impl Tables for HostTables {
 
     fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry> {
         self.interfaces.get(&id)
+    }
+
+    fn is_backend(&self, address: &Addr16) -> bool {
+        self.backends
+            .values()
+            .any(|backend| backend.address == *address)
+    }
+
+    fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool {
+        let mut record = bytemuck::Zeroable::zeroed();
+        let held = fill(&mut record);
+        if held {
+            self.orphans.borrow_mut().push(record);
+        }
+        held
     }
 
     fn interface_id(&self, ifindex: u32) -> InterfaceId {

@@ -192,6 +192,7 @@ impl Agent {
             reasons: self.reasons()?,
             flows: self.flow_count(),
             tables: self.dataplane.counters.tables()?,
+            held_fragments: self.dataplane.orphans.counts().totals(),
             config_generation: self.generation,
             config_edits: self.edits.len(),
             last_reload_successful: self.last_reload_error.is_none(),

@@ -90,6 +90,7 @@ impl Agent {
             snat: service.snat.clone(),
             scheduler: service.scheduler,
             hash: service.hash,
+            ping: service.ping,
             timeouts: service.timeouts,
             pool: service.pool.clone(),
             origin: origin(self.file.services.contains_key(name)),

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Control, proto::*};
+use crate::dataplane::OrphanTotals;
 use crate::{
     model::{
         AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
@@ -36,6 +37,7 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
         mode: Mode::Nat,
         snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
+        ping: true,
         hash: Hash::FiveTuple,
         timeouts: Timeouts::default(),
         pool: pool.parse().unwrap(),
@@ -212,6 +214,7 @@ impl FakeControl {
             reasons: ReasonRow::all(&reasons()),
             flows: flow_count(),
             tables: TableCounters::default(),
+            held_fragments: OrphanTotals::default(),
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,

@@ -150,6 +150,9 @@ pub(super) enum ServiceCommand {
         /// What the scheduler hashes: every connection on its own, or one client one backend
         #[arg(long, value_enum, default_value = "five-tuple")]
         hash: HashArg,
+        /// Echo requests (ping) to the VIP get no answer, whatever its other services say
+        #[arg(long)]
+        no_ping: bool,
         #[command(flatten)]
         change: Change,
     },

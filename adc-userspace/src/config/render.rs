@@ -142,6 +142,7 @@ fn service(service: &Service) -> Item {
         ("mode", value(service.mode.word())),
         ("scheduler", value(service.scheduler.word())),
         ("hash", value(service.hash.word())),
+        ("ping", value(service.ping)),
         ("timeouts", timeouts(&service.timeouts)),
     ];
     if !service.snat.is_empty() {

@@ -153,7 +153,7 @@ fn pool(v4: bool) -> impl Strategy<Value = Pool> {
     })
 }
 
-type ServiceValues = (TransportProtocol, Hash, Timeouts);
+type ServiceValues = (TransportProtocol, Hash, bool, Timeouts);
 
 fn service_values() -> impl Strategy<Value = ServiceValues> {
     let protocol = select(&[TransportProtocol::Tcp, TransportProtocol::Udp][..]);
@@ -167,10 +167,10 @@ fn service_values() -> impl Strategy<Value = ServiceValues> {
         udp_replied: t[6],
     });
     let hash = select(&[Hash::FiveTuple, Hash::Source][..]);
-    (protocol, hash, timeouts)
+    (protocol, hash, any::<bool>(), timeouts)
 }
 
-fn service(index: usize, pool: usize, (protocol, hash, timeouts): ServiceValues) -> Service {
+fn service(index: usize, pool: usize, (protocol, hash, ping, timeouts): ServiceValues) -> Service {
     let vip = if is_v4(pool) {
         format!("203.0.113.{}", index + 1)
     } else {
@@ -185,6 +185,7 @@ fn service(index: usize, pool: usize, (protocol, hash, timeouts): ServiceValues)
         snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash,
+        ping,
         timeouts,
     }
 }

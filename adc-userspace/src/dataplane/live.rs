@@ -3,8 +3,8 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use adc_common::abi::{
-    Addr4, Addr6, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
-    InterfaceId, Ring, ServiceEntry, ServiceId, ServiceKey,
+    Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
+    HalfOpenEntry, InterfaceEntry, InterfaceId, Ring, ServiceEntry, ServiceId, ServiceKey,
 };
 use aya::maps::{Array, MapData, MapError};
 
@@ -58,6 +58,11 @@ impl FlowSource<Addr4> for Live<'_> {
     ) -> Result<Option<HalfOpenEntry<Addr4>>, DataplaneError> {
         self.dataplane.flows.v4.half_open(key)
     }
+
+    fn fragment(&self, key: &FragmentKey<Addr4>) -> Result<Option<FragmentEntry>, DataplaneError> {
+        let read = self.dataplane.orphans.firsts.v4.get(&Mapped(*key), 0);
+        Ok(found(read, "FRAGMENTS4")?.map(|Mapped(entry)| entry))
+    }
 }
 
 impl FlowSource<Addr6> for Live<'_> {
@@ -70,6 +75,11 @@ impl FlowSource<Addr6> for Live<'_> {
         key: &FlowKey<Addr6>,
     ) -> Result<Option<HalfOpenEntry<Addr6>>, DataplaneError> {
         self.dataplane.flows.v6.half_open(key)
+    }
+
+    fn fragment(&self, key: &FragmentKey<Addr6>) -> Result<Option<FragmentEntry>, DataplaneError> {
+        let read = self.dataplane.orphans.firsts.v6.get(&Mapped(*key), 0);
+        Ok(found(read, "FRAGMENTS6")?.map(|Mapped(entry)| entry))
     }
 }
 
@@ -115,6 +125,11 @@ impl Source for Live<'_> {
         let read = self.dataplane.interfaces.entries.get(&u32::from(id.0), 0);
         let entry = found(read, "INTERFACES")?.map(|Mapped(entry)| entry);
         Ok(entry.filter(|entry| entry.ifindex != 0))
+    }
+
+    fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError> {
+        let read = self.dataplane.tables.addresses.get(&Mapped(*address), 0);
+        Ok(found(read, "BACKEND_ADDRESSES")?.is_some())
     }
 
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {

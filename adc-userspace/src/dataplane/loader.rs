@@ -1,12 +1,17 @@
 //! Loading the program, over the maps of an earlier agent if there are any.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, BackendCounters, BackendEntry, FlowEntry, FlowKey, HalfOpenEntry,
-        InterfaceEntry, MAX_INTERFACES, Reason, ReasonCounters, ServiceEntry, ServiceIndexEntry,
-        ServiceKey, TableCounters,
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
+        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES,
+        ORPHAN_RING_BYTES, Reason, ReasonCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
+        TableCounters,
     },
     datapath::Scratch,
 };
@@ -23,6 +28,7 @@ use super::{
     error::DataplaneError,
     flows::FlowTables,
     interfaces::InterfaceTables,
+    orphans::OrphanKeeper,
     packet_log,
     pins::{MapShape, PinDirectory},
     tables::Tables,
@@ -61,6 +67,8 @@ pub struct Dataplane {
     pub flows: FlowTables,
     /// Per-CPU counters.
     pub counters: Counters,
+    /// Keeps fragments that came before their first.
+    pub orphans: OrphanKeeper,
     /// Where the program is attached.
     pub attachments: Attachments,
     /// The program that stands in for it at the moment.
@@ -109,6 +117,7 @@ impl Dataplane {
         let interfaces = InterfaceTables::new(&mut maps)?;
         let flows = FlowTables::new(&mut maps)?;
         let counters = Counters::new(&mut maps)?;
+        let orphans = OrphanKeeper::start(&mut maps)?;
         let attachments = Attachments::default();
         Ok((
             Self {
@@ -118,6 +127,7 @@ impl Dataplane {
                 interfaces,
                 flows,
                 counters,
+                orphans,
                 attachments,
                 capture: None,
             },
@@ -176,6 +186,19 @@ impl Maps<'_> {
     }
 }
 
+impl Maps<'_> {
+    /// Another handle of the program, for test runs.
+    pub(super) fn program(&mut self) -> Result<OwnedFd, DataplaneError> {
+        let failed = |reason: String| DataplaneError::Load { reason };
+        let fd = program(self.0)?
+            .fd()
+            .map_err(|error| failed(error.to_string()))?;
+        fd.as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| failed(format!("another handle of the program: {error}")))
+    }
+}
+
 /// Every map that is pinned, with its layout. Ids run from 1, hence one entry more than the limit.
 pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
     const fn shape<K, V>(name: &'static str, entries: u32) -> MapShape {
@@ -188,19 +211,23 @@ pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
     }
     let services = limits.services + 1;
     let backends = limits.backends + 1;
-    // A service has one entry, its VIP at most one marker, and so have its SNAT addresses, two on average.
-    let index = limits.services * 4;
+    // A service has one entry, its VIP at most two markers, and its SNAT addresses one each, two on average.
+    let index = limits.services * 5;
     vec![
         shape::<FlowKey<Addr4>, FlowEntry<Addr4>>("FLOWS4", limits.flows_v4 * 2),
         shape::<FlowKey<Addr6>, FlowEntry<Addr6>>("FLOWS6", limits.flows_v6 * 2),
         shape::<FlowKey<Addr4>, HalfOpenEntry<Addr4>>("HALF_OPEN4", limits.half_open_v4 * 2),
         shape::<FlowKey<Addr6>, HalfOpenEntry<Addr6>>("HALF_OPEN6", limits.half_open_v6 * 2),
+        shape::<FragmentKey<Addr4>, FragmentEntry>("FRAGMENTS4", FRAGMENT_ENTRIES),
+        shape::<FragmentKey<Addr6>, FragmentEntry>("FRAGMENTS6", FRAGMENT_ENTRIES),
         shape::<ServiceKey, ServiceIndexEntry>("SERVICE_INDEX", index),
         shape::<u32, ServiceEntry>("SERVICES", services),
         shape::<u32, u32>("RINGS", services),
         shape::<u32, BackendEntry>("BACKENDS", backends),
         shape::<u32, u32>("SNAT_CURSORS", backends),
         shape::<u32, BackendCounters>("BACKEND_COUNTERS", backends),
+        shape::<Addr16, u32>("BACKEND_ADDRESSES", backends),
+        shape::<(), ()>("ORPHANS", ORPHAN_RING_BYTES),
         shape::<u32, InterfaceEntry>("INTERFACES", MAX_INTERFACES),
         shape::<u32, u32>("INTERFACE_INDEX", MAX_INTERFACES),
         shape::<u32, [u32; 2]>("REDIRECT", MAX_INTERFACES),

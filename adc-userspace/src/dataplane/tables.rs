@@ -40,6 +40,8 @@ pub struct Tables {
     pub(super) services: Array<MapData, Mapped<ServiceEntry>>,
     rings: Map,
     pub(super) backends: Array<MapData, Mapped<BackendEntry>>,
+    /// Where fragments of answers come from.
+    pub(super) addresses: HashMap<MapData, Mapped<Addr16>, u32>,
     /// What was last written, so that unchanged rings stay untouched.
     observed: Observed,
     /// Who is in each ring. Kept out of `observed`, whose entries are compared with what is wanted.
@@ -65,6 +67,10 @@ impl Tables {
                 .take("BACKENDS")?
                 .try_into()
                 .map_err(fail("BACKENDS"))?,
+            addresses: maps
+                .take("BACKEND_ADDRESSES")?
+                .try_into()
+                .map_err(fail("BACKEND_ADDRESSES"))?,
             observed: Observed::default(),
             in_rings: BTreeMap::new(),
             departed: BTreeMap::new(),
@@ -187,6 +193,7 @@ impl Tables {
                     ring.remove(id);
                 }
                 self.set_backend(*id, BackendEntry::default())?;
+                self.forget_address(*id, before.address)?;
                 let counted = counters.take_backend(*id)?;
                 let departed = self.departed.entry(before.service).or_default();
                 *departed = sum(*departed, counted);
@@ -212,9 +219,34 @@ impl Tables {
         let ring = self.in_rings.get(&entry.service);
         let in_ring = ring.is_some_and(|ring| ring.contains(&id));
         entry.flags = entry.flags.with(BackendFlags::IN_RING, in_ring);
+        if entry.address != Addr16::UNSET {
+            self.addresses
+                .insert(Mapped(entry.address), 0, 0)
+                .map_err(|error| DataplaneError::map("writing", "BACKEND_ADDRESSES", error))?;
+        }
         self.backends
             .set(u32::from(id.0), Mapped(entry), 0)
             .map_err(|error| DataplaneError::map("writing", "BACKENDS", error))
+    }
+
+    /// Takes the address of a backend that is cleared out of the set, unless another has it.
+    fn forget_address(
+        &mut self,
+        cleared: BackendId,
+        address: Addr16,
+    ) -> Result<(), DataplaneError> {
+        let backends = &self.observed.backends;
+        if backends
+            .iter()
+            .any(|(id, entry)| *id != cleared && entry.address == address)
+        {
+            return Ok(());
+        }
+        match self.addresses.remove(&Mapped(address)) {
+            Ok(()) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(DataplaneError::map("removing", "BACKEND_ADDRESSES", error)),
+        }
     }
 
     /// Builds rings aside, then swaps them in together. A cleared ring is swapped for one of unset slots: array-of-maps

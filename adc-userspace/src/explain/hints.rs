@@ -9,6 +9,8 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::ForwardedToBackend
         | Reason::ForwardedToClient
         | Reason::ScheduledNewFlow
+        | Reason::IcmpErrorToBackend
+        | Reason::IcmpErrorToClient
         | Reason::NotIp
         | Reason::OtherProtocol => return None,
         Reason::PickedUpFlow => {
@@ -75,6 +77,30 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         }
         Reason::TooBigForIpv6 => {
             "an IPv6 header is 20 bytes longer: lower the MTU of the IPv4 side by 20, or clamp the MSS"
+        }
+        Reason::IcmpErrorUntracked => {
+            "the flow that the error is about has ended, or was never here (backscatter of forged packets): nothing to mend"
+        }
+        Reason::BadIcmpError => {
+            "an error that quotes what this node did not send there: forged, or a router that shortens its quotes below RFC 792"
+        }
+        Reason::IcmpErrorAboutFragment => {
+            "the quoted fragment has no ports, so nobody knows its flow; the error about the first fragment, if there was one, went through"
+        }
+        Reason::EchoRefused => {
+            "ping = false for every service of this VIP: set it to true to be pinged"
+        }
+        Reason::FragmentTiny => {
+            "no honest stack cuts a packet inside its TCP or UDP header: an attempt to slip past filters"
+        }
+        Reason::FragmentOverlap => {
+            "fragments of one datagram overlap: forged, or a sender that uses its IPv4 identifications again too soon"
+        }
+        Reason::FragmentHeld => {
+            "normal if fragments take several ways; if it is frequent, look for a link that reorders (bonding in round-robin mode)"
+        }
+        Reason::NotTranslated => {
+            "a client on IPv6 and a backend on IPv4: keep MTUs equal on both sides, or give the service backends on IPv6"
         }
         Reason::HeadroomError => {
             "the driver leaves no room for a VLAN tag: `adc doctor -i INTERFACE`, or attach = \"skb\""

@@ -7,7 +7,7 @@ use adc_common::abi::{
 };
 
 use super::{
-    overlay::{FlowSource, Source},
+    source::{FlowSource, Source},
     steps::FlowFacts,
 };
 use crate::dataplane::DataplaneError;

@@ -12,6 +12,7 @@ mod hints;
 mod kept;
 mod known;
 mod overlay;
+mod source;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ pub use frame::{Envelope, Transport, frame};
 pub use headers::{checksum_complaint, headers, summary, tuple_of};
 pub use hints::hint;
 pub use known::{Known, known};
-pub use overlay::{FlowSource, Overlay, Source};
+pub use overlay::Overlay;
+pub use source::{FlowSource, Source};
 pub use steps::{FlowFacts, Half, Step, Table};
 pub use trail::{Names, kind, text};
 

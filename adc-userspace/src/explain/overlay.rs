@@ -4,50 +4,19 @@ use std::{cell::RefCell, collections::HashMap, hash::Hash};
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry,
-        InterfaceEntry, InterfaceId, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
+        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
+        Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
 
 use super::{
     kept::Kept,
+    source::Source,
     steps::{FlowFacts, Half, Step, Table},
 };
 use crate::dataplane::DataplaneError;
-
-/// Reads single entries of the live flow tables of one family.
-pub trait FlowSource<A> {
-    /// An entry of the main table.
-    fn flow(&self, key: &FlowKey<A>) -> Result<Option<FlowEntry<A>>, DataplaneError>;
-
-    /// An entry of the half-open table.
-    fn half_open(&self, key: &FlowKey<A>) -> Result<Option<HalfOpenEntry<A>>, DataplaneError>;
-}
-
-/// Reads single entries of the live tables, as the program would find them.
-pub trait Source: FlowSource<Addr4> + FlowSource<Addr6> {
-    /// `SERVICE_INDEX`.
-    fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError>;
-
-    /// `SERVICES`; `None` for an id beyond its end.
-    fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError>;
-
-    /// `RINGS`.
-    fn ring_slot(&self, service: ServiceId, slot: usize) -> Result<BackendId, DataplaneError>;
-
-    /// `BACKENDS`; `None` for an unused id.
-    fn backend(&self, id: BackendId) -> Result<Option<BackendEntry>, DataplaneError>;
-
-    /// `SNAT_CURSORS`.
-    fn snat_cursor(&self, id: BackendId) -> Result<u32, DataplaneError>;
-
-    /// `INTERFACES`; `None` for an unused id.
-    fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError>;
-
-    /// `INTERFACE_INDEX`; unset for an index that is not there.
-    fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError>;
-}
 
 /// A view of `S` that can be written to and changes nothing below. What it was asked is its trail.
 pub struct Overlay<'s, S> {
@@ -69,6 +38,7 @@ struct Sheets<A> {
     scratch: RefCell<Scratch<A>>,
     flows: Sheet<FlowKey<A>, FlowEntry<A>>,
     half_open: Sheet<FlowKey<A>, HalfOpenEntry<A>>,
+    fragments: Sheet<FragmentKey<A>, FragmentEntry>,
 }
 
 impl<A> Default for Sheets<A>
@@ -80,6 +50,7 @@ where
             scratch: RefCell::default(),
             flows: RefCell::default(),
             half_open: RefCell::default(),
+            fragments: RefCell::default(),
         }
     }
 }
@@ -207,6 +178,23 @@ macro_rules! flow_tables {
                 let found = look(sheet, key, || self.read(self.source.half_open(key))).is_some();
                 self.remove(Table::HalfOpen, sheet, key, found);
             }
+
+            fn with_fragment<R>(
+                &self,
+                key: &FragmentKey<$family>,
+                visit: impl FnOnce(&mut FragmentEntry) -> R,
+            ) -> Option<R> {
+                let sheet = &self.$field.fragments;
+                let mut entry = look(sheet, key, || self.read(self.source.fragment(key)))?;
+                let result = visit(&mut entry);
+                sheet.borrow_mut().insert(*key, Some(entry));
+                Some(result)
+            }
+
+            fn put_fragment(&self, key: &FragmentKey<$family>, entry: &FragmentEntry) {
+                let sheet = &self.$field.fragments;
+                sheet.borrow_mut().insert(*key, Some(*entry));
+            }
         }
     };
 }
@@ -226,7 +214,7 @@ impl<S: Source> Overlay<'_, S> {
         visit: impl FnOnce(&mut V) -> R,
     ) -> Option<R>
     where
-        A: Copy + Eq + Hash + Into<adc_common::abi::Addr16>,
+        A: Copy + Eq + Hash + Into<Addr16>,
         V: Copy + PartialEq,
     {
         let half = Half::of(key);
@@ -259,7 +247,7 @@ impl<S: Source> Overlay<'_, S> {
         facts: impl Fn(&V) -> FlowFacts,
     ) -> Result<(), InsertError>
     where
-        A: Copy + Eq + Hash + Into<adc_common::abi::Addr16>,
+        A: Copy + Eq + Hash + Into<Addr16>,
     {
         let outcome = if taken {
             Err(InsertError::Exists)
@@ -286,7 +274,7 @@ impl<S: Source> Overlay<'_, S> {
         found: bool,
     ) -> bool
     where
-        A: Copy + Eq + Hash + Into<adc_common::abi::Addr16>,
+        A: Copy + Eq + Hash + Into<Addr16>,
     {
         if found {
             let half = Half::of(key);
@@ -359,6 +347,14 @@ impl<S: Source> Tables for Overlay<'_, S> {
         let copy = entry.copied();
         self.note(Step::Interface { id, entry: copy });
         entry
+    }
+
+    fn is_backend(&self, address: &Addr16) -> bool {
+        self.read(self.source.is_backend(address))
+    }
+
+    fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool {
+        fill(&mut bytemuck::Zeroable::zeroed())
     }
 
     fn interface_id(&self, ifindex: u32) -> InterfaceId {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowKey,
-        ForwardingMode, HalfOpenEntry, Hop, InterfaceEntry, InterfaceId, Mac, Phase, Port,
-        Protocol, RING_SLOTS, Reason, ServiceEntry, ServiceId, ServiceKey, Tick,
+        ForwardingMode, FragmentEntry, FragmentKey, HalfOpenEntry, Hop, InterfaceEntry,
+        InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, Reason, ServiceEntry, ServiceId,
+        ServiceKey, Tick,
     },
     datapath::{Action, Tables as _, process},
     host::{HostClock, HostPacket, HostTables},
@@ -35,6 +36,13 @@ macro_rules! flow_source {
                 key: &FlowKey<$family>,
             ) -> Result<Option<HalfOpenEntry<$family>>, DataplaneError> {
                 Ok(self.0.$field.half_open.borrow().get(key).copied())
+            }
+
+            fn fragment(
+                &self,
+                key: &FragmentKey<$family>,
+            ) -> Result<Option<FragmentEntry>, DataplaneError> {
+                Ok(self.0.$field.fragments.borrow().get(key).copied())
             }
         }
     };
@@ -69,6 +77,10 @@ impl Source for Below {
             return Err(DataplaneError::NoObject);
         }
         Ok(self.0.interface(id).copied())
+    }
+
+    fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError> {
+        Ok(self.0.is_backend(address))
     }
 
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {

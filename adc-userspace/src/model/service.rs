@@ -28,8 +28,16 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// What the scheduler hashes.
     pub hash: Hash,
+    /// Whether the VIP answers echo requests. One service that says no is enough to silence it.
+    #[serde(default = "answers_ping")]
+    pub ping: bool,
     /// Idle timeouts.
     pub timeouts: Timeouts,
+}
+
+/// A VIP answers echo requests unless it is told not to.
+pub(crate) const fn answers_ping() -> bool {
+    true
 }
 
 /// Protocol of a service.

@@ -38,6 +38,8 @@ pub struct DesiredService {
     pub name: ServiceName,
     /// Content of its slot.
     pub entry: ServiceEntry,
+    /// Whether its VIP may answer echo requests.
+    pub ping: bool,
     /// Effective weight by address and port.
     pub backends: BTreeMap<SocketAddr, Weight>,
 }
@@ -54,6 +56,7 @@ pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desi
             place.insert(DesiredService {
                 name: name.clone(),
                 entry: entry_of(service),
+                ping: service.ping,
                 backends: pool.map_or_else(BTreeMap::new, |pool| {
                     backends_of(&service.pool, pool, weights)
                 }),

@@ -178,6 +178,10 @@ impl Target {
         self.index.insert(key, id);
         self.index
             .insert(ServiceKey::vip_marker(key.vip), ServiceId(0));
+        if !service.ping {
+            self.index
+                .insert(ServiceKey::ping_refusal(key.vip), ServiceId(0));
+        }
         let mut members = Vec::with_capacity(service.backends.len());
         for (address, weight) in &service.backends {
             let Some(&backend) = ids.get(&(id, *address)) else {

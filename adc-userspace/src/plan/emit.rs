@@ -38,7 +38,9 @@ fn remove_index(target: &Target, observed: &Observed, changes: &mut Vec<Change>)
 }
 
 fn is_marker(key: &ServiceKey) -> bool {
-    *key == ServiceKey::vip_marker(key.vip) || *key == ServiceKey::snat_marker(key.vip)
+    *key == ServiceKey::vip_marker(key.vip)
+        || *key == ServiceKey::snat_marker(key.vip)
+        || *key == ServiceKey::ping_refusal(key.vip)
 }
 
 fn put_services(target: &Target, observed: &Observed, changes: &mut Vec<Change>) {

@@ -136,6 +136,8 @@ impl Display for IndexText {
         let Self(key) = self;
         if *key == ServiceKey::vip_marker(key.vip) {
             write!(f, "VIP {}", IpAddr::from(key.vip))
+        } else if *key == ServiceKey::ping_refusal(key.vip) {
+            write!(f, "VIP {}: no answer to pings", IpAddr::from(key.vip))
         } else if *key == ServiceKey::snat_marker(key.vip) {
             write!(f, "SNAT address {}", IpAddr::from(key.vip))
         } else {

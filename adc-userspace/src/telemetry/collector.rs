@@ -41,7 +41,8 @@ impl Collector for SnapshotCollector {
         snat::render(&mut out, &snapshot.snat)?;
         checks(&mut out, &snapshot.backends)?;
         packets(&mut out, snapshot)?;
-        flow_tables(&mut out, snapshot)
+        flow_tables(&mut out, snapshot)?;
+        held_fragments(&mut out, snapshot)
     }
 }
 
@@ -334,6 +335,21 @@ fn flow_tables(out: &mut Families<'_>, snapshot: &MetricsSnapshot) -> fmt::Resul
         "adc_flow_table_operations",
         "What the packet walk did to the flow tables.",
         done.map(|(operation, count)| ([("operation", operation)], count)),
+    )
+}
+
+fn held_fragments(out: &mut Families<'_>, snapshot: &MetricsSnapshot) -> fmt::Result {
+    let held = snapshot.held_fragments;
+    let ended = [
+        ("resumed", held.resumed),
+        ("expired", held.expired),
+        ("refused", held.refused),
+        ("failed", held.failed),
+    ];
+    out.counter(
+        "adc_held_fragments",
+        "Fragments that came before their first, by what became of them in the agent.",
+        ended.map(|(outcome, count)| ([("outcome", outcome)], count)),
     )
 }
 

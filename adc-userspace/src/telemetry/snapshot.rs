@@ -5,6 +5,7 @@ use adc_common::abi::TableCounters;
 use crate::api::proto::{
     BackendView, FlowCount, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
 };
+use crate::dataplane::OrphanTotals;
 
 /// Everything that `/metrics` and `/readyz` show, taken at one moment.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct MetricsSnapshot {
     pub flows: FlowCount,
     /// What the packet walk did to the flow tables.
     pub tables: TableCounters,
+    /// What became of fragments that came before their first.
+    pub held_fragments: OrphanTotals,
     /// Generation of the running configuration.
     pub config_generation: u64,
     /// Runtime edits on top of the file.

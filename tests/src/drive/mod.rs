@@ -5,11 +5,13 @@ mod held;
 mod http;
 mod load;
 mod ping;
+mod raw;
 mod udp;
 
 pub use fixed::get_from_port;
 pub use held::HeldConnections;
 pub use http::{Response, get, get_in};
 pub use load::{Load, LoadReport, Request, Window};
-pub use ping::ping;
+pub use ping::{ping, ping_with};
+pub use raw::RawSender;
 pub use udp::UdpClient;

@@ -44,7 +44,7 @@ impl UdpClient {
     /// Of the socket; `InvalidData` if something else came back.
     pub fn exchange(&self, payload: &[u8]) -> io::Result<String> {
         self.socket.send(payload)?;
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 65_536];
         let length = self.socket.recv(&mut buffer)?;
         let answer = &buffer[..length];
         let split = answer.iter().position(|byte| *byte == b' ');

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use etherparse::{
+    Icmpv4Header, Icmpv4Type, Ipv4HeaderSlice, NetSlice, SlicedPacket, TransportSlice,
+};
 
 use super::frame::{tcp_checksum, udp_checksum};
 
@@ -18,6 +20,22 @@ pub fn complaint(frame: &[u8]) -> Option<String> {
         Ok(packet) => packet,
         Err(error) => return Some(format!("does not parse: {error}")),
     };
+    complaint_of(&packet)
+}
+
+/// The same of a packet that is quoted in an ICMP error; of one that was cut short only the IPv4 header can be judged.
+fn complaint_of_quote(quote: &[u8]) -> Option<String> {
+    let found = if let Ok(packet) = SlicedPacket::from_ip(quote) {
+        complaint_of(&packet)
+    } else {
+        let header = Ipv4HeaderSlice::from_slice(quote).ok()?.to_header();
+        let (found, right) = (header.header_checksum, header.calc_header_checksum());
+        (found != right).then(|| format!("IPv4 header: {found:04x}, should be {right:04x}"))
+    };
+    found.map(|what| format!("quoted {what}"))
+}
+
+fn complaint_of(packet: &SlicedPacket<'_>) -> Option<String> {
     let (from, to): (IpAddr, IpAddr) = match &packet.net {
         Some(NetSlice::Ipv4(ip)) => {
             let header = ip.header().to_header();
@@ -43,6 +61,29 @@ pub fn complaint(frame: &[u8]) -> Option<String> {
             let header = udp.to_header();
             let right = udp_checksum(&header, from, to, udp.payload());
             ("UDP", header.checksum, right)
+        }
+        Some(TransportSlice::Icmpv4(icmp)) => {
+            // As it stands: etherparse drops what a type has no use for.
+            let raw = Icmpv4Type::Unknown {
+                type_u8: icmp.type_u8(),
+                code_u8: icmp.code_u8(),
+                bytes5to8: icmp.bytes5to8(),
+            };
+            let right = Icmpv4Header::with_checksum(raw, icmp.payload()).checksum;
+            if icmp.checksum() == right && matches!(icmp.type_u8(), 3 | 11 | 12) {
+                return complaint_of_quote(icmp.payload());
+            }
+            ("ICMP", icmp.checksum(), right)
+        }
+        Some(TransportSlice::Icmpv6(icmp)) => {
+            let (IpAddr::V6(from), IpAddr::V6(to)) = (from, to) else {
+                return Some("ICMPv6 in IPv4".to_owned());
+            };
+            let holds = icmp.is_checksum_valid(from.octets(), to.octets());
+            if holds && matches!(icmp.type_u8(), 1..=4) {
+                return complaint_of_quote(icmp.payload());
+            }
+            return (!holds).then(|| "ICMPv6 checksum".to_owned());
         }
         _ => return None,
     };

@@ -62,7 +62,7 @@ impl Program {
 
 impl Records {
     /// The next record: its head, and the bytes of the frame.
-    pub fn next(&mut self) -> Option<(CaptureRecord, Vec<u8>)> {
+    pub fn take(&mut self) -> Option<(CaptureRecord, Vec<u8>)> {
         let item = self.ring.next()?;
         let (head, frame) = item.split_at(size_of::<CaptureRecord>());
         let record: CaptureRecord = bytemuck::pod_read_unaligned(head);

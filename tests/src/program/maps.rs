@@ -6,12 +6,12 @@ mod flows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{
-    BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason, ReasonCounters,
-    Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, TableCounters,
+    Addr16, BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason,
+    ReasonCounters, Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use aya::{
     Ebpf,
-    maps::{Array, ArrayOfMaps, DevMap, HashMap, Map, MapData, MapError, PerCpuArray},
+    maps::{Array, ArrayOfMaps, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
 use bytemuck::Zeroable as _;
 
@@ -28,6 +28,9 @@ pub struct Maps {
     index: HashMap<MapData, Raw<ServiceKey>, Raw<ServiceIndexEntry>>,
     services: Array<MapData, Raw<ServiceEntry>>,
     backends: Array<MapData, Raw<BackendEntry>>,
+    backend_addresses: HashMap<MapData, Raw<Addr16>, u32>,
+    /// Where orphaned fragments go.
+    orphans: RingBuf<MapData>,
     cursors: Array<MapData, u32>,
     rings: ArrayOfMaps<MapData, RingArray>,
     /// Inner arrays that stand in `rings`, by service, with the turns that were written.
@@ -61,6 +64,8 @@ impl Maps {
             index: take(ebpf, "SERVICE_INDEX"),
             services: take(ebpf, "SERVICES"),
             backends: take(ebpf, "BACKENDS"),
+            backend_addresses: take(ebpf, "BACKEND_ADDRESSES"),
+            orphans: take(ebpf, "ORPHANS"),
             cursors: take(ebpf, "SNAT_CURSORS"),
             rings: take(ebpf, "RINGS"),
             inner: BTreeMap::new(),
@@ -101,6 +106,9 @@ impl Maps {
             self.backends
                 .set(u32::from(id.0), Raw(*entry), 0)
                 .expect("BACKENDS");
+            self.backend_addresses
+                .insert(Raw(entry.address), 0, 0)
+                .expect("BACKEND_ADDRESSES");
             self.known_backends.insert(*id);
         }
         for (id, entry) in &contents.interfaces {
@@ -146,7 +154,9 @@ impl Maps {
                 .set(u32::from(id.0), unset, 0)
                 .expect("SERVICES");
         }
-        for id in self.contents.backends.keys() {
+        for (id, entry) in &self.contents.backends {
+            // Two may share an address.
+            let _gone = self.backend_addresses.remove(&Raw(entry.address));
             let unset = Raw(BackendEntry::zeroed());
             self.backends
                 .set(u32::from(id.0), unset, 0)
@@ -215,6 +225,11 @@ impl Maps {
         self.interface_index
             .insert(renamed.ifindex, id, 0)
             .expect("INTERFACE_INDEX");
+    }
+
+    /// Takes orphaned fragments out of the ring, as the agent would: a full one would look like another decision.
+    pub(super) fn drain_orphans(&mut self) {
+        while self.orphans.next().is_some() {}
     }
 
     /// All counters, summed over CPUs.

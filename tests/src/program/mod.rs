@@ -128,6 +128,7 @@ impl Program {
             return None;
         }
         self.maps.come_in_by(interface, LOOPBACK);
+        self.maps.drain_orphans();
         let mut out = vec![0; frame.len() + GROWTH];
         let result = entry(&mut self.ebpf, self.entry)
             .test_run(TestRunOptions {

@@ -1,8 +1,8 @@
 //! The program's maps as `adc explain` reads them.
 
 use adc_common::abi::{
-    Addr4, Addr6, BackendEntry, BackendId, FlowEntry, FlowKey, HalfOpenEntry, InterfaceEntry,
-    InterfaceId, ServiceEntry, ServiceId, ServiceKey,
+    Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
+    HalfOpenEntry, InterfaceEntry, InterfaceId, ServiceEntry, ServiceId, ServiceKey,
 };
 use adc_userspace::{
     dataplane::{self, DataplaneError},
@@ -23,7 +23,7 @@ impl Program {
 }
 
 macro_rules! flow_source {
-    ($family:ty, $flow:ident, $half_open:ident) => {
+    ($family:ty, $flow:ident, $half_open:ident, $fragment:ident) => {
         impl FlowSource<$family> for Maps {
             fn flow(
                 &self,
@@ -38,12 +38,19 @@ macro_rules! flow_source {
             ) -> Result<Option<HalfOpenEntry<$family>>, DataplaneError> {
                 Ok(self.flows.$half_open(key))
             }
+
+            fn fragment(
+                &self,
+                key: &FragmentKey<$family>,
+            ) -> Result<Option<FragmentEntry>, DataplaneError> {
+                Ok(self.flows.$fragment(key))
+            }
         }
     };
 }
 
-flow_source!(Addr4, flow4, half_open4);
-flow_source!(Addr6, flow6, half_open6);
+flow_source!(Addr4, flow4, half_open4, fragment4);
+flow_source!(Addr6, flow6, half_open6, fragment6);
 
 impl Source for Maps {
     fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError> {
@@ -70,6 +77,10 @@ impl Source for Maps {
     fn interface(&self, id: InterfaceId) -> Result<Option<InterfaceEntry>, DataplaneError> {
         let entry = self.interface_entry(id);
         Ok((entry.ifindex != 0).then_some(entry))
+    }
+
+    fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError> {
+        Ok(self.is_backend_entry(address))
     }
 
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {

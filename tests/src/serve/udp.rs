@@ -64,7 +64,7 @@ impl Drop for UdpEcho {
 }
 
 fn serve(socket: &UdpSocket, name: &str, shared: &Shared) {
-    let mut buffer = [0; 2048];
+    let mut buffer = vec![0; 65_536];
     while !shared.stop.load(Ordering::Relaxed) {
         let Ok((length, peer)) = socket.recv_from(&mut buffer) else {
             continue; // the timeout, or an ICMP error about an earlier answer

@@ -231,7 +231,14 @@ impl Case {
             .copied()
             .unwrap_or_default();
         let once = (1, bytes);
-        let (forward, reply) = if packet.reason == Reason::ForwardedToClient {
+        // The far end of a flow is told to; the flow's own packets are counted.
+        let error = matches!(
+            packet.reason,
+            Reason::IcmpErrorToBackend | Reason::IcmpErrorToClient
+        );
+        let (forward, reply) = if error {
+            ((0, 0), (0, 0))
+        } else if packet.reason == Reason::ForwardedToClient {
             ((0, 0), once)
         } else if packet.reason.class() == ReasonClass::Forwarded {
             (once, (0, 0))

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use adc_common::abi::{InterfaceId, Protocol};
 
 use super::{Contents, Exit, Link};
-use crate::packets::{Envelope, MacAddress, Segment, Tag, Transport, ip_offset, transport_offset};
+use crate::packets::{
+    Envelope, MacAddress, Segment, Tag, Transport, ip_offset, split, transport_offset,
+};
 
 /// Our interface towards clients.
 pub const FRONT: InterfaceId = InterfaceId(1);
@@ -277,6 +279,36 @@ impl Talk {
     }
 }
 
+impl Crossing {
+    /// The same packet in fragments of `size` bytes; see [`split`].
+    pub fn fragments(&self, size: usize, id: u32) -> Vec<Self> {
+        let ways = split(&self.frame, size, id).into_iter();
+        ways.zip(split(&self.out, size, id))
+            .map(|(frame, out)| Self {
+                frame,
+                out,
+                ..self.clone()
+            })
+            .collect()
+    }
+
+    /// From one wire to another.
+    pub fn between(from: &Link, frame: Vec<u8>, to: &Link, out: Vec<u8>) -> Self {
+        let exit = if from.interface == to.interface {
+            Exit::Transmit
+        } else {
+            Exit::Redirect
+        };
+        Self {
+            by: from.interface,
+            frame,
+            exit,
+            via: to.interface,
+            out,
+        }
+    }
+}
+
 fn crossing(
     from: &Link,
     incoming: &Envelope,
@@ -288,18 +320,8 @@ fn crossing(
     for (n, tag) in out.tags.iter_mut().enumerate() {
         tag.priority = from.tags.get(n).map_or(0, |tag| tag.priority);
     }
-    let exit = if from.interface == to.interface {
-        Exit::Transmit
-    } else {
-        Exit::Redirect
-    };
-    Crossing {
-        by: from.interface,
-        frame: incoming.frame(segment),
-        exit,
-        via: to.interface,
-        out: out.frame(&forwarded(segment, incoming, &out)),
-    }
+    let out = out.frame(&forwarded(segment, incoming, &out));
+    Crossing::between(from, incoming.frame(segment), to, out)
 }
 
 /// A segment one hop on; behind the other family's header, if it leaves in that (RFC 7915 §4.1, §5.1).

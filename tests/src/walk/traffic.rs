@@ -6,7 +6,8 @@ use adc_common::abi::{InterfaceId, Protocol};
 
 use super::{BACK, FRONT, Family, Talk, World};
 use crate::packets::{
-    Envelope, Extension, Segment, Tag, arp, flip_bit, icmp_echo, ip_offset, transport_offset,
+    Envelope, Extension, IcmpError, Segment, Tag, arp, flip_bit, icmp_echo, ip_offset, split,
+    transport_offset,
 };
 
 /// A generator of numbers that is the same on every machine (splitmix64).
@@ -191,11 +192,85 @@ impl Traffic {
         }
         self.exchanges[chosen] = exchange.clone();
         let talk = &exchange.talk;
+        if self.dice.once_in(10) {
+            return self.error(talk, &segment, from_client);
+        }
+        if segment.fragment.is_none() && self.dice.once_in(8) {
+            return self.piece(talk, &segment, from_client);
+        }
         if from_client {
             (talk.client_link.interface, talk.client_sends(&segment))
         } else {
             (talk.backend_link.interface, talk.backend_sends(&segment))
         }
+    }
+
+    /// An ICMP error about a packet of an exchange, from a router that the packet got to.
+    fn error(
+        &mut self,
+        talk: &Talk,
+        segment: &Segment,
+        from_client: bool,
+    ) -> (InterfaceId, Vec<u8>) {
+        let dice = &mut self.dice;
+        // The two ends may be of different families.
+        let end = if from_client {
+            talk.seen_as
+        } else {
+            talk.client
+        };
+        let kinds: &[u8] = if end.is_ipv4() {
+            &[3, 3, 11, 12, 4, 5]
+        } else {
+            &[1, 2, 3, 4, 100]
+        };
+        let (kind, code) = (*dice.pick(kinds), dice.below(6_u8));
+        let length = *dice.pick(&[28, 48, 60, 100, 2000, dice.clone().below(80)]);
+        let (link, quoted, to) = if from_client {
+            let quoted = talk.backend_link.outgoing(talk.seen_as, talk.backend);
+            (&talk.backend_link, quoted, talk.seen_as)
+        } else {
+            let quoted = talk.client_link.outgoing(talk.vip, talk.client);
+            (&talk.client_link, quoted, talk.vip)
+        };
+        let mut whole = quoted.frame(&segment.clone().padded(0));
+        if dice.once_in(6) && segment.fragment.is_none() {
+            whole = split(&whole, 48, 1).swap_remove(0);
+        }
+        let mut from = if from_client {
+            talk.backend
+        } else {
+            talk.client
+        };
+        if dice.once_in(2) {
+            from.set_port(0);
+        }
+        let error = IcmpError::new(kind, code).about(&whole, length);
+        let ttl = if dice.once_in(20) { 1 } else { 64 };
+        (link.interface, error.frame(&link.incoming(from, to), ttl))
+    }
+
+    /// One fragment of a packet. Few identifications: now and then the others have come before.
+    fn piece(
+        &mut self,
+        talk: &Talk,
+        segment: &Segment,
+        from_client: bool,
+    ) -> (InterfaceId, Vec<u8>) {
+        let segment = segment.clone().padded(0);
+        let (interface, frame) = if from_client {
+            (talk.client_link.interface, talk.client_sends(&segment))
+        } else {
+            (talk.backend_link.interface, talk.backend_sends(&segment))
+        };
+        let size = *self.dice.pick(&[8, 16, 24, 40]);
+        let mut pieces = split(&frame, size, self.dice.below(3));
+        let chosen = if self.dice.once_in(2) {
+            0
+        } else {
+            self.dice.below(pieces.len())
+        };
+        (interface, pieces.swap_remove(chosen))
     }
 
     /// Mostly what comes next in a connection, seen by somebody who does not know which of it arrived.

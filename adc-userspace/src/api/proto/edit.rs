@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::edit::Edit;
+use crate::model::answers_ping;
 use crate::model::{
     AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, Pool,
     PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Weight,
@@ -40,6 +41,9 @@ pub struct NewService {
     /// What the scheduler hashes; default `five-tuple`.
     #[serde(default = "default_hash")]
     pub hash: Hash,
+    /// Whether the VIP answers echo requests; default true.
+    #[serde(default = "answers_ping")]
+    pub ping: bool,
     /// Idle timeouts, seconds; all of them or none.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -112,6 +116,7 @@ impl From<NewService> for Edit {
                 snat: new.snat,
                 scheduler: new.scheduler,
                 hash: new.hash,
+                ping: new.ping,
                 timeouts: new.timeouts,
             },
         }

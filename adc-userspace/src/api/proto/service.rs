@@ -37,6 +37,8 @@ pub struct ServiceView {
     pub scheduler: Scheduler,
     /// What the scheduler hashes.
     pub hash: Hash,
+    /// Whether the VIP may answer echo requests, as far as this service goes.
+    pub ping: bool,
     /// Idle timeouts of flows, seconds.
     pub timeouts: Timeouts,
     /// Where flows go.

@@ -74,6 +74,7 @@ fn a_service_in_json() {
         "mode": "nat",
         "scheduler": "maglev",
         "hash": "five-tuple",
+        "ping": true,
         "timeouts": {
             "handshake": 30,
             "established": 7440,

@@ -58,6 +58,7 @@ impl Agent {
                 mode,
                 snat,
                 hash,
+                no_ping,
                 change,
             } => {
                 let new = NewService {
@@ -70,6 +71,7 @@ impl Agent {
                     snat: snat.into_iter().collect(),
                     scheduler: Scheduler::Maglev,
                     hash: hash.into(),
+                    ping: !no_ping,
                     timeouts: Timeouts::default(),
                 };
                 let applied = block_on(client.add_service(&new, change.dry_run))?;

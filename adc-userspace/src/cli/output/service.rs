@@ -68,6 +68,10 @@ pub(in crate::cli) fn service(service: &ServiceView) -> String {
         ("mode", mode(service)),
         ("scheduler", format!("{scheduler}, hash on {hash}")),
         (
+            "ping",
+            if service.ping { "answered" } else { "refused" }.into(),
+        ),
+        (
             "timeouts",
             format!(
                 "handshake {}, established {}, half-closed {}, closed {}, reset {}, udp {} / {}",

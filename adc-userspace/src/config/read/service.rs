@@ -43,6 +43,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
     let snat = snat(section);
     let scheduler = section.word("scheduler").unwrap_or(Scheduler::Maglev);
     let hash = section.word("hash").unwrap_or(Hash::FiveTuple);
+    let ping = section.boolean("ping").unwrap_or(true);
     let timeouts = timeouts(section.table("timeouts"));
     Some(Service {
         vip: vip?,
@@ -53,6 +54,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
         snat,
         scheduler,
         hash,
+        ping,
         timeouts,
     })
 }

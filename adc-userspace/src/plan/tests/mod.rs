@@ -56,6 +56,7 @@ fn service(place: &str, pool: &str) -> Service {
         snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
+        ping: true,
         timeouts: Timeouts::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! Single entries.
 
 use adc_common::abi::{
-    BackendEntry, BackendId, InterfaceEntry, InterfaceId, ServiceEntry, ServiceId,
+    Addr16, BackendEntry, BackendId, InterfaceEntry, InterfaceId, ServiceEntry, ServiceId,
     ServiceIndexEntry, ServiceKey,
 };
 
@@ -28,6 +28,10 @@ impl Maps {
     pub(in crate::program) fn backend_entry(&self, id: BackendId) -> BackendEntry {
         let Raw(entry) = self.backends.get(&u32::from(id.0), 0).expect("BACKENDS");
         entry
+    }
+
+    pub(in crate::program) fn is_backend_entry(&self, address: &Addr16) -> bool {
+        self.backend_addresses.get(&Raw(*address), 0).is_ok()
     }
 
     pub(in crate::program) fn cursor_entry(&self, id: BackendId) -> u32 {

@@ -3,7 +3,8 @@
 use std::{collections::HashMap as Snapshot, hash::Hash};
 
 use adc_common::abi::{
-    Addr4, Addr6, FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Port, Protocol, Tick, Tuple,
+    Addr4, Addr6, FlowEntry, FlowFlags, FlowKey, FragmentEntry, FragmentKey, HalfOpenEntry, Port,
+    Protocol, Tick, Tuple,
 };
 use aya::{
     Ebpf,
@@ -16,12 +17,14 @@ use crate::walk::{Flows, half_without_time, without_time};
 
 type Table<K, V> = HashMap<MapData, Raw<K>, Raw<V>>;
 
-/// The four flow tables.
+/// The four flow tables, and the two of fragments.
 pub struct FlowMaps {
     main4: Table<FlowKey<Addr4>, FlowEntry<Addr4>>,
     main6: Table<FlowKey<Addr6>, FlowEntry<Addr6>>,
     half4: Table<FlowKey<Addr4>, HalfOpenEntry<Addr4>>,
     half6: Table<FlowKey<Addr6>, HalfOpenEntry<Addr6>>,
+    fragments4: Table<FragmentKey<Addr4>, FragmentEntry>,
+    fragments6: Table<FragmentKey<Addr6>, FragmentEntry>,
     limits: Limits,
 }
 
@@ -32,6 +35,8 @@ impl FlowMaps {
             main6: take(ebpf, "FLOWS6"),
             half4: take(ebpf, "HALF_OPEN4"),
             half6: take(ebpf, "HALF_OPEN6"),
+            fragments4: take(ebpf, "FRAGMENTS4"),
+            fragments6: take(ebpf, "FRAGMENTS6"),
             limits,
         }
     }
@@ -58,8 +63,20 @@ impl FlowMaps {
         self.half6.get(&Raw(*key), 0).ok().map(|Raw(entry)| entry)
     }
 
-    /// Removes every flow.
+    pub(in crate::program) fn fragment4(&self, key: &FragmentKey<Addr4>) -> Option<FragmentEntry> {
+        let found = self.fragments4.get(&Raw(*key), 0);
+        found.ok().map(|Raw(entry)| entry)
+    }
+
+    pub(in crate::program) fn fragment6(&self, key: &FragmentKey<Addr6>) -> Option<FragmentEntry> {
+        let found = self.fragments6.get(&Raw(*key), 0);
+        found.ok().map(|Raw(entry)| entry)
+    }
+
+    /// Removes every flow, and what is known of fragments.
     pub fn clear(&mut self) {
+        remove(&mut self.fragments4, |_| true);
+        remove(&mut self.fragments6, |_| true);
         remove(&mut self.main4, |_| true);
         remove(&mut self.main6, |_| true);
         remove(&mut self.half4, |_| true);
@@ -79,13 +96,15 @@ impl FlowMaps {
         flows
     }
 
-    /// Makes every flow older.
+    /// Makes every flow and every first fragment older.
     pub fn age(&mut self, seconds: u32) {
         let age = |seen: &mut Tick| *seen = Tick(seen.0.wrapping_sub(Tick::from_secs(seconds).0));
         rewrite(&mut self.main4, |entry| age(&mut entry.last_seen));
         rewrite(&mut self.main6, |entry| age(&mut entry.last_seen));
         rewrite(&mut self.half4, |entry| age(&mut entry.flow.last_seen));
         rewrite(&mut self.half6, |entry| age(&mut entry.flow.last_seen));
+        rewrite(&mut self.fragments4, |entry| age(&mut entry.seen));
+        rewrite(&mut self.fragments6, |entry| age(&mut entry.seen));
     }
 
     /// Removes the half-open entries that match answers, or the others.

@@ -40,7 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn fate(reason: Reason, ours: bool) -> Reason {
     match (reason, ours) {
         (reason, true) => reason,
-        (Reason::Fragment, false) => Reason::FragmentNotOurs,
+        (Reason::FragmentHeld, false) => Reason::FragmentNotOurs,
         (_, false) => Reason::MalformedNotOurs,
     }
 }
@@ -134,7 +134,7 @@ fn v4(envelope: &Envelope) -> Vec<Bad> {
     let udp = envelope.frame(&Segment::udp(b"0123456789"));
     let ip = ip_offset(&tcp);
     let whole = |frame: &[u8]| u16::try_from(frame.len() - ip).expect("length");
-    let data = || Segment::tcp("PA", 1, 1).data(&[0; 64]);
+    let data = || Segment::tcp("PA", 1, 1).data(&[0; 68]);
     vec![
         ("version 5", set_byte(&tcp, ip, 0x55), Reason::BadIpHeader),
         (
@@ -185,19 +185,14 @@ fn v4(envelope: &Envelope) -> Vec<Bad> {
             Reason::TruncatedTransport,
         ),
         (
-            "a first fragment",
-            envelope.frame(&data().fragment(0, true)),
-            Reason::Fragment,
-        ),
-        (
             "a middle fragment",
             envelope.frame(&data().fragment(8, true)),
-            Reason::Fragment,
+            Reason::FragmentHeld,
         ),
         (
             "a last fragment",
             envelope.frame(&data().fragment(185, false)),
-            Reason::Fragment,
+            Reason::FragmentHeld,
         ),
     ]
 }
@@ -237,22 +232,17 @@ fn v6(envelope: &Envelope) -> Vec<Bad> {
             Reason::TruncatedTransport,
         ),
         (
-            "a first fragment",
-            with(&[Extension::fragment(0, true)]),
-            Reason::Fragment,
-        ),
-        (
             "a last fragment",
             with(&[Extension::fragment(100, false)]),
-            Reason::Fragment,
+            Reason::FragmentHeld,
         ),
         (
             "a fragment behind other headers",
             with(&[
                 Extension::new(Extension::HOP_BY_HOP, 8),
-                Extension::fragment(0, true),
+                Extension::fragment(9, true),
             ]),
-            Reason::Fragment,
+            Reason::FragmentHeld,
         ),
         (
             "an extension header past the packet",

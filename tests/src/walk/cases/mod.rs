@@ -3,12 +3,15 @@
 
 mod bad;
 mod clients;
+mod fragments;
 mod full_nat;
 mod handshake;
 mod header;
+mod icmp_errors;
 mod life;
 mod nat64;
 mod passed;
+mod ping;
 mod tagged;
 mod udp;
 mod unable;
@@ -32,6 +35,9 @@ pub fn all() -> Vec<Case> {
         passed::cases(),
         unable::cases(),
         bad::cases(),
+        icmp_errors::cases(),
+        ping::cases(),
+        fragments::cases(),
     ]
     .into_iter()
     .flatten()
