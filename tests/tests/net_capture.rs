@@ -229,7 +229,9 @@ fn nobody_notices_captures_begin_and_end() {
     load.wait_for(100);
     for round in 0..5 {
         let label = format!("round-{round}");
-        let (mut capture, _file) = start_and_wait(&scene, &label, &["--after"]);
+        // More than the load makes: it ends when it is told to.
+        let words = ["--after", "--count", "10000000"];
+        let (mut capture, _file) = start_and_wait(&scene, &label, &words);
         load.wait_for(100);
         capture.signal(Signal::SIGINT);
         assert!(capture.wait(SOON).success(), "{}", capture.log());

@@ -33,6 +33,11 @@ fn world() -> World {
     world
 }
 
+/// Emulated kernels are slow, and run the same walk.
+fn is_emulated() -> bool {
+    std::env::var_os("ADC_KERNEL_MATRIX").is_some()
+}
+
 fn verdict(exit: Exit) -> CaptureVerdict {
     match exit {
         Exit::Pass => CaptureVerdict::PASS,
@@ -52,11 +57,7 @@ fn assert_tells(record: &CaptureRecord, frame: &[u8], came: &[u8], arrival: &Arr
 #[test]
 fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
     require!(object, capture);
-    let packets = if std::env::var_os("ADC_KERNEL_MATRIX").is_some() {
-        2_000
-    } else {
-        20_000
-    };
+    let packets = if is_emulated() { 500 } else { 20_000 };
     let world = world();
     let mut host = HostWalk::default();
     let (mut kernel, mut records) = Program::capturing(ROOMY, everything());
@@ -73,7 +74,7 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
         let on_host = host.arrive(&frame, interface).expect("any frame");
         let arrival = kernel.arrive(&frame, interface).expect("long enough");
         assert_eq!(arrival, on_host, "packet {n}");
-        let (record, captured) = records.take().expect("a record of every packet");
+        let (record, captured) = records.next().expect("a record of every packet");
         assert_tells(&record, &captured, &frame, &arrival);
         let reason = Reason::ALL[record.reason as usize].name();
         let counted = kernel.counters().since(&before).reasons;
@@ -83,12 +84,12 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
         );
         if matches!(arrival.exit, Exit::Transmit | Exit::Redirect) {
             forwarded += 1;
-            let (record, left) = records.take().expect("a record of what left");
+            let (record, left) = records.next().expect("a record of what left");
             assert_eq!(record.shows, CaptureBits::LEFT);
             assert_eq!(left, arrival.frame, "packet {n}");
             assert_ne!(record.backend.0, 0, "packet {n}");
         }
-        assert!(records.take().is_none(), "packet {n}: one record too many");
+        assert!(records.next().is_none(), "packet {n}: one record too many");
     }
     assert!(forwarded > packets / 3, "only {forwarded} were forwarded");
     assert_eq!(records.counters().lost, 0);
@@ -98,6 +99,10 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
 #[test]
 fn packets_go_their_way_when_nobody_reads_and_the_loss_is_counted() {
     require!(object, capture);
+    // Tens of thousands of packets, and the ring is the kernel's: shown once, on this one.
+    if is_emulated() {
+        return;
+    }
     let world = world();
     let mut host = HostWalk::default();
     let (mut kernel, records) = Program::capturing(ROOMY, everything());
@@ -112,7 +117,7 @@ fn packets_go_their_way_when_nobody_reads_and_the_loss_is_counted() {
         }
         let on_host = host.arrive(&frame, interface);
         assert_eq!(kernel.arrive(&frame, interface), on_host, "packet {n}");
-        if records.counters().lost > 1_000 {
+        if n % 1_000 == 0 && records.counters().lost > 1_000 {
             return;
         }
     }
@@ -137,7 +142,7 @@ fn the_program_leaves_out_what_is_certainly_not_asked_for() {
     kernel.pour(&world.contents);
     let mut traffic = Traffic::new(13, world);
     let (mut seen, mut others) = (0, 0);
-    for _ in 0..3_000 {
+    for _ in 0..2_000 {
         let (interface, frame) = traffic.next_frame();
         if kernel.arrive(&frame, interface).is_none() {
             continue;
@@ -148,10 +153,10 @@ fn the_program_leaves_out_what_is_certainly_not_asked_for() {
             let is_host = from.ip() == talk.vip.ip() || to.ip() == talk.vip.ip();
             protocol == 6 && is_host && is_port
         });
-        let recorded = records.take().is_some();
+        let recorded = records.next().is_some();
         assert!(recorded || !asked_for, "left out: {ends:?}");
         seen += u32::from(asked_for);
         others += u32::from(!recorded);
     }
-    assert!(seen > 100 && others > 500, "{seen} seen, {others} left out");
+    assert!(seen > 50 && others > 500, "{seen} seen, {others} left out");
 }

@@ -24,7 +24,7 @@ const ROOMY: Limits = Limits {
 fn what_is_explained_is_what_then_happens() {
     require!(object);
     let packets = if std::env::var_os("ADC_KERNEL_MATRIX").is_some() {
-        2_000
+        1_000
     } else {
         20_000
     };

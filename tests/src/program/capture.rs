@@ -61,15 +61,6 @@ impl Program {
 }
 
 impl Records {
-    /// The next record: its head, and the bytes of the frame.
-    pub fn take(&mut self) -> Option<(CaptureRecord, Vec<u8>)> {
-        let item = self.ring.next()?;
-        let (head, frame) = item.split_at(size_of::<CaptureRecord>());
-        let record: CaptureRecord = bytemuck::pod_read_unaligned(head);
-        let frame = frame[..record.captured as usize].to_vec();
-        Some((record, frame))
-    }
-
     /// Made and lost so far.
     ///
     /// # Panics
@@ -82,5 +73,18 @@ impl Records {
             sum.lost += value.0.lost;
         }
         sum
+    }
+}
+
+/// Head and bytes of each record, as far as they are there.
+impl Iterator for Records {
+    type Item = (CaptureRecord, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.ring.next()?;
+        let (head, frame) = item.split_at(size_of::<CaptureRecord>());
+        let record: CaptureRecord = bytemuck::pod_read_unaligned(head);
+        let frame = frame[..record.captured as usize].to_vec();
+        Some((record, frame))
     }
 }
