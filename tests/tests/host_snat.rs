@@ -11,3 +11,8 @@ fn sixty_thousand_flows_reach_one_backend_through_one_local_address() {
 fn exhaustion_ends_when_a_flow_does() {
     snat::exhaustion_ends_when_a_flow_does(&mut HostWalk::default());
 }
+
+#[test]
+fn a_flood_takes_ports_from_itself_only() {
+    snat::a_flood_takes_ports_from_itself_only(&mut HostWalk::default());
+}

@@ -12,7 +12,7 @@ use core::num::NonZeroU32;
 use super::{
     claim::{Taking, spare_port, take},
     family::Family,
-    ports::{FlowTables, Tables},
+    ports::{FlowTables, InsertError, Tables},
     scratch::Scratch,
 };
 use crate::abi::{FlowEntry, MAX_SNAT_ADDRESSES, Port, Reason, SNAT_PORTS, ServiceEntry};
@@ -77,27 +77,39 @@ where
         Taking::InUse => {}
     }
     let mut attempt = ATTEMPTS;
+    let mut half_open = ATTEMPTS;
     tables.repeat(ATTEMPTS - 1, |n| {
         search.aim(n + 1, service, scratch);
-        let found = may_be_free(tables, scratch, service);
-        if found {
-            attempt = n + 1;
+        let found = owner(tables, scratch, service);
+        match found {
+            Owner::Nobody => attempt = n + 1,
+            Owner::HalfOpen => half_open = half_open.min(n + 1),
+            Owner::Validated => {}
         }
-        found
+        found == Owner::Nobody
     });
     if attempt > search.own_attempts {
         // Also if nothing was found: the next packet goes on from here.
         let walked = attempt - search.own_attempts + 1;
         let _moved = tables.snat_cursor(backend, |cursor| *cursor = (start + walked) % space);
     }
-    if attempt == ATTEMPTS {
+    if attempt < ATTEMPTS {
+        return match try_one(tables, scratch) {
+            Taking::Taken => Ok(()),
+            Taking::Refused => Err(Reason::FlowTableError),
+            // Another CPU was faster.
+            Taking::InUse => exhausted(tables, scratch),
+        };
+    }
+    if half_open == ATTEMPTS {
         return exhausted(tables, scratch);
     }
-    match try_one(tables, scratch) {
-        Taking::Taken => Ok(()),
-        Taking::Refused => Err(Reason::FlowTableError),
-        // Another CPU was faster.
-        Taking::InUse => exhausted(tables, scratch),
+    // A flood of handshakes that nobody finishes may hold every port, but not against the next one. Who loses its port
+    // sees that the entry is not its own (`handshake::advance`), and gets another.
+    search.aim(half_open, service, scratch);
+    match tables.put_half_open(&scratch.other, &scratch.half) {
+        Ok(()) => Ok(()),
+        Err(InsertError::Exists | InsertError::Refused) => Err(Reason::FlowTableError),
     }
 }
 
@@ -136,10 +148,20 @@ impl Search {
     }
 }
 
-/// Whether it is worth while to try for the key in `other`: nobody has it, or somebody who is dead by the measure of
-/// this service.
+/// Who has a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nobody, or somebody who is dead by the measure of this service: it is worth while to try.
+    Nobody,
+    /// A flow that is not validated.
+    HalfOpen,
+    /// A flow that is.
+    Validated,
+}
+
+/// Who has the key in `other`.
 #[inline(always)]
-fn may_be_free<A, T>(tables: &T, scratch: &Scratch<A>, service: &ServiceEntry) -> bool
+fn owner<A, T>(tables: &T, scratch: &Scratch<A>, service: &ServiceEntry) -> Owner
 where
     A: Family,
     T: Tables + FlowTables<A>,
@@ -148,9 +170,12 @@ where
     let live =
         |flow: &FlowEntry<A>| now.since(flow.last_seen) < service.timeouts[flow.phase.index()];
     if tables.with_flow(&scratch.other, |flow| live(flow)) == Some(true) {
-        return false;
+        return Owner::Validated;
     }
-    tables.with_half_open(&scratch.other, |half| live(&half.flow)) != Some(true)
+    match tables.with_half_open(&scratch.other, |half| live(&half.flow)) {
+        Some(true) => Owner::HalfOpen,
+        Some(false) | None => Owner::Nobody,
+    }
 }
 
 /// A function of its own, so that the loop around it stays small for the verifier.

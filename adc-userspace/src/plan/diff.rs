@@ -205,7 +205,8 @@ impl Target {
     fn mark_snat_addresses(&mut self, observed: &Observed) {
         let draining = self.backends.values().map(|entry| entry.service);
         let draining: BTreeSet<_> = draining.collect();
-        let draining = draining.iter().filter_map(|id| observed.services.get(id));
+        let gone = draining.iter().filter(|id| !self.services.contains_key(id));
+        let draining = gone.filter_map(|id| observed.services.get(id));
         for service in self.services.values().chain(draining) {
             let set = service.snat.iter().filter(|address| !address.is_unset());
             let markers = set.map(|address| (ServiceKey::snat_marker(*address), ServiceId(0)));

@@ -121,3 +121,38 @@ pub fn exhaustion_ends_when_a_flow_does(place: &mut dyn Walk) {
     talk.client = SocketAddr::new([198, 51, 100, 1].into(), port);
     assert_eq!(opens(place, &talk), Some((LOCAL4, port)));
 }
+
+/// More handshakes than there are ports, none of which is finished: each still gets a port, and so does a client that
+/// means it; flows that were there before lose nothing.
+///
+/// # Panics
+/// If not.
+pub fn a_flood_takes_ports_from_itself_only(place: &mut dyn Walk) {
+    let world = World::two_arm().with_full_nat();
+    let mut talk = world.talk(super::Family::V4, Protocol::TCP);
+    place.pour(&world.contents);
+    let mut dice = Dice::new(9);
+    let before = talk.clone();
+    assert!(opens(place, &before).is_some());
+    establishes(place, &before);
+    for n in 0..66_000 {
+        talk.client = client(&mut dice, n);
+        assert!(opens(place, &talk).is_some(), "SYN {n} of the flood");
+    }
+    let mut late = world.talk(super::Family::V4, Protocol::TCP);
+    late.client = "192.0.2.99:50000".parse().expect("an address");
+    let (_, port) = opens(place, &late).expect("a port");
+    late.seen_as.set_port(port);
+    establishes(place, &late);
+    for talk in [&before, &late] {
+        for crossing in [
+            talk.request(&Segment::tcp("PA", 101, 901).data(b"x")),
+            talk.answer(&Segment::tcp("PA", 901, 102).data(b"y")),
+        ] {
+            let arrival = place
+                .arrive(&crossing.frame, crossing.by)
+                .expect("a whole frame");
+            assert!(arrival.frame == crossing.out, "{:?}", talk.client);
+        }
+    }
+}

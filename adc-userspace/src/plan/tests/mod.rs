@@ -1,5 +1,6 @@
 //! Plans, checked change by change.
 
+mod full_nat;
 mod identity;
 mod lifecycle;
 mod order;
