@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dataplane;
+pub mod decap;
 pub mod doctor;
 pub mod health;
 pub mod model;

@@ -160,7 +160,11 @@ fn compile(
     }
     run(&mut command)?;
     let built = scratch.join(BPF_TARGET).join("bpf");
-    for object in [workspace.xdp_object(), workspace.bench_object()] {
+    for object in [
+        workspace.xdp_object(),
+        workspace.bench_object(),
+        workspace.decap_object(),
+    ] {
         publish(&built, &object)?;
     }
     Ok(())

@@ -8,6 +8,7 @@
 mod address;
 mod backend;
 mod counters;
+mod decap;
 mod flow;
 mod hop;
 mod reason;
@@ -18,6 +19,7 @@ mod tick;
 pub use address::{Addr4, Addr6, Addr16, Mac, Port, Protocol, VlanId};
 pub use backend::{BackendEntry, BackendFlags, BackendId};
 pub use counters::{BackendCounters, ReasonCounters, TableCounters};
+pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
 pub use reason::{Reason, ReasonClass};

@@ -84,7 +84,20 @@ reasons! {
     TupleConflict = 24, Dropped, "tuple_conflict", "Another flow already uses the translated addresses and ports on every backend tried.";
     FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
     HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
-    HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag.";
+    HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag or a tunnel header.";
+    PacketTooBig = 28, Dropped, "packet_too_big", "Larger than the MTU of the way on; its sender was told so by ICMP.";
+    NeedsFragmenting = 29, Dropped, "needs_fragmenting", "Larger than the MTU of the way on, and its sender expects fragmentation (IPv4 without DF, or an IPv6 MTU below 1280), which adc does not do.";
+    IcmpLimited = 30, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";
+}
+
+#[expect(
+    clippy::derivable_impls,
+    reason = "the list above has no place for an attribute"
+)]
+impl Default for Reason {
+    fn default() -> Self {
+        Self::ForwardedToBackend
+    }
 }
 
 const _: () = {

@@ -4,49 +4,70 @@ use core::mem::MaybeUninit;
 
 use super::{
     checksum::{self, Delta},
+    direct,
     family::Family,
+    mss,
     parse::Frame,
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Seen},
+    tunnel,
     verdict::{Action, Verdict},
     wire::{
         EthernetHeader, Ports, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM, VlanTag,
-        VlanTags,
+        VlanTags, tcp_flags::SYN,
     },
 };
-use crate::abi::{BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
+use crate::abi::{BackendCounters, FlowFlags, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
 /// Priority and drop-eligible bits of a TCI: kept across VLANs.
 const TCI_PRIORITY: u16 = 0xf000;
 
-/// Sends the packet as decided.
+/// Sends the packet as decided; the error is why it goes no further.
 #[inline(always)]
 pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
     seen: &Seen<A>,
-    delivery: &Delivery<A>,
+    delivery: &mut Delivery<A>,
     reason: Reason,
-) -> Verdict {
+) -> Result<Verdict, Reason> {
     let bytes = packet.length() as u64;
-    let egress = match prepare(tables, &seen.frame, delivery) {
-        Ok(egress) => egress,
-        Err(refusal) => return Verdict::stay(refusal),
-    };
-    if rewrite(packet, seen, delivery, egress.mac).is_none() {
-        return Verdict::stay(Reason::HeadroomError);
+    let egress = prepare(tables, &seen.frame, delivery)?;
+    let same = egress.ifindex == packet.ingress_ifindex();
+    if delivery.direct.contains(FlowFlags::TUNNEL) {
+        tunnel::encapsulate(packet, tables, seen, delivery)?;
+    } else {
+        // What came in by an interface fits it, and in skb mode GRO may make one packet of several.
+        if !same && packet.length() - seen.frame.network() > egress.mtu as usize {
+            fits(packet, seen, delivery, egress.mtu)?;
+        }
+        if seen.frame.flags & SYN != 0 {
+            let _no_option = mss::clamp(packet, tables, seen, delivery);
+        }
+        rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)?;
     }
     tables.count_backend(delivery.backend, |backend| {
         count_packet(backend, delivery.reply != 0, bytes);
     });
-    let same = egress.ifindex == packet.ingress_ifindex();
     let action = if same {
         Action::Transmit
     } else {
         Action::Redirect(delivery.hop.interface)
     };
-    Verdict { reason, action }
+    Ok(Verdict { reason, action })
+}
+
+/// Whether a frame that is longer than the MTU carries a packet that is.
+#[inline(never)]
+fn fits<A: Family, P: PacketBuf>(
+    packet: &P,
+    seen: &Seen<A>,
+    delivery: &mut Delivery<A>,
+    mtu: u32,
+) -> Result<(), Reason> {
+    let outline = A::outline(packet, seen.frame.network()).ok_or(Reason::TruncatedIp)?;
+    tunnel::fits::<A>(&outline, 0, mtu, &mut delivery.mtu)
 }
 
 #[inline(always)]
@@ -101,7 +122,9 @@ fn rewrite<A: Family, P: PacketBuf>(
         dest: to.dport.0,
     };
     A::rewrite(packet, network, to, addresses)?;
-    if seen.key.protocol == Protocol::TCP {
+    if direct::is_direct(delivery.direct) {
+        // Nothing above IP changes.
+    } else if seen.key.protocol == Protocol::TCP {
         let mut header = MaybeUninit::<TcpHdr>::uninit();
         let check = packet.header(transport, &mut header)?.check;
         packet.set_header(transport, &ports)?;
@@ -112,7 +135,7 @@ fn rewrite<A: Family, P: PacketBuf>(
         packet.set_header(transport, &ports)?;
         packet.set_header(transport + UDP_CHECKSUM, &udp_checksum(check, change))?;
     }
-    write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
+    write_link(packet, frame, &delivery.hop, src_mac, network, A::ETHERTYPE)
 }
 
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
@@ -129,7 +152,7 @@ fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
 
 /// Bytes of Ethernet header and tags that a hop wants.
 #[inline(always)]
-const fn link_length(hop: &Hop) -> usize {
+pub(super) const fn link_length(hop: &Hop) -> usize {
     let tags = match (hop.vlan, hop.inner_vlan) {
         (VlanId::NONE, _) => 0,
         (_, VlanId::NONE) => 1,
@@ -155,15 +178,15 @@ fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option
 
 /// Writes MACs and tags; `network` is where the IP header now starts.
 #[inline(always)]
-fn write_link<A: Family, P: PacketBuf>(
+pub(super) fn write_link<P: PacketBuf>(
     packet: &mut P,
     frame: &Frame,
     hop: &Hop,
     src_mac: Mac,
     network: usize,
+    ethertype: [u8; 2],
 ) -> Option<()> {
     const UNTAGGED: usize = size_of::<EthernetHeader>();
-    let ethertype = A::ETHERTYPE;
     let tag = |old: u16, vlan: VlanId, ethertype: [u8; 2]| VlanTag {
         tci: ((old & TCI_PRIORITY) | vlan.0).to_be_bytes(),
         ethertype,

@@ -5,20 +5,26 @@
 //! fate is decided (tables may change), and only then is a byte of the packet written.
 
 mod checksum;
+mod decap;
 mod decide;
 mod deliver;
+mod direct;
 mod family;
 mod handshake;
 mod hash;
+mod icmp_error;
+mod mss;
 mod parse;
 mod pipeline;
 mod ports;
 mod schedule;
 mod scratch;
 mod track;
+mod tunnel;
 mod verdict;
 mod wire;
 
+pub use decap::{DecapTables, decapsulate};
 pub use family::Family;
 pub use pipeline::process;
 pub use ports::{Clock, FlowTables, InsertError, MAX_HEADER_OFFSET, PacketBuf, Tables};

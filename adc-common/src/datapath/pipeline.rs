@@ -1,12 +1,15 @@
 //! The walk from frame to verdict.
 
+use core::hint::black_box;
+
 use super::{
     decide::{decide, refuse},
     deliver::deliver,
+    icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
     ports::{Clock, FlowTables, PacketBuf, Tables},
     scratch::Scratch,
-    verdict::Verdict,
+    verdict::{Action, Verdict},
 };
 use crate::abi::{Addr4, Addr6, Port, Reason, ReasonClass};
 
@@ -42,7 +45,7 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
 #[inline(always)]
 fn walk_family<A, P, T, C>(packet: &mut P, tables: &T, clock: &C, frame: Frame) -> Verdict
 where
-    A: Parse,
+    A: Parse + IcmpError,
     P: PacketBuf,
     T: Tables + FlowTables<A>,
     C: Clock,
@@ -57,14 +60,50 @@ where
         if let Err(reason) = A::parse(packet, &mut seen.frame, &mut seen.key) {
             return Verdict::stay(refuse(tables, scratch, reason));
         }
-        let reason = decide(packet, tables, scratch);
-        match reason.class() {
+        // Through memory that the verifier does not follow: it would otherwise follow each way to a reason on its own, from
+        // here to the end.
+        scratch.reason = decide(packet, tables, scratch);
+        let reason = *black_box(&scratch.reason);
+        let outcome = match reason.class() {
             ReasonClass::Forwarded => {
-                deliver(packet, tables, &scratch.seen, &scratch.delivery, reason)
+                let Scratch { seen, delivery, .. } = &mut *scratch;
+                deliver(packet, tables, seen, delivery, reason)
             }
-            ReasonClass::Passed | ReasonClass::Dropped => Verdict::stay(reason),
+            ReasonClass::Passed | ReasonClass::Dropped => Err(reason),
+        };
+        match outcome {
+            Ok(verdict) => verdict,
+            Err(refusal) => refuse_politely(packet, tables, scratch, refusal),
         }
     });
     // A per-CPU array always has its one element; the verifier wants the question asked.
     verdict.unwrap_or(Verdict::stay(Reason::FlowTableError))
+}
+
+/// Drops or passes the packet; its sender is told, where ICMP has a word for the reason.
+#[inline(always)]
+fn refuse_politely<A, P, T>(
+    packet: &mut P,
+    tables: &T,
+    scratch: &mut Scratch<A>,
+    reason: Reason,
+) -> Verdict
+where
+    A: IcmpError,
+    P: PacketBuf,
+    T: Tables,
+{
+    scratch.reason = reason;
+    let reason = *black_box(&scratch.reason);
+    if reason != Reason::TtlExceeded && reason != Reason::PacketTooBig {
+        return Verdict::stay(reason);
+    }
+    match icmp_error::answer(packet, tables, scratch, reason) {
+        Answer::Sent => Verdict {
+            reason,
+            action: Action::Transmit,
+        },
+        Answer::Limited => Verdict::stay(Reason::IcmpLimited),
+        Answer::None => Verdict::stay(reason),
+    }
 }

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use super::{
     decide::towards_backend,
+    direct,
     family::Family,
     hash::{flow_hash, rehash},
     parse::{Frame, src_mac, vlan_id},
@@ -49,6 +50,7 @@ where
         Err(reason) => return reason,
     };
     let Scratch { seen, delivery, .. } = scratch;
+    delivery.reply = 0;
     let Some(phase) = first_phase(seen) else {
         return Reason::HandshakeMismatch;
     };
@@ -65,7 +67,7 @@ where
         return Reason::NoBackend;
     }
     delivery.backend = backend;
-    delivery.reply = 0;
+    delivery.direct = entry.mode.flow_flags();
     let reason = if phase == Phase::PICKED_UP {
         Reason::PickedUpFlow
     } else {
@@ -75,7 +77,12 @@ where
     if found != reason {
         return found;
     }
-    match reserve(packet, tables, scratch, phase, hash) {
+    let opened = if delivery.direct.contains(FlowFlags::DIRECT) {
+        direct::open(packet, tables, scratch, phase)
+    } else {
+        reserve(packet, tables, scratch, phase, hash)
+    };
+    match opened {
         Ok(()) => reason,
         Err(refusal) => refusal,
     }

@@ -5,11 +5,13 @@
 //! runs with bottom halves off, so no second packet uses it meanwhile.
 
 use super::parse::Frame;
-use crate::abi::{BackendId, FlowKey, HalfOpenEntry, Hop, ServiceKey, Tick, Tuple};
+use crate::abi::{
+    BackendId, FlowFlags, FlowKey, HalfOpenEntry, Hop, Reason, ServiceKey, Tick, Tuple,
+};
 
 /// A parsed packet and the time it is judged at.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen<A> {
     pub(super) key: FlowKey<A>,
     pub(super) frame: Frame,
@@ -18,7 +20,7 @@ pub(super) struct Seen<A> {
 
 /// What a clock last read.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// By which the clock knows whether the reading is still good.
     pub stamp: u64,
@@ -28,7 +30,7 @@ pub struct Reading {
 
 /// How a packet is to leave.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Delivery<A> {
     /// Its addresses and ports from here on.
     pub(super) to: Tuple<A>,
@@ -38,12 +40,25 @@ pub(super) struct Delivery<A> {
     pub(super) backend: BackendId,
     /// 1 if it goes to the client.
     pub(super) reply: u16,
+    /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them.
+    pub(super) direct: FlowFlags,
+    /// If it is too big: the largest packet that is not, in bytes.
+    pub(super) mtu: u32,
 }
 
-/// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the clock's, mean
+/// How many ICMP errors were sent lately.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Budget {
+    /// Since when they are counted.
+    pub(super) since: Tick,
+    pub(super) sent: u32,
+}
+
+/// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the last two, mean
 /// nothing then: each part is written before it is read.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Scratch<A> {
     pub(super) seen: Seen<A>,
     pub(super) delivery: Delivery<A>,
@@ -55,4 +70,8 @@ pub struct Scratch<A> {
     pub(super) index: ServiceKey,
     /// The clock's notes.
     pub(super) clock: Reading,
+    /// What was decided.
+    pub(super) reason: Reason,
+    /// Of this CPU and family; survives, too.
+    pub(super) errors: Budget,
 }

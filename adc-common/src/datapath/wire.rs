@@ -124,7 +124,12 @@ wire_header!(
     Ipv6Tail,
     TcpControl,
     ExtensionHeader,
-    [u8; 2]
+    [u8; 2],
+    [u8; 4],
+    [u8; 8],
+    [u8; 12],
+    [u8; 16],
+    [u8; 32]
 );
 wire_header!(Ipv4Hdr, Ipv6Hdr, TcpHdr, UdpHdr);
 

@@ -20,14 +20,16 @@ pub struct FlowMaps<A> {
     pub half_open: RefCell<HashMap<FlowKey<A>, HalfOpenEntry<A>>>,
     /// Entries that the main table takes.
     pub capacity: usize,
+    scratch: RefCell<Scratch<A>>,
 }
 
-impl<A> Default for FlowMaps<A> {
+impl<A: Copy + Default> Default for FlowMaps<A> {
     fn default() -> Self {
         Self {
             flows: RefCell::default(),
             half_open: RefCell::default(),
             capacity: 1 << 20,
+            scratch: RefCell::default(),
         }
     }
 }
@@ -71,7 +73,7 @@ macro_rules! flow_tables {
     ($family:ty, $field:ident) => {
         impl FlowTables<$family> for HostTables {
             fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<$family>) -> R) -> Option<R> {
-                Some(work(&mut Scratch::default()))
+                Some(work(&mut self.$field.scratch.borrow_mut()))
             }
 
             fn with_flow<R>(

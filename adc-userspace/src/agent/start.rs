@@ -171,6 +171,7 @@ async fn bring_up(
         interfaces,
         resolver,
         hops: BTreeMap::new(),
+        sources: BTreeMap::new(),
         obstacles: BTreeMap::new(),
         checker: Checker::with_probes_in_flight(health_events, probes),
         health: BTreeMap::new(),
@@ -193,6 +194,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         agent.write_interface(&name)?;
     }
     agent.hops = agent.dataplane.tables.observed().hops();
+    agent.sources = agent.dataplane.tables.observed().sources();
     let seeds = if adopted {
         seeds(agent)
     } else {

@@ -107,20 +107,20 @@ fn attach_anew(
 }
 
 /// Why an attachment failed, with the errno if there was one.
-struct AttachFailure {
-    errno: Option<i32>,
-    text: String,
+pub(super) struct AttachFailure {
+    pub(super) errno: Option<i32>,
+    pub(super) text: String,
 }
 
 impl AttachFailure {
-    fn other(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(super) fn other(error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
             errno: errno_of(error),
             text: chain(error),
         }
     }
 
-    fn from_program(error: &ProgramError) -> Self {
+    pub(super) fn from_program(error: &ProgramError) -> Self {
         if matches!(error, ProgramError::UnknownInterface { .. }) {
             return Self {
                 errno: Some(libc::ENODEV),

@@ -11,6 +11,10 @@ use crate::model::ServiceName;
 ///
 /// `before` is what the table held, for people to read; applying does not look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan has many changes of backends and rings for each of a service, but none is copied"
+)]
 pub enum Change {
     /// Delete from `SERVICE_INDEX`: the service takes no new flows, or the address is no VIP any more.
     RemoveIndex {

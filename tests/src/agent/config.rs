@@ -72,7 +72,7 @@ pub struct Backend {
     pub weight: u16,
 }
 
-/// A service in mode `nat`.
+/// A service.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// Address and port that clients connect to.
@@ -81,6 +81,8 @@ pub struct Service {
     pub protocol: &'static str,
     /// Its pool.
     pub pool: String,
+    /// Forwarding mode.
+    pub mode: &'static str,
     /// Lines for its table, e.g. a scheduler or timeouts.
     pub extra: String,
 }
@@ -179,9 +181,19 @@ impl Config {
             vip: vip.into(),
             protocol,
             pool: pool.to_owned(),
+            mode: "nat",
             extra: String::new(),
         };
         self.services.push((name.to_owned(), service));
+        self
+    }
+
+    /// With another mode for the service added last.
+    #[must_use]
+    pub fn mode(mut self, mode: &'static str) -> Self {
+        if let Some((_, service)) = self.services.last_mut() {
+            service.mode = mode;
+        }
         self
     }
 
@@ -276,9 +288,10 @@ impl Service {
         line!(to, "\n[service.{name}]\nvip = \"{vip}\"\nport = {port}");
         line!(
             to,
-            "protocol = {:?}\npool = {:?}\nmode = \"nat\"",
+            "protocol = {:?}\npool = {:?}\nmode = {:?}",
             self.protocol,
-            self.pool
+            self.pool,
+            self.mode
         );
         if !self.extra.is_empty() {
             line!(to, "{}", self.extra);

@@ -7,11 +7,15 @@
 mod checksums;
 mod damage;
 mod frame;
+mod icmp;
 mod other;
 mod segment;
+mod wrapped;
 
 pub use checksums::{checksums_hold, complaint};
 pub use damage::{flip_bit, ip_offset, set_byte, set_word, transport_offset};
 pub use frame::{Envelope, MacAddress, Tag};
+pub use icmp::{time_exceeded, too_big};
 pub use other::{arp, ethernet, icmp_echo, icmp6, ipv4_protocol, ipv6_protocol};
 pub use segment::{Extension, Fragment, Segment, Transport, UdpChecksum};
+pub use wrapped::{Outer, wrapped};

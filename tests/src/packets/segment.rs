@@ -7,6 +7,8 @@ use etherparse::TcpHeader;
 pub struct Segment {
     /// TTL or hop limit.
     pub ttl: u8,
+    /// DSCP and ECN; `None` = what its family's builder writes.
+    pub traffic_class: Option<u8>,
     /// IPv4 identification.
     pub id: u16,
     /// IPv4 options; a multiple of four bytes.
@@ -63,6 +65,7 @@ impl Segment {
     fn new(transport: Transport) -> Self {
         Self {
             ttl: 64,
+            traffic_class: None,
             id: 0x1234,
             options: Vec::new(),
             extensions: Vec::new(),
@@ -112,6 +115,13 @@ impl Segment {
     #[must_use]
     pub fn ttl(mut self, ttl: u8) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// With DSCP and ECN.
+    #[must_use]
+    pub fn traffic_class(mut self, traffic_class: u8) -> Self {
+        self.traffic_class = Some(traffic_class);
         self
     }
 

@@ -5,6 +5,7 @@
 //! least an Ethernet header, and the interface it "came in by" must exist. Loopback always exists and always
 //! has index 1, so every frame comes in by it; see [`Program::run`].
 
+mod decap;
 mod maps;
 pub(crate) mod raw;
 mod walk;
@@ -18,6 +19,7 @@ use aya::{
 };
 
 use crate::walk::{Arrival, Exit};
+pub use decap::DecapProgram;
 pub use maps::{FlowMaps, Maps};
 
 /// Where the object under test is; `cargo xtask test` and the kernel matrix set it.

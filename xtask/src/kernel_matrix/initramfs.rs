@@ -78,6 +78,7 @@ pub(super) fn build(
     }
     guest.add(&workspace.xdp_object(), &home.join("adc-xdp"))?;
     guest.add(&workspace.bench_object(), &home.join("adc-xdp-bench"))?;
+    guest.add(&workspace.decap_object(), &home.join("adc-xdp-decap"))?;
     // Tests find their data by the path they were compiled at.
     add_data(&guest, &workspace.root.join("tests"))?;
     let image = directory.join("initramfs.cpio");

@@ -13,7 +13,7 @@ mod status;
 pub(super) use self::{
     backend::{backend, backends, pools},
     config::{applied, checked, config, diff, findings},
-    flow::{drops, flow_count, flows},
+    flow::{decap, drops, flow_count, flows},
     service::{service, services},
     status::status,
 };

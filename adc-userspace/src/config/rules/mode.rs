@@ -13,10 +13,8 @@ use crate::model::{Backend, BackendName, MAX_SNAT_ADDRESSES, Mode, Pool, Service
 /// built is let in.
 const fn not_built(mode: Mode) -> Option<&'static str> {
     match mode {
-        Mode::Nat => None,
-        Mode::FullNat | Mode::DsrL2 | Mode::DsrIpip | Mode::DsrGue => {
-            Some("the data path of this release does not forward in this mode")
-        }
+        Mode::Nat | Mode::DsrL2 | Mode::DsrIpip | Mode::DsrGue => None,
+        Mode::FullNat => Some("the data path of this release does not forward in this mode"),
     }
 }
 
@@ -89,12 +87,11 @@ fn family_problem(mode: Mode, vip: IpAddr, backend: IpAddr) -> Option<&'static s
         Mode::FullNat if vip.is_ipv4() => Some(
             "mode full-nat translates from IPv6 clients to IPv4 backends (NAT64), not the other way",
         ),
-        Mode::FullNat => None,
         Mode::DsrL2 => Some(
             "mode dsr-l2 sends the packet unchanged, so the backend must be reached by the family of the VIP",
         ),
-        // The outer header may be of either family.
-        Mode::DsrIpip | Mode::DsrGue => None,
+        // NAT64, and outer headers of either family.
+        Mode::FullNat | Mode::DsrIpip | Mode::DsrGue => None,
     }
 }
 

@@ -3,11 +3,14 @@
 
 mod bad;
 mod clients;
+mod direct;
 mod handshake;
 mod header;
 mod life;
+mod mss;
 mod passed;
 mod tagged;
+mod too_big;
 mod udp;
 mod unable;
 
@@ -28,6 +31,9 @@ pub fn all() -> Vec<Case> {
         passed::cases(),
         unable::cases(),
         bad::cases(),
+        direct::cases(),
+        too_big::cases(),
+        mss::cases(),
     ]
     .into_iter()
     .flatten()
