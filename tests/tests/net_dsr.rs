@@ -9,7 +9,7 @@ use std::{
 };
 
 use adc_tests::{
-    agent::{self, Agent, Backend, Config},
+    agent::{self, Agent, Backend, Config, Monitor},
     drive::UdpClient,
     net::Namespace,
     process::Process,
@@ -57,7 +57,7 @@ fn take_vips(host: &BackendHost, vips: &[IpAddr]) {
 }
 
 fn curl(topology: &Topology, arguments: &[&str]) -> String {
-    let all = [&["-sS", "--max-time", "20"], arguments].concat();
+    let all = [&["-sS", "--max-time", "60"], arguments].concat();
     topology.client.run("curl", &all)
 }
 
@@ -110,6 +110,23 @@ fn vip(base: IpAddr, n: u8) -> IpAddr {
     }
 }
 
+/// A configuration with a monitor that asks often. It is more than a check here: on Linux 6.18 what a veth sends by
+/// `XDP_TX` was seen to wait until its own stack sends something, too.
+fn checked(topology: &Topology) -> Config {
+    let often = Monitor {
+        interval: Duration::from_millis(100),
+        timeout: Duration::from_millis(100),
+        fall: 100,
+        ..Monitor::tcp()
+    };
+    Config::new(topology).monitor("tcp", often)
+}
+
+/// The monitors of a pool.
+fn monitors(protocol: &str) -> &'static [&'static str] {
+    if protocol == "tcp" { &["tcp"] } else { &[] }
+}
+
 /// The path MTU that a host knows to an address.
 fn path_mtu(namespace: &Namespace, to: IpAddr) -> Option<u64> {
     let text = namespace.ip(&["-json", "route", "get", &to.to_string()]);
@@ -134,11 +151,11 @@ fn backends_on_the_same_switch_get_packets_as_they_are() {
     let _dns = UdpEcho::start(&at_vips, DNS);
     let service = |config: Config, name: &str, vip: IpAddr, port, protocol, backend| {
         config
-            .pool(name, &[], vec![backend])
+            .pool(name, monitors(protocol), vec![backend])
             .service(name, SocketAddr::new(vip, port), protocol, name)
             .mode("dsr-l2")
     };
-    let mut config = Config::new(&topology);
+    let mut config = checked(&topology);
     let (v4, v6) = (Backend::v4, Backend::v6);
     config = service(config, "www", vips[0], HTTP, "tcp", v4(host, HTTP));
     config = service(config, "www6", vips[1], HTTP, "tcp", v6(host, HTTP));
@@ -201,7 +218,7 @@ fn tunnels_of_every_kind_end_in_adc_decap() {
         "the decapsulator is attached",
         || decap.log().contains("decapsulating"),
     );
-    let mut config = Config::new(&topology);
+    let mut config = checked(&topology);
     for (name, vip, mode, outer_v4) in &services {
         let backend = if *outer_v4 {
             Backend::v4(host, HTTP)
@@ -209,7 +226,7 @@ fn tunnels_of_every_kind_end_in_adc_decap() {
             Backend::v6(host, HTTP)
         };
         config = config
-            .pool(name, &[], vec![backend])
+            .pool(name, monitors("tcp"), vec![backend])
             .service(name, SocketAddr::new(*vip, HTTP), "tcp", name)
             .mode(mode);
     }
