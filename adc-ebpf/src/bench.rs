@@ -7,12 +7,13 @@
 #![no_main]
 
 use adc_common::bench::{
-    BACKEND_PORT, FRAME4, FRAME6, IPV6, REPLY, SERVICE_PORT, Traffic, backend_of, client_of,
-    client_port_of,
+    BACKEND_PORT, FRAME4, FRAME6, FRESH, FULL_NAT, IPV6, REPLY, SERVICE_PORT, Traffic,
+    YARDSTICK_KEYS, YardstickKey, backend_of, client_of, client_port_of, local_port_of,
+    spread_port_of,
 };
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP},
-    btf_maps::{Array, ProgramArray},
+    btf_maps::{Array, LruHashMap, ProgramArray},
     helpers::generated::bpf_xdp_adjust_head,
     macros::{btf_map, xdp},
     programs::XdpContext,
@@ -24,6 +25,9 @@ static TRAFFIC: Array<Traffic, 1> = Array::new();
 /// Program 0 is the one under test.
 #[btf_map]
 static PROGRAMS: ProgramArray<1> = ProgramArray::new();
+
+#[btf_map]
+static YARDSTICK: LruHashMap<YardstickKey, [u64; 2], YARDSTICK_KEYS> = LruHashMap::new();
 
 /// Makes the next frame and runs program 0 on it. Aborts if either is impossible.
 #[xdp]
@@ -40,6 +44,40 @@ fn adc_bench(ctx: XdpContext) -> u32 {
 #[xdp]
 fn adc_bench_drop(_ctx: XdpContext) -> u32 {
     XDP_DROP
+}
+
+/// The yardstick: what one lookup costs on this machine in a map like the one that other balancers keep their
+/// flows in. Published figures for those come from other machines; this makes the two comparable.
+#[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands it over")]
+fn adc_bench_yardstick(ctx: XdpContext) -> u32 {
+    match yardstick_key(&ctx).and_then(|key| YARDSTICK.get_ptr(key)) {
+        Some(_) => XDP_DROP,
+        None => XDP_ABORTED,
+    }
+}
+
+#[inline(always)]
+fn yardstick_key(ctx: &XdpContext) -> Option<YardstickKey> {
+    let start = ctx.data();
+    if start + FRAME4 > ctx.data_end() {
+        return None;
+    }
+    let word = |offset: usize| {
+        let at = (start + offset) as *const u32;
+        // SAFETY: inside the frame; BPF on the machines we build for has no alignment fault.
+        unsafe { at.read() }
+    };
+    let Fields {
+        source,
+        destination,
+        ports,
+    } = FIELDS4;
+    Some(YardstickKey::ipv4(
+        word(source),
+        word(destination),
+        word(ports),
+    ))
 }
 
 /// Where the fields lie that differ between flows.
@@ -89,7 +127,12 @@ fn write_frame<const LENGTH: usize>(
     }
     let flow = traffic.next_flow();
     let client = (traffic.clients + client_of(flow)).to_be();
-    let client_port = client_port_of(flow);
+    let full_nat = traffic.kind & FULL_NAT != 0;
+    let client_port = if full_nat && traffic.kind & FRESH != 0 {
+        spread_port_of(flow)
+    } else {
+        client_port_of(flow)
+    };
     let frame: *const u32 = traffic.frame.as_ptr();
     for word in 0..LENGTH / 4 {
         // SAFETY: the template is no shorter than LENGTH.
@@ -100,10 +143,16 @@ fn write_frame<const LENGTH: usize>(
     let (source, own_ports) = if traffic.kind & REPLY == 0 {
         (client, ports(client_port, SERVICE_PORT))
     } else {
-        // SAFETY: all fields lie in the first FRAME4 bytes of an IPv4 frame and FRAME6 bytes of an IPv6 frame.
-        unsafe { put(start, fields.destination, client) };
         let backend = traffic.backends + backend_of(flow);
-        (backend.to_be(), ports(BACKEND_PORT, client_port))
+        let answered = if full_nat {
+            // The template has the one local address.
+            local_port_of(flow)
+        } else {
+            // SAFETY: all fields lie in the first FRAME4 bytes of an IPv4 frame and FRAME6 bytes of an IPv6 frame.
+            unsafe { put(start, fields.destination, client) };
+            client_port
+        };
+        (backend.to_be(), ports(BACKEND_PORT, answered))
     };
     // SAFETY: as above.
     unsafe { put(start, fields.source, source) };

@@ -177,14 +177,7 @@ fn damaged(place: &mut dyn Decap, family: Family, outer: &Outer) {
 
 /// A router on the way marked the outer header.
 fn congested(place: &mut dyn Decap, family: Family, outer: &Outer) {
-    let inside = |ecn: u8| {
-        frame(
-            family,
-            &[],
-            &request().traffic_class(0xb8 | ecn),
-            vip(family),
-        )
-    };
+    let inside = |ecn: u8| frame(family, &[], &request().class(0xb8 | ecn), vip(family));
     for (ecn, outcome) in [
         (0, DecapOutcome::Congestion),
         (1, DecapOutcome::Decapsulated),

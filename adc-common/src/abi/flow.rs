@@ -77,6 +77,8 @@ impl FlowFlags {
     pub const REPLY: Self = Self(1);
     /// A FIN was seen in this direction.
     pub const FIN_SEEN: Self = Self(2);
+    /// In the IPv6 tables: the two directions are of different families (NAT64). IPv4 addresses are v4-mapped.
+    pub const CROSSES: Self = Self(4);
     /// The backend answers the client directly: there is no entry for replies.
     pub const DIRECT: Self = Self(0x40);
     /// Packets reach the backend inside another packet. Only ever together with [`Self::DIRECT`].
@@ -86,6 +88,12 @@ impl FlowFlags {
     #[inline(always)]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// [`Self::CROSSES`], or nothing.
+    #[inline(always)]
+    pub const fn of_crossing(crosses: bool) -> Self {
+        if crosses { Self::CROSSES } else { Self(0) }
     }
 
     /// With the bits of `other` set too.

@@ -25,8 +25,8 @@ pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
 pub use reason::{Reason, ReasonClass};
 pub use ring::{RING_SLOTS, Ring};
 pub use service::{
-    ForwardingMode, HashOn, MAX_SNAT_ADDRESSES, ServiceEntry, ServiceId, ServiceIndexEntry,
-    ServiceKey,
+    ForwardingMode, HashOn, MAX_SNAT_ADDRESSES, SNAT_PORTS, ServiceEntry, ServiceId,
+    ServiceIndexEntry, ServiceKey,
 };
 pub use tick::Tick;
 

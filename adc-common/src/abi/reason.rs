@@ -85,9 +85,14 @@ reasons! {
     FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
     HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
     HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag or a tunnel header.";
-    PacketTooBig = 28, Dropped, "packet_too_big", "Larger than the MTU of the way on; its sender was told so by ICMP.";
-    NeedsFragmenting = 29, Dropped, "needs_fragmenting", "Larger than the MTU of the way on, and its sender expects fragmentation (IPv4 without DF, or an IPv6 MTU below 1280), which adc does not do.";
-    IcmpLimited = 30, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";
+    SnatNoFlow = 28, Passed, "snat_no_flow", "Addressed to a local address that full-nat sends from, but of no flow; the kernel's stack gets it.";
+    SnatExhausted = 29, Dropped, "snat_exhausted", "Every local address and port tried is in use towards this backend.";
+    RstWithoutFlow = 30, Dropped, "rst_without_flow", "A RST of no known flow for a full-nat service: to the backend it would look like another flow's.";
+    UdpWithoutChecksum = 31, Dropped, "udp_without_checksum", "An IPv4 datagram without checksum, which IPv6 does not allow (NAT64).";
+    TooBigForIpv6 = 32, Dropped, "too_big_for_ipv6", "With an IPv6 header in place of its IPv4 header the packet exceeds the MTU (NAT64).";
+    PacketTooBig = 33, Dropped, "packet_too_big", "Larger than the MTU of the way on; its sender was told so by ICMP.";
+    NeedsFragmenting = 34, Dropped, "needs_fragmenting", "Larger than the MTU of the way on, and its sender expects fragmentation (IPv4 without DF, or an IPv6 MTU below 1280), which adc does not do.";
+    IcmpLimited = 35, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";
 }
 
 #[expect(

@@ -35,6 +35,9 @@ impl ForwardingMode {
     }
 }
 
+/// Ports of a local address that flows to one backend may be given: 1024 to 65 535.
+pub const SNAT_PORTS: u32 = 64_512;
+
 /// Local addresses that one service may send from: a power of two, so that a mask bounds an index into them.
 pub const MAX_SNAT_ADDRESSES: usize = 16;
 
@@ -52,7 +55,8 @@ impl HashOn {
 
 abi_struct! {
     /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
-    /// unset: "this address is ours, whatever the port".
+    /// unset: "this address is ours, whatever the port". An address that `full-nat` sends from has a marker entry with
+    /// port 0 and protocol 255.
     pub struct ServiceKey [24] align 8 {
         /// The VIP.
         pub vip: Addr16,
@@ -120,6 +124,18 @@ impl ServiceKey {
     #[inline(always)]
     pub fn set_vip_marker(&mut self, vip: Addr16) {
         self.set(vip, Port([0, 0]), Protocol(0));
+    }
+
+    /// Makes it the marker that says packets are sent from the address.
+    #[inline(always)]
+    pub fn set_snat_marker(&mut self, address: Addr16) {
+        self.set(address, Port([0, 0]), Protocol(u8::MAX));
+    }
+
+    /// The marker that says packets are sent from the address. IANA reserves protocol 255, so no service has it.
+    #[inline(always)]
+    pub fn snat_marker(address: Addr16) -> Self {
+        Self::new(address, Port([0, 0]), Protocol(u8::MAX))
     }
 
     /// A service's key.

@@ -10,22 +10,62 @@ use super::{
     parse::Frame,
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Seen},
-    tunnel,
+    translate, tunnel,
     verdict::{Action, Verdict},
     wire::{
         EthernetHeader, Ports, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM, VlanTag,
         VlanTags, tcp_flags::SYN,
     },
 };
-use crate::abi::{BackendCounters, FlowFlags, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
+use crate::abi::{
+    Addr4, Addr6, BackendCounters, FlowFlags, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId,
+};
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
 /// Priority and drop-eligible bits of a TCI: kept across VLANs.
 const TCI_PRIORITY: u16 = 0xf000;
 
+/// A family whose packets can be rewritten: within it, or into the other one.
+pub(super) trait Rewrite: Family {
+    /// Writes the whole packet anew; when this fails, nothing has been written.
+    fn rewrite_packet<P: PacketBuf>(
+        packet: &mut P,
+        seen: &Seen<Self>,
+        delivery: &Delivery<Self>,
+        egress: &InterfaceEntry,
+    ) -> Result<(), Reason>;
+}
+
+impl Rewrite for Addr4 {
+    #[inline(always)]
+    fn rewrite_packet<P: PacketBuf>(
+        packet: &mut P,
+        seen: &Seen<Self>,
+        delivery: &Delivery<Self>,
+        egress: &InterfaceEntry,
+    ) -> Result<(), Reason> {
+        rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)
+    }
+}
+
+impl Rewrite for Addr6 {
+    #[inline(always)]
+    fn rewrite_packet<P: PacketBuf>(
+        packet: &mut P,
+        seen: &Seen<Self>,
+        delivery: &Delivery<Self>,
+        egress: &InterfaceEntry,
+    ) -> Result<(), Reason> {
+        if delivery.crosses != 0 {
+            return translate::rewrite(packet, seen, delivery, egress);
+        }
+        rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)
+    }
+}
+
 /// Sends the packet as decided; the error is why it goes no further.
 #[inline(always)]
-pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
+pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
     seen: &Seen<A>,
@@ -35,17 +75,18 @@ pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
     let bytes = packet.length() as u64;
     let egress = prepare(tables, &seen.frame, delivery)?;
     let same = egress.ifindex == packet.ingress_ifindex();
+    if seen.frame.flags & SYN != 0 {
+        let _no_option = mss::clamp(packet, tables, seen, delivery);
+    }
     if delivery.direct.contains(FlowFlags::TUNNEL) {
         tunnel::encapsulate(packet, tables, seen, delivery)?;
     } else {
-        // What came in by an interface fits it, and in skb mode GRO may make one packet of several.
+        // What came in by an interface fits it, and in skb mode GRO may make one packet of several. What changes its
+        // family changes its size too, and knows better.
         if !same && packet.length() - seen.frame.network() > egress.mtu as usize {
             fits(packet, seen, delivery, egress.mtu)?;
         }
-        if seen.frame.flags & SYN != 0 {
-            let _no_option = mss::clamp(packet, tables, seen, delivery);
-        }
-        rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)?;
+        A::rewrite_packet(packet, seen, delivery, egress)?;
     }
     tables.count_backend(delivery.backend, |backend| {
         count_packet(backend, delivery.reply != 0, bytes);
@@ -66,6 +107,9 @@ fn fits<A: Family, P: PacketBuf>(
     delivery: &mut Delivery<A>,
     mtu: u32,
 ) -> Result<(), Reason> {
+    if delivery.crosses != 0 {
+        return Ok(());
+    }
     let outline = A::outline(packet, seen.frame.network()).ok_or(Reason::TruncatedIp)?;
     tunnel::fits::<A>(&outline, 0, mtu, &mut delivery.mtu)
 }
@@ -96,8 +140,9 @@ fn prepare<'t, A: Family, T: Tables>(
         .ok_or(Reason::InterfaceUnset)
 }
 
+/// Writes the packet anew, in the header it came in.
 #[inline(always)]
-fn rewrite<A: Family, P: PacketBuf>(
+pub(super) fn rewrite<A: Family, P: PacketBuf>(
     packet: &mut P,
     seen: &Seen<A>,
     delivery: &Delivery<A>,
@@ -109,22 +154,19 @@ fn rewrite<A: Family, P: PacketBuf>(
     let shift = resize_link(packet, frame, &delivery.hop)?;
     let network = frame.network().wrapping_add_signed(shift);
     let transport = frame.transport().wrapping_add_signed(shift);
-    let addresses = Delta::replace(
-        from.src.checksum_words().plus(from.dst.checksum_words()),
-        to.src.checksum_words().plus(to.dst.checksum_words()),
-    );
-    let change = addresses.plus(Delta::replace(
-        Delta::of_ports(from.sport, from.dport),
-        Delta::of_ports(to.sport, to.dport),
-    ));
+    if direct::is_direct(delivery.direct) {
+        // Nothing changes but the TTL.
+        A::rewrite(packet, network, to, Delta::of_word(0))?;
+        return write_link(packet, frame, &delivery.hop, src_mac, network, A::ETHERTYPE);
+    }
+    let addresses = Delta::of_addresses(from, to);
+    let change = addresses.plus(Delta::of_port_change(from, to));
     let ports = Ports {
         source: to.sport.0,
         dest: to.dport.0,
     };
     A::rewrite(packet, network, to, addresses)?;
-    if direct::is_direct(delivery.direct) {
-        // Nothing above IP changes.
-    } else if seen.key.protocol == Protocol::TCP {
+    if seen.key.protocol == Protocol::TCP {
         let mut header = MaybeUninit::<TcpHdr>::uninit();
         let check = packet.header(transport, &mut header)?.check;
         packet.set_header(transport, &ports)?;
@@ -140,7 +182,7 @@ fn rewrite<A: Family, P: PacketBuf>(
 
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
 #[inline(always)]
-fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
+pub(super) fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
     if check == [0, 0] {
         return check;
     }

@@ -32,12 +32,7 @@ enum Step {
 
 /// Remembers a new flow, and points `delivery` at its backend.
 #[inline(never)]
-pub(super) fn open<A, P, T>(
-    packet: &P,
-    tables: &T,
-    scratch: &mut Scratch<A>,
-    phase: Phase,
-) -> Result<(), Reason>
+pub(super) fn open<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Result<(), Reason>
 where
     A: Family,
     P: PacketBuf,
@@ -47,9 +42,11 @@ where
         seen,
         delivery,
         half,
+        choice,
         ..
     } = scratch;
     delivery.to = seen.key.tuple;
+    delivery.crosses = 0;
     // The last word about a connection that is over: passed on, not remembered.
     if seen.frame.flags & RST != 0 {
         return Ok(());
@@ -58,7 +55,7 @@ where
     half.flow.hop = last_hop(packet, tables, &seen.frame);
     half.flow.last_seen = seen.now;
     half.flow.backend = delivery.backend;
-    half.flow.phase = phase;
+    half.flow.phase = choice.phase;
     half.flow.flags = delivery.direct;
     half.initial_seq = 0;
     if half.flow.hop.interface == InterfaceId(0) {
@@ -74,7 +71,8 @@ where
 }
 
 /// Handles a packet of a half-open flow that `delivery` is aimed along. `None` if the flow was dead, and is removed.
-#[inline(never)]
+/// Inlined, as is `examine`: two frames of the BPF stack would not fit on top of the walk's.
+#[inline(always)]
 pub(super) fn advance<A, P, T>(
     packet: &P,
     tables: &T,
@@ -132,7 +130,7 @@ where
 
 /// Looks closer at a validated flow that is not settled and that `delivery` is aimed along. False if it is over, and
 /// removed.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn examine<A, P, T>(
     packet: &P,
     tables: &T,

@@ -102,7 +102,9 @@ where
     let Some(outline) = A::outline(packet, seen.frame.network()) else {
         return Answer::None;
     };
-    if ingress.icmp_errors == 0 || !sender.is_one_host() {
+    // What crosses on its way back is an IPv4 packet (NAT64), whatever its addresses look like here.
+    let foreign = A::MAY_CROSS && delivery.reply != 0 && delivery.crosses != 0;
+    if ingress.icmp_errors == 0 || foreign || !sender.is_one_host() {
         return Answer::None;
     }
     if !take(errors, u32::from(ingress.icmp_errors), seen.now) {

@@ -5,6 +5,7 @@
 //! fate is decided (tables may change), and only then is a byte of the packet written.
 
 mod checksum;
+mod claim;
 mod decap;
 mod decide;
 mod deliver;
@@ -19,7 +20,9 @@ mod pipeline;
 mod ports;
 mod schedule;
 mod scratch;
+mod snat;
 mod track;
+mod translate;
 mod tunnel;
 mod verdict;
 mod wire;

@@ -6,7 +6,8 @@
 
 use super::parse::Frame;
 use crate::abi::{
-    BackendId, FlowFlags, FlowKey, HalfOpenEntry, Hop, Reason, ServiceKey, Tick, Tuple,
+    Addr4, Addr6, Addr16, BackendId, FlowFlags, FlowKey, ForwardingMode, HalfOpenEntry, Hop, Phase,
+    Reason, ServiceId, ServiceKey, Tick, Tuple,
 };
 
 /// A parsed packet and the time it is judged at.
@@ -16,6 +17,26 @@ pub(super) struct Seen<A> {
     pub(super) key: FlowKey<A>,
     pub(super) frame: Frame,
     pub(super) now: Tick,
+}
+
+impl Seen<Addr6> {
+    /// Becomes an IPv4 packet, as the IPv6 tables know it.
+    #[inline(always)]
+    pub(super) fn embed(&mut self, from: &Seen<Addr4>) {
+        let Tuple {
+            src,
+            dst,
+            sport,
+            dport,
+        } = from.key.tuple;
+        self.key.tuple.src.assign(&Addr16::from(src).0);
+        self.key.tuple.dst.assign(&Addr16::from(dst).0);
+        self.key.tuple.sport = sport;
+        self.key.tuple.dport = dport;
+        self.key.protocol = from.key.protocol;
+        self.frame = from.frame;
+        self.now = from.now;
+    }
 }
 
 /// What a clock last read.
@@ -40,10 +61,22 @@ pub(super) struct Delivery<A> {
     pub(super) backend: BackendId,
     /// 1 if it goes to the client.
     pub(super) reply: u16,
+    /// 1 if it leaves in the other family's header (NAT64); IPv6 tables only.
+    pub(super) crosses: u16,
     /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them.
     pub(super) direct: FlowFlags,
     /// If it is too big: the largest packet that is not, in bytes.
     pub(super) mtu: u32,
+}
+
+/// What was chosen for a new flow, next to the backend.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Choice {
+    pub(super) hash: u32,
+    pub(super) service: ServiceId,
+    pub(super) phase: Phase,
+    pub(super) mode: ForwardingMode,
 }
 
 /// How many ICMP errors were sent lately.
@@ -68,6 +101,7 @@ pub struct Scratch<A> {
     pub(super) half: HalfOpenEntry<A>,
     /// Key of a service lookup.
     pub(super) index: ServiceKey,
+    pub(super) choice: Choice,
     /// The clock's notes.
     pub(super) clock: Reading,
     /// What was decided.

@@ -6,10 +6,9 @@ use super::{
     deliver::{link_length, write_link},
     family::{Family, Outline},
     hash::flow_hash,
-    mss,
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Seen},
-    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, tcp_flags::SYN},
+    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6},
 };
 use crate::abi::{Addr4, Addr6, BackendEntry, HashOn, Port, Protocol, Reason};
 
@@ -94,9 +93,6 @@ where
         id: inner.id ^ low_half(hash),
         hash,
     };
-    if seen.frame.flags & SYN != 0 {
-        let _no_option = mss::clamp(packet, tables, seen, delivery);
-    }
     wrap(packet, seen, delivery, egress.mac, backend, &outer).ok_or(Reason::HeadroomError)
 }
 

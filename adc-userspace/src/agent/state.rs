@@ -12,7 +12,7 @@ use adc_common::abi::{BackendId, Hop, VlanId};
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
-use super::{interfaces::Interface, monitors::Monitors};
+use super::{addresses::Carried, interfaces::Interface, monitors::Monitors, snat::Refusals};
 use crate::{
     api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
@@ -56,6 +56,10 @@ pub(super) struct Agent {
     pub(super) hops: Hops,
     /// Local addresses that the routes to backends prefer.
     pub(super) sources: BTreeMap<IpAddr, IpAddr>,
+    /// The device that the route to a backend names.
+    pub(super) devices: BTreeMap<IpAddr, String>,
+    pub(super) carried: Carried,
+    pub(super) refusals: Refusals,
     /// Why an address has no next hop.
     pub(super) obstacles: BTreeMap<IpAddr, String>,
     pub(super) checker: Checker,
@@ -77,7 +81,7 @@ pub(super) struct Troubles {
     pub(super) plan: Option<String>,
     /// The last sweep failed.
     pub(super) sweep: Option<String>,
-    /// The VIPs could not be put on their interface.
+    /// Addresses could not be put on an interface.
     pub(super) vips: Option<String>,
 }
 
@@ -100,6 +104,9 @@ impl Agent {
             NextHopEvent::Hops(resolutions) => {
                 self.note_hops(resolutions);
                 self.replan_or_report();
+                if self.wanted_addresses() != self.carried.wanted {
+                    self.reconcile_addresses().await;
+                }
             }
             NextHopEvent::Interface { name, facts } => self.interface_changed(&name, facts).await,
         }
@@ -113,6 +120,7 @@ impl Agent {
             let obstacle = match resolution {
                 Resolution::Resolved(next) => match self.hop(&next) {
                     Some(hop) => {
+                        self.devices.insert(address, next.device);
                         self.obstacles.remove(&address);
                         self.hops.insert(address, hop);
                         self.sources
@@ -294,8 +302,11 @@ impl Agent {
                 Err(error) => self.troubles.plan = Some(sentence(error.as_ref())),
             }
         }
+        if let Err(error) = self.note_refusals() {
+            tracing::error!("counting refused flows: {}", sentence(error.as_ref()));
+        }
         self.mend_interfaces();
-        self.reconcile_vips().await;
+        self.reconcile_addresses().await;
     }
 
     /// Removes flows that are over and counts the others.
@@ -335,7 +346,7 @@ impl Agent {
     /// Takes the VIPs off, detaches, removes all pins. Nothing is changed after this.
     pub(super) async fn shut_down(&mut self) -> Result<()> {
         self.stopping = true;
-        self.remove_vips().await;
+        self.remove_addresses().await;
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

@@ -11,16 +11,12 @@ use crate::model::ServiceName;
 ///
 /// `before` is what the table held, for people to read; applying does not look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a plan has many changes of backends and rings for each of a service, but none is copied"
-)]
 pub enum Change {
     /// Delete from `SERVICE_INDEX`: the service takes no new flows, or the address is no VIP any more.
     RemoveIndex {
-        /// Key of a service or of a VIP marker.
+        /// Key of a service, or of the marker of a VIP or SNAT address.
         key: ServiceKey,
-        /// What it pointed to; 0 = a VIP marker.
+        /// What it pointed to; 0 = a marker.
         id: ServiceId,
     },
     /// Write to `SERVICES`.
@@ -28,9 +24,9 @@ pub enum Change {
         /// Slot.
         id: ServiceId,
         /// New content.
-        entry: ServiceEntry,
+        entry: Box<ServiceEntry>,
         /// Old content.
-        before: Option<ServiceEntry>,
+        before: Option<Box<ServiceEntry>>,
     },
     /// Write to `BACKENDS`.
     PutBackend {
@@ -59,9 +55,9 @@ pub enum Change {
     },
     /// Write to `SERVICE_INDEX`.
     PutIndex {
-        /// Key of a service or of a VIP marker.
+        /// Key of a service, or of the marker of a VIP or SNAT address.
         key: ServiceKey,
-        /// The service; 0 = a VIP marker.
+        /// The service; 0 = a marker.
         id: ServiceId,
     },
     /// Zero a slot of `BACKENDS`, and of `BACKEND_COUNTERS`: the id may be given out again.

@@ -43,7 +43,7 @@ impl Plan {
         match change {
             Change::RemoveIndex { key, .. } => format!("- {}", IndexText(*key)),
             Change::PutService { id, entry, before } => {
-                self.service_line(*id, entry, before.as_ref())
+                self.service_line(*id, entry, before.as_deref())
             }
             Change::PutBackend { id, entry, before } => {
                 let backend = self.backend(*id, entry);
@@ -136,6 +136,8 @@ impl Display for IndexText {
         let Self(key) = self;
         if *key == ServiceKey::vip_marker(key.vip) {
             write!(f, "VIP {}", IpAddr::from(key.vip))
+        } else if *key == ServiceKey::snat_marker(key.vip) {
+            write!(f, "SNAT address {}", IpAddr::from(key.vip))
         } else {
             write!(f, "index {}", service_text(*key))
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -81,7 +81,7 @@ pub struct Service {
     pub protocol: &'static str,
     /// Its pool.
     pub pool: String,
-    /// Forwarding mode.
+    /// Forwarding mode; `nat` unless a case says otherwise.
     pub mode: &'static str,
     /// Lines for its table, e.g. a scheduler or timeouts.
     pub extra: String,
@@ -193,6 +193,17 @@ impl Config {
     pub fn mode(mut self, mode: &'static str) -> Self {
         if let Some((_, service)) = self.services.last_mut() {
             service.mode = mode;
+        }
+        self
+    }
+
+    /// All services so far in mode `full-nat`, from these addresses.
+    #[must_use]
+    pub fn full_nat(mut self, addresses: &[IpAddr]) -> Self {
+        let quoted: Vec<_> = addresses.iter().map(|a| format!("\"{a}\"")).collect();
+        for (_, service) in &mut self.services {
+            service.mode = "full-nat";
+            service.extra = format!("snat = [{}]", quoted.join(", "));
         }
         self
     }

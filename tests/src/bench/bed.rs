@@ -35,6 +35,8 @@ pub(crate) enum Program {
     Baseline,
     /// `adc_ingress`.
     Adc,
+    /// One lookup in an LRU map with a 40-byte key.
+    Yardstick,
 }
 
 /// What came of a test run.
@@ -64,6 +66,7 @@ const XDP_TX: u32 = 3;
 const INGRESS: &str = "adc_ingress";
 const WRAPPER: &str = "adc_bench";
 const BASELINE: &str = "adc_bench_drop";
+const YARDSTICK: &str = "adc_bench_yardstick";
 
 impl Bed {
     /// Loads both objects, with room for `capacity` flows, and sets the service up.
@@ -78,6 +81,7 @@ impl Bed {
         load_program(&mut bed.adc, INGRESS);
         load_program(&mut bed.wrapper, WRAPPER);
         load_program(&mut bed.wrapper, BASELINE);
+        load_program(&mut bed.wrapper, YARDSTICK);
         fill::service(&mut bed.adc, tables);
         bed
     }
@@ -118,11 +122,16 @@ impl Bed {
             .expect("telling the wrapper what to send");
     }
 
+    /// Fills the yardstick's map up to `flows`; the wrapper sends what [`Self::prepare`] was told.
+    pub(crate) fn prepare_yardstick(&mut self, flows: u32) {
+        fill::yardstick(&mut self.wrapper, flows);
+    }
+
     /// Sends `packets` through the wrapper and a program behind it; nanoseconds per packet.
     pub(crate) fn run(&mut self, behind: Program, packets: u32) -> u32 {
         let outcome = self.send(behind, packets);
         let expected = match behind {
-            Program::Baseline => XDP_DROP,
+            Program::Baseline | Program::Yardstick => XDP_DROP,
             Program::Adc => XDP_TX,
         };
         assert_eq!(outcome.action, expected, "the last packet's XDP action");
@@ -161,6 +170,7 @@ impl Bed {
         let behind = match behind {
             Program::Baseline => program(&self.wrapper, BASELINE),
             Program::Adc => program(&self.adc, INGRESS),
+            Program::Yardstick => program(&self.wrapper, YARDSTICK),
         };
         let handle = behind.fd().expect("loaded in `new`").try_clone();
         let handle = handle.expect("another handle on the program");

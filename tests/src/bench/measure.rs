@@ -10,16 +10,16 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Effort, bed::Program, path::Path};
+use super::{Effort, bed::Program};
 
 /// How far above the lowest baseline a baseline slice may be, in per cent, for its neighbours to count.
 const NOISE: u32 = 12;
 
-/// Nanoseconds per packet of one slice of adc and of the baseline slices around it.
+/// Nanoseconds per packet of one slice of what is measured and of the baseline slices around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample {
     before: u32,
-    adc: u32,
+    time: u32,
     after: u32,
 }
 
@@ -54,7 +54,7 @@ impl Sample {
     }
 
     fn over_baseline(self) -> f64 {
-        f64::from(self.adc) - self.baseline()
+        f64::from(self.time) - self.baseline()
     }
 }
 
@@ -69,8 +69,8 @@ impl Samples {
         let counted = if quiet.is_empty() { &self.0 } else { &quiet };
         let of = |value: fn(Sample) -> f64| median(counted.iter().copied().map(value).collect());
         Summary {
-            min: counted.iter().map(|one| one.adc).min().unwrap_or(0),
-            median: of(|one| f64::from(one.adc)),
+            min: counted.iter().map(|one| one.time).min().unwrap_or(0),
+            median: of(|one| f64::from(one.time)),
             baseline_median: of(Sample::baseline),
             over_baseline: of(Sample::over_baseline),
             over_baseline_min: counted
@@ -93,23 +93,25 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The lowest baseline seen, for each shape of traffic: IPv4 or IPv6, forward, reply or new.
+/// The lowest baseline seen, for each shape of traffic ([`super::path::Path::bits`]): IPv4 or IPv6, forward,
+/// reply or new.
 #[derive(Debug, Default)]
 pub(crate) struct Floors(std::collections::HashMap<u32, u32>);
 
 impl Floors {
-    /// The floor of a path, [`u32::MAX`] before anything was measured.
-    pub(crate) fn of(&mut self, path: Path) -> &mut u32 {
-        self.0.entry(path.bits()).or_insert(u32::MAX)
+    /// The floor of a shape, [`u32::MAX`] before anything was measured.
+    pub(crate) fn of(&mut self, shape: u32) -> &mut u32 {
+        self.0.entry(shape).or_insert(u32::MAX)
     }
 
-    pub(crate) fn get(&self, path: Path) -> u32 {
-        self.0.get(&path.bits()).copied().unwrap_or(u32::MAX)
+    pub(crate) fn get(&self, shape: u32) -> u32 {
+        self.0.get(&shape).copied().unwrap_or(u32::MAX)
     }
 }
 
-/// Alternates baseline and adc until enough slices are quiet or the time is up.
+/// Alternates baseline and `target` until enough slices are quiet or the time is up.
 pub(crate) fn collect(
+    target: Program,
     effort: Effort,
     floor: &mut u32,
     mut run: impl FnMut(Program) -> u32,
@@ -117,16 +119,20 @@ pub(crate) fn collect(
     let end = Instant::now() + effort.limit;
     let mut samples = Vec::new();
     // One of each to warm caches and branch predictors; the first rows also find the floor this way.
-    run(Program::Adc);
+    run(target);
     for _ in 0..WARM_BASELINES {
         *floor = (*floor).min(run(Program::Baseline));
     }
     let mut before = run(Program::Baseline);
     loop {
-        let adc = run(Program::Adc);
+        let time = run(target);
         let after = run(Program::Baseline);
         *floor = (*floor).min(before).min(after);
-        samples.push(Sample { before, adc, after });
+        samples.push(Sample {
+            before,
+            time,
+            after,
+        });
         before = after;
         let quiet = samples.iter().filter(|one| one.is_quiet(*floor)).count();
         if quiet >= effort.quiet || Instant::now() >= end {
@@ -193,8 +199,12 @@ impl Times {
 mod tests {
     use super::*;
 
-    const fn sample(before: u32, adc: u32, after: u32) -> Sample {
-        Sample { before, adc, after }
+    const fn sample(before: u32, time: u32, after: u32) -> Sample {
+        Sample {
+            before,
+            time,
+            after,
+        }
     }
 
     #[test]
@@ -227,8 +237,8 @@ mod tests {
             limit: Duration::from_mins(1),
         };
         let mut floor = u32::MAX;
-        let samples = collect(effort, &mut floor, |program| match program {
-            Program::Adc => 100,
+        let samples = collect(Program::Adc, effort, &mut floor, |program| match program {
+            Program::Adc | Program::Yardstick => 100,
             Program::Baseline => baselines.next().unwrap(),
         });
         assert_eq!(floor, 30);

@@ -17,9 +17,9 @@ mod ring;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use bed::{Bed, Objects};
+use bed::{Bed, Objects, Program};
 use measure::{Floors, Samples};
-use path::{CAPACITY, Kind, Path, Tables};
+use path::{CAPACITY, FLOW_COUNTS, Kind, Path, Tables};
 
 use crate::require;
 
@@ -78,73 +78,122 @@ pub fn run(options: &Options) -> ExitCode {
     eprintln!("{}", measure::machine(cpu));
     let mut floors = Floors::default();
     let mut rows = Vec::new();
+    let mut yardstick = Vec::new();
     let mut flow_bytes = None;
     for tables in Tables::ALL {
-        let kinds: Vec<Kind> = Kind::ALL
-            .into_iter()
-            .filter(|kind| {
-                wanted(
-                    options,
-                    Path {
-                        tables,
-                        kind: *kind,
-                    },
-                )
-            })
+        let wanted: Vec<(Path, u32)> = tables
+            .rows()
+            .filter(|(path, flows)| options.wants(&path.name(), path.kind, *flows))
             .collect();
-        if kinds.is_empty() {
+        let is_measure = tables == Tables::TCP4 && options.wants_yardstick();
+        if wanted.is_empty() && !is_measure {
             continue;
         }
         let mut bed = Bed::new(&objects, tables, options.capacity.unwrap_or(CAPACITY));
         if tables == Tables::TCP4 {
             flow_bytes = Some(bed.bytes_per_flow());
         }
-        for kind in kinds {
-            for flows in kind.flow_counts(options.flows) {
-                let path = Path { tables, kind };
-                let samples = row(&mut bed, path, flows, effort, &mut floors);
-                rows.push(Row {
-                    path,
-                    flows,
-                    samples,
-                });
-            }
+        for (path, flows) in wanted {
+            rows.push(row(&mut bed, path, flows, effort, &mut floors));
+        }
+        if is_measure {
+            yardstick = yardstick_rows(&mut bed, options, effort, &mut floors);
         }
     }
-    report::print(options.json, &rows, &floors, flow_bytes, &rings);
+    let results = report::Results {
+        rows: &rows,
+        yardstick: &yardstick,
+        floors: &floors,
+        flow_bytes,
+        rings: &rings,
+    };
+    report::print(options.json, &results);
     ExitCode::SUCCESS
 }
 
+/// Name of the yardstick's rows.
+const YARDSTICK: &str = "yardstick-lru40";
+
 /// One line of the table.
 pub(crate) struct Row {
-    path: Path,
+    name: String,
+    /// Which baseline it is compared with.
+    shape: u32,
     flows: u32,
     samples: Samples,
 }
 
-fn wanted(options: &Options, path: Path) -> bool {
-    options
-        .only
-        .as_ref()
-        .is_none_or(|only| path.name().contains(only.as_str()))
+impl Options {
+    fn wants(&self, name: &str, kind: Kind, flows: u32) -> bool {
+        let named = self.only.as_ref().is_none_or(|only| name.contains(only));
+        let counted = self.flows.is_none_or(|only| only == flows);
+        named && (counted || kind == Kind::New)
+    }
+
+    fn wants_yardstick(&self) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| YARDSTICK.contains(only))
+    }
 }
 
 /// Proves that the path is the one meant, measures it, and proves that it still was.
-fn row(bed: &mut Bed, path: Path, flows: u32, effort: Effort, floors: &mut Floors) -> Samples {
+fn row(bed: &mut Bed, path: Path, flows: u32, effort: Effort, floors: &mut Floors) -> Row {
     bed.prepare(path, flows);
     bed.check_one_packet(path);
     let before = bed.reasons();
     let mut sent = 0;
-    let samples = measure::collect(effort, floors.of(path), |program| {
+    let shape = path.bits();
+    let samples = measure::collect(Program::Adc, effort, floors.of(shape), |program| {
         let slice = bed.run(program, effort.packets);
-        if program == bed::Program::Adc {
+        if program == Program::Adc {
             sent += u64::from(effort.packets);
         }
         slice
     });
     bed.check_reasons(path, &before, sent);
-    eprintln!("{}", report::progress(path, flows, &samples, floors));
-    samples
+    let row = Row {
+        name: path.name(),
+        shape,
+        flows,
+        samples,
+    };
+    eprintln!("{}", report::line(&row, floors));
+    row
+}
+
+/// What a lookup of the flows of `nat-tcp4-forward` costs in a map like other balancers'.
+fn yardstick_rows(
+    bed: &mut Bed,
+    options: &Options,
+    effort: Effort,
+    floors: &mut Floors,
+) -> Vec<Row> {
+    let path = Path {
+        tables: Tables::TCP4,
+        kind: Kind::Forward,
+    };
+    let mut rows = Vec::new();
+    for flows in FLOW_COUNTS {
+        if options.flows.is_some_and(|only| only != flows) {
+            continue;
+        }
+        bed.prepare(path, flows);
+        bed.prepare_yardstick(flows);
+        let shape = path.bits();
+        let samples = measure::collect(Program::Yardstick, effort, floors.of(shape), |program| {
+            bed.run(program, effort.packets)
+        });
+        let row = Row {
+            name: YARDSTICK.to_owned(),
+            shape,
+            flows,
+            samples,
+        };
+        eprintln!("{}", report::line(&row, floors));
+        rows.push(row);
+    }
+    rows
 }
 
 fn object(variable: &str, name: &str) -> PathBuf {

@@ -2,12 +2,13 @@
 
 use adc_common::{
     abi::{Phase, Protocol, Reason},
-    bench::{FRESH, FRESH_FLOWS, IPV6, REPLY},
+    bench::{FRESH, FRESH_FLOWS, FULL_NAT, IPV6, REPLY},
 };
 
 /// Which flow tables, and how they are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tables {
+    pub(crate) full_nat: bool,
     pub(crate) ipv6: bool,
     pub(crate) protocol: Protocol,
 }
@@ -37,29 +38,48 @@ pub(crate) const MOST_FLOWS: u32 = 524_288;
 /// docs/performance.md were measured with.
 pub(crate) const CAPACITY: u32 = 2 * MOST_FLOWS;
 
-const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
+/// Numbers of established flows to measure with.
+pub(crate) const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
 
 impl Tables {
     pub(crate) const TCP4: Self = Self {
+        full_nat: false,
         ipv6: false,
         protocol: Protocol::TCP,
     };
 
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::TCP4,
         Self {
+            full_nat: true,
+            ..Self::TCP4
+        },
+        Self {
+            full_nat: false,
             ipv6: true,
             protocol: Protocol::TCP,
         },
         Self {
+            full_nat: false,
             ipv6: false,
             protocol: Protocol::UDP,
         },
         Self {
+            full_nat: false,
             ipv6: true,
             protocol: Protocol::UDP,
         },
     ];
+
+    /// Rows of these tables, in an order in which the main table never holds more flows than send packets: the
+    /// others would lengthen the chains that are searched.
+    pub(crate) fn rows(self) -> impl Iterator<Item = (Path, u32)> {
+        let path = move |kind| Path { tables: self, kind };
+        FLOW_COUNTS
+            .into_iter()
+            .flat_map(move |flows| [(path(Kind::Forward), flows), (path(Kind::Reply), flows)])
+            .chain([(path(Kind::New), FRESH_FLOWS)])
+    }
 
     /// Phase of established flows.
     pub(crate) fn phase(self) -> Phase {
@@ -72,19 +92,6 @@ impl Tables {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Forward, Self::Reply, Self::New];
-
-    /// Numbers of flows to measure with: all, or the one asked for.
-    pub(crate) fn flow_counts(self, only: Option<u32>) -> Vec<u32> {
-        match self {
-            Self::New => vec![FRESH_FLOWS],
-            Self::Forward | Self::Reply => FLOW_COUNTS
-                .into_iter()
-                .filter(|count| only.is_none_or(|only| only == *count))
-                .collect(),
-        }
-    }
-
     /// The reason every packet of this kind must end with.
     pub(crate) const fn reason(self) -> Reason {
         match self {
@@ -109,7 +116,12 @@ impl Path {
             Kind::Reply => "reply",
             Kind::New => "new",
         };
-        format!("nat-{protocol}{family}-{kind}")
+        let mode = if self.tables.full_nat {
+            "full-nat"
+        } else {
+            "nat"
+        };
+        format!("{mode}-{protocol}{family}-{kind}")
     }
 
     /// Bits of [`adc_common::bench::Traffic::kind`].
@@ -120,7 +132,8 @@ impl Path {
             Kind::Reply => REPLY,
             Kind::New => FRESH,
         };
-        family | kind
+        let mode = if self.tables.full_nat { FULL_NAT } else { 0 };
+        family | kind | mode
     }
 }
 
@@ -129,9 +142,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn fewer_flows_are_measured_before_more_are_in_the_table() {
+        let counts: Vec<u32> = Tables::TCP4.rows().map(|(_, flows)| flows).collect();
+        assert!(counts.is_sorted(), "{counts:?}");
+        assert_eq!(counts.len(), 2 * FLOW_COUNTS.len() + 1);
+    }
+
+    #[test]
     fn rows_are_named_mode_protocol_family_and_direction() {
         let path = Path {
             tables: Tables {
+                full_nat: false,
                 ipv6: true,
                 protocol: Protocol::UDP,
             },

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::{
     Row,
-    measure::{Floors, Samples, Summary},
-    path::Path,
+    measure::{Floors, Summary},
     ring::Rings,
 };
 
 #[derive(Serialize)]
 struct Report {
     rows: Vec<ReportRow>,
+    yardstick: Vec<ReportRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flow_memory_bytes_v4: Option<f64>,
     ring_build_ms_1000_backends: f64,
@@ -32,21 +32,30 @@ struct ReportRow {
     slices: usize,
 }
 
+/// All that was measured.
+pub(crate) struct Results<'a> {
+    pub(crate) rows: &'a [Row],
+    pub(crate) yardstick: &'a [Row],
+    pub(crate) floors: &'a Floors,
+    pub(crate) flow_bytes: Option<f64>,
+    pub(crate) rings: &'a Rings,
+}
+
 /// Prints the table, and the object after it if asked to.
-pub(crate) fn print(
-    json: bool,
-    rows: &[Row],
-    floors: &Floors,
-    flow_bytes: Option<f64>,
-    rings: &Rings,
-) {
+pub(crate) fn print(json: bool, results: &Results<'_>) {
+    let Results {
+        rows,
+        yardstick,
+        floors,
+        flow_bytes,
+        rings,
+    } = *results;
     println!(
-        "{:<18} {:>9} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
+        "{:<22} {:>9} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
         "path", "flows", "ns min", "median", "baseline", "net", "net min", "quiet"
     );
-    for row in rows {
-        let summary = row.samples.summary(floors.get(row.path));
-        println!("{}", line(row.path, row.flows, summary));
+    for row in rows.iter().chain(yardstick) {
+        println!("{}", line(row, floors));
     }
     if let Some(bytes) = flow_bytes {
         println!("memory: {bytes:.1} bytes per IPv4 flow, both entries and the hash table");
@@ -65,7 +74,8 @@ pub(crate) fn print(
     }
     if json {
         let report = Report {
-            rows: rows.iter().map(|row| report_row(row, floors)).collect(),
+            rows: report_rows(rows, floors),
+            yardstick: report_rows(yardstick, floors),
             flow_memory_bytes_v4: flow_bytes,
             ring_build_ms_1000_backends: rings.build.median_ms(),
             ring_swap_ms: rings.swap.median_ms(),
@@ -78,12 +88,8 @@ pub(crate) fn print(
     }
 }
 
-/// The row's line as soon as it is measured.
-pub(crate) fn progress(path: Path, flows: u32, samples: &Samples, floors: &Floors) -> String {
-    line(path, flows, samples.summary(floors.get(path)))
-}
-
-fn line(path: Path, flows: u32, summary: Summary) -> String {
+/// The row's line of the table.
+pub(crate) fn line(row: &Row, floors: &Floors) -> String {
     let Summary {
         min,
         median,
@@ -92,25 +98,28 @@ fn line(path: Path, flows: u32, summary: Summary) -> String {
         over_baseline_min,
         quiet,
         slices,
-    } = summary;
-    let name = path.name();
+    } = row.samples.summary(floors.get(row.shape));
+    let (name, flows) = (&row.name, row.flows);
     let quiet = format!("{quiet}/{slices}");
     format!(
-        "{name:<18} {flows:>9} {min:>8} {median:>8.1} {baseline_median:>9.1} {over_baseline:>8.1} {over_baseline_min:>8.1} {quiet:>8}"
+        "{name:<22} {flows:>9} {min:>8} {median:>8.1} {baseline_median:>9.1} {over_baseline:>8.1} {over_baseline_min:>8.1} {quiet:>8}"
     )
 }
 
-fn report_row(row: &Row, floors: &Floors) -> ReportRow {
-    let summary = row.samples.summary(floors.get(row.path));
-    ReportRow {
-        path: row.path.name(),
-        flows: row.flows,
-        ns_min: summary.min,
-        ns_median: summary.median,
-        baseline_ns_median: summary.baseline_median,
-        over_baseline_ns: summary.over_baseline,
-        over_baseline_ns_min: summary.over_baseline_min,
-        quiet: summary.quiet,
-        slices: summary.slices,
-    }
+fn report_rows(rows: &[Row], floors: &Floors) -> Vec<ReportRow> {
+    let report_row = |row: &Row| {
+        let summary = row.samples.summary(floors.get(row.shape));
+        ReportRow {
+            path: row.name.clone(),
+            flows: row.flows,
+            ns_min: summary.min,
+            ns_median: summary.median,
+            baseline_ns_median: summary.baseline_median,
+            over_baseline_ns: summary.over_baseline,
+            over_baseline_ns_min: summary.over_baseline_min,
+            quiet: summary.quiet,
+            slices: summary.slices,
+        }
+    };
+    rows.iter().map(report_row).collect()
 }

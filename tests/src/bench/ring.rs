@@ -1,7 +1,7 @@
 //! How long a ring takes to build and to swap in.
 
 use std::{
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use adc_userspace::{
     model::Weight,
     ring::{Builder, Member},
 };
-use aya::maps::{ArrayOfMaps, MapData};
+use aya::maps::{ArrayOfMaps, MapData, MapError};
 
 use crate::program::raw::Raw;
 
@@ -96,8 +96,13 @@ fn swap_in(
 
 /// The kernel's id of the inner map that packets of the service see.
 fn in_place(rings: &ArrayOfMaps<MapData, MapData>) -> u32 {
-    let inner = rings
-        .get(&u32::from(SERVICE.0), 0)
-        .expect("the ring in place");
-    inner.info().expect("the ring's map").id()
+    loop {
+        match rings.get(&u32::from(SERVICE.0), 0) {
+            Ok(inner) => return inner.info().expect("the ring's map").id(),
+            // Reading takes two calls, id and then handle; the ring was swapped in between and its id is gone.
+            Err(MapError::SyscallError(failed))
+                if failed.io_error.kind() == io::ErrorKind::NotFound => {}
+            Err(other) => panic!("reading the ring in place: {other}"),
+        }
+    }
 }

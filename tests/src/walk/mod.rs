@@ -7,6 +7,7 @@ mod contents;
 mod counters;
 mod direct;
 mod host;
+pub mod snat;
 pub mod stories;
 mod talk;
 pub mod traffic;
@@ -24,7 +25,7 @@ pub use counters::{Counters, zip};
 pub use direct::{ALL_ERRORS, Way};
 pub use host::HostWalk;
 pub(crate) use host::{half_without_time, without_time};
-pub use talk::{BACK, Crossing, FRONT, Family, Talk, World};
+pub use talk::{BACK, Crossing, FRONT, Family, LOCAL4, LOCAL6, Talk, World};
 
 /// How a frame left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -23,7 +23,10 @@ pub enum SocketError {
     #[error("{0} exists and is not a socket: move it away, or set another node.run_dir")]
     NotASocket(PathBuf),
     /// The kernel refused.
-    #[error("cannot {doing} the control socket {path}: {source}")]
+    #[error(
+        "cannot {doing} the control socket {path}: {source}: {}",
+        remedy(source)
+    )]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -32,6 +35,15 @@ pub enum SocketError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+/// What to do about a refusal.
+fn remedy(refusal: &io::Error) -> &'static str {
+    if refusal.kind() == io::ErrorKind::PermissionDenied {
+        "run adc as root, or set node.run_dir to a directory that it may write to"
+    } else {
+        "see that its directory exists and can be written to, or set another node.run_dir"
+    }
 }
 
 /// A listening socket and its file.
@@ -175,6 +187,16 @@ mod tests {
         assert!(path.exists(), "std leaves the file behind, as a crash does");
         let socket = bind(&path).unwrap();
         assert!(probe(socket.path()).is_ok());
+    }
+
+    #[test]
+    fn who_may_not_make_the_socket_is_told_what_to_do() {
+        let refused = SocketError::Io {
+            doing: "bind",
+            path: "/run/adc/control.sock".into(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        assert!(refused.to_string().contains("run adc as root"), "{refused}");
     }
 
     #[tokio::test]

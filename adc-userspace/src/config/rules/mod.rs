@@ -12,6 +12,8 @@ mod tests;
 
 pub(super) use self::place::{Breach, Place};
 
+use std::collections::BTreeSet;
+
 use self::address::address_fault;
 use super::{bounds, error::Fault, words::closest};
 use crate::model::{Backend, Config, MonitorName, Pool, PoolName, Service, ServiceName};
@@ -133,8 +135,15 @@ fn check_totals(config: &Config, breaches: &mut Vec<Breach>) {
     let services = config.services.len();
     let backends: usize = config.services.values().map(pool_size).sum();
     let limits = &config.dataplane.limits;
+    let snat: BTreeSet<_> = config.services.values().flat_map(|s| &s.snat).collect();
     let totals = [
         ("services", services, limits.services, "services"),
+        (
+            "services",
+            snat.len().div_ceil(2),
+            limits.services,
+            "pairs of SNAT addresses, and there is room for one per service of the limit",
+        ),
         (
             "backends",
             backends,

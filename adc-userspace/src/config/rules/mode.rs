@@ -9,15 +9,6 @@ use super::{
 };
 use crate::model::{Backend, BackendName, MAX_SNAT_ADDRESSES, Mode, Pool, Service, ServiceName};
 
-/// What keeps the data path from forwarding in a mode; `None` = it does. The one place where a mode that gets
-/// built is let in.
-const fn not_built(mode: Mode) -> Option<&'static str> {
-    match mode {
-        Mode::Nat | Mode::DsrL2 | Mode::DsrIpip | Mode::DsrGue => None,
-        Mode::FullNat => Some("the data path of this release does not forward in this mode"),
-    }
-}
-
 /// Checks a service against the pool that it names.
 pub(super) fn check(
     name: &ServiceName,
@@ -26,12 +17,6 @@ pub(super) fn check(
     breaches: &mut Vec<Breach>,
 ) {
     let at = |field| Place::Service(name.clone(), field);
-    if let Some(problem) = not_built(service.mode) {
-        let built = Mode::ALL.into_iter().filter(|m| not_built(*m).is_none());
-        let built: Vec<_> = built.map(Mode::name).collect();
-        let fault = Fault::new(problem).value(service.mode.name());
-        breaches.push(Breach::new(at("mode"), fault.allowed(built.join(", "))));
-    }
     for fault in snat_faults(service) {
         breaches.push(Breach::new(at("snat"), fault));
     }
@@ -90,7 +75,7 @@ fn family_problem(mode: Mode, vip: IpAddr, backend: IpAddr) -> Option<&'static s
         Mode::DsrL2 => Some(
             "mode dsr-l2 sends the packet unchanged, so the backend must be reached by the family of the VIP",
         ),
-        // NAT64, and outer headers of either family.
+        // The header is written anew, or another one stands before it.
         Mode::FullNat | Mode::DsrIpip | Mode::DsrGue => None,
     }
 }

@@ -100,6 +100,7 @@ fn full_nat_wants_local_addresses_of_the_backends_family() {
 mode = "full-nat"
 "#;
     let snat = |list: &str| format!("{v4}snat = [{list}]");
+    assert_eq!(with(&snat("\"10.2.0.100\""), "10.0.0.1:80"), [""; 0]);
     refused(
         v4,
         "10.0.0.1:80",
@@ -138,6 +139,10 @@ fn families_mix_only_where_a_mode_translates_them() {
         format!("mode = \"{mode}\"\nvip = \"{vip}\"\nsnat = [{snat}]")
     };
     let six = "2001:db8::10";
+    assert_eq!(
+        with(&service("full-nat", six, "\"10.2.0.100\""), "10.0.0.1:80"),
+        [""; 0]
+    );
     refused(
         &service("full-nat", "203.0.113.10", "\"fd00::100\""),
         "[fd00::1]:80",
@@ -175,16 +180,6 @@ fn modes_with_direct_return_translate_no_ports() {
             "{words:?}"
         );
     }
-}
-
-#[test]
-fn a_mode_that_is_not_built_is_refused_by_name() {
-    let service = "mode = \"full-nat\"\nvip = \"203.0.113.10\"\nsnat = [\"10.2.0.100\"]";
-    refused(
-        service,
-        "10.0.0.1:80",
-        "does not forward in this mode; allowed: nat, dsr-l2, dsr-ipip, dsr-gue",
-    );
 }
 
 #[test]

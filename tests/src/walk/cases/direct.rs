@@ -110,13 +110,10 @@ fn headers(family: Family, way: Way, world: &World) -> Case {
         Reason::ForwardedToBackend,
     );
     let mut segments = vec![
-        (
-            "expedited, ECT(0)",
-            request("PA", 0).data(b"x").traffic_class(0xba),
-        ),
+        ("expedited, ECT(0)", request("PA", 0).data(b"x").class(0xba)),
         (
             "congestion experienced",
-            request("PA", 0).data(b"x").traffic_class(0x03),
+            request("PA", 0).data(b"x").class(0x03),
         ),
         ("another identification", {
             let mut segment = request("PA", 0).data(b"xyz");

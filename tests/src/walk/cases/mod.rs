@@ -4,10 +4,12 @@
 mod bad;
 mod clients;
 mod direct;
+mod full_nat;
 mod handshake;
 mod header;
 mod life;
 mod mss;
+mod nat64;
 mod passed;
 mod tagged;
 mod too_big;
@@ -28,6 +30,8 @@ pub fn all() -> Vec<Case> {
         tagged::cases(),
         header::cases(),
         clients::cases(),
+        full_nat::cases(),
+        nat64::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),
