@@ -1,7 +1,7 @@
-//! Embeds the XDP objects in the agent.
+//! Embeds the XDP objects: the ones of the agent, and that of `adc decap`.
 //!
 //! The object is `$ADC_EBPF_OBJECT`, or `<target directory>/bpf/adc-xdp` as `cargo xtask build-ebpf`
-//! leaves it; the one that captures lies beside it. They are copied to `$OUT_DIR`. When there is none, an empty file takes its place, so
+//! leaves it; the others lie beside it. They are copied to `$OUT_DIR`. When there is none, an empty file takes its place, so
 //! that `cargo check`, `test` and `clippy` work without a BPF toolchain; the agent then refuses to run
 //! with a message that says how to build it.
 
@@ -17,6 +17,9 @@ const OBJECT: &str = "adc-xdp";
 
 /// The program that stands in for it while somebody captures.
 const CAPTURE: &str = "adc-xdp-capture";
+
+/// The decapsulator for backends.
+const DECAP: &str = "adc-xdp-decap";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -39,7 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         directory.join(OBJECT)
     };
     embed(&object, &out.join(OBJECT))?;
-    embed(&object.with_file_name(CAPTURE), &out.join(CAPTURE))
+    embed(&object.with_file_name(CAPTURE), &out.join(CAPTURE))?;
+    embed(&object.with_file_name(DECAP), &out.join(DECAP))
 }
 
 /// Copies an object, or makes an empty file in its place.

@@ -1,13 +1,17 @@
 //! `PacketBuf` over an XDP context: the one bounds check and the one cast.
 
-use core::{arch::asm, mem::MaybeUninit};
+use core::{
+    arch::asm,
+    mem::{MaybeUninit, offset_of},
+};
 
 use adc_common::{
     abi::ORPHAN_BYTES,
     datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader},
 };
 use aya_ebpf::{
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_load_bytes},
+    bindings::xdp_md,
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes},
     programs::XdpContext,
 };
 
@@ -23,6 +27,31 @@ impl<'a> XdpPacket<'a> {
         Self { ctx }
     }
 
+    /// A pointer of the context, offset 0 or 4: `data` or `data_end`.
+    ///
+    /// The context shows 32 bits of it, which the verifier makes a whole pointer of. The compiler, believing in 32
+    /// bits, may copy it with a 32-bit move, and the verifier then sees a number. So it is loaded by an instruction
+    /// whose result has 64.
+    #[inline(always)]
+    fn pointer<const OFFSET: usize>(&self) -> usize {
+        let pointer: usize;
+        // SAFETY: a load of a field of the context, which lives as long as the program runs.
+        unsafe {
+            asm!("{0} = *(u32 *)({1} + {2})", out(reg) pointer, in(reg) self.ctx.ctx, const OFFSET, options(pure, readonly, nostack, preserves_flags));
+        };
+        pointer
+    }
+
+    #[inline(always)]
+    fn start(&self) -> usize {
+        self.pointer::<{ offset_of!(xdp_md, data) }>()
+    }
+
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.pointer::<{ offset_of!(xdp_md, data_end) }>()
+    }
+
     /// Address of `H` at `offset`, if all of it lies inside the packet.
     ///
     /// The verifier believes an access only if the very register that was compared with the packet's end (or a
@@ -33,12 +62,12 @@ impl<'a> XdpPacket<'a> {
     #[inline(always)]
     fn at<H>(&self, offset: usize) -> Option<*mut H> {
         const { assert!((MAX_HEADER_OFFSET + 1).is_power_of_two()) };
-        let mut start = self.ctx.data();
+        let mut start = self.start();
         // SAFETY: an addition of two registers; no memory, no flags.
         unsafe {
             asm!("{0} += {1}", inout(reg) start, in(reg) offset & MAX_HEADER_OFFSET, options(pure, nomem, nostack, preserves_flags));
         };
-        (start + size_of::<H>() <= self.ctx.data_end()).then_some(start as *mut H)
+        (start + size_of::<H>() <= self.end()).then_some(start as *mut H)
     }
 
     #[inline(always)]
@@ -61,7 +90,7 @@ struct OnWord<H>(H);
 impl PacketBuf for XdpPacket<'_> {
     #[inline(always)]
     fn length(&self) -> usize {
-        self.ctx.data_end() - self.ctx.data()
+        self.end() - self.start()
     }
 
     #[inline(always)]
@@ -141,5 +170,12 @@ impl PacketBuf for XdpPacket<'_> {
     #[inline(always)]
     fn shrink_head(&mut self, bytes: usize) -> bool {
         i32::try_from(bytes).is_ok_and(|bytes| self.adjust_head(bytes))
+    }
+
+    #[inline(always)]
+    fn shrink_tail(&mut self, bytes: usize) -> bool {
+        // SAFETY: as for the head.
+        i32::try_from(bytes)
+            .is_ok_and(|bytes| unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, -bytes) == 0 })
     }
 }

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod dataplane;
+pub mod decap;
 pub mod doctor;
 pub mod explain;
 pub mod health;

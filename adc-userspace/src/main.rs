@@ -5,7 +5,8 @@ use std::{path::Path, process::ExitCode};
 use adc_userspace::{
     agent,
     api::proto::{ApiError, ConfigChecked},
-    cli::{self, Local, RunOptions},
+    cli::{self, DecapCount, DecapOptions, Local, RunOptions},
+    decap,
     doctor::{self, Finding},
     telemetry,
 };
@@ -16,6 +17,10 @@ impl Local for ThisNode {
     fn run(&self, options: RunOptions) -> anyhow::Result<()> {
         telemetry::init_logging(options.log_format)?;
         agent::run(&options)
+    }
+
+    fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>> {
+        decap::run(options)
     }
 
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {

@@ -161,6 +161,10 @@ proptest! {
         world in world(),
         lengths in proptest::collection::vec(1_usize..=256, 0..=6),
     ) {
+        let mut world = world;
+        for interface in world.contents.interfaces.values_mut() {
+            interface.mtu = 65_535;
+        }
         let chain: Vec<_> = lengths
             .iter()
             .map(|units| Extension::new(Extension::DESTINATION, units * 8))

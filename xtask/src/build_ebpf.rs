@@ -164,6 +164,7 @@ fn compile(
         workspace.xdp_object(),
         workspace.capture_object(),
         workspace.bench_object(),
+        workspace.decap_object(),
     ] {
         publish(&built, &object)?;
     }

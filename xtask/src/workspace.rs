@@ -93,6 +93,11 @@ impl Workspace {
         self.target.join("bpf").join("adc-xdp-bench")
     }
 
+    /// The decapsulator for backends.
+    pub(crate) fn decap_object(&self) -> PathBuf {
+        self.target.join("bpf").join("adc-xdp-decap")
+    }
+
     /// The `adc` binary of a cargo profile's output directory (`debug`, `release`).
     pub(crate) fn adc_binary(&self, profile: &str) -> PathBuf {
         self.target.join(profile).join("adc")

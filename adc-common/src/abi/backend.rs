@@ -44,7 +44,7 @@ impl BackendFlags {
 
 abi_struct! {
     /// Value of `BACKENDS`.
-    pub struct BackendEntry [36] {
+    pub struct BackendEntry [52] {
         /// Address; [`Addr16::UNSET`] = slot unused.
         pub address: Addr16,
         /// Port that packets are translated to.
@@ -56,6 +56,10 @@ abi_struct! {
         /// See [`BackendFlags`].
         pub flags: BackendFlags,
         /// Zero.
-        pub _pad: [u8; 3],
+        pub _pad: [u8; 1],
+        /// Tunnel modes: UDP port that packets are sent to (GUE); 0 = IP in IP.
+        pub tunnel_port: Port,
+        /// Tunnel modes: source address of the outer packet, of the family of `address`; unset in other modes.
+        pub tunnel_source: Addr16,
     }
 }

@@ -79,6 +79,10 @@ impl FlowFlags {
     pub const FIN_SEEN: Self = Self(2);
     /// In the IPv6 tables: the two directions are of different families (NAT64). IPv4 addresses are v4-mapped.
     pub const CROSSES: Self = Self(4);
+    /// The backend answers the client directly: there is no entry for replies.
+    pub const DIRECT: Self = Self(0x40);
+    /// Packets reach the backend inside another packet. Only ever together with [`Self::DIRECT`].
+    pub const TUNNEL: Self = Self(0x80);
 
     /// Whether all bits of `other` are set.
     #[inline(always)]
@@ -129,7 +133,8 @@ pub struct FlowKey<A> {
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowEntry<A> {
-    /// The tuple of packets that arrive in the other direction (its key).
+    /// The tuple of packets that arrive in the other direction (its key). With [`FlowFlags::DIRECT`] those never
+    /// arrive here, and it is the key's own tuple reversed.
     pub other: Tuple<A>,
     /// In a reply entry: where to send, the client's last hop. In a forward entry: the client's last hop
     /// as last seen, so that a moved client router is noticed without a second lookup.

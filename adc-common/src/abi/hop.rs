@@ -44,7 +44,7 @@ abi_struct! {
         pub mtu: u32,
         /// The interface's own MAC: source of what leaves here.
         pub mac: Mac,
-        /// Zero.
-        pub _pad: [u8; 2],
+        /// ICMP errors that one CPU may send by this interface in a second, per address family; 0 = none.
+        pub icmp_errors: u16,
     }
 }

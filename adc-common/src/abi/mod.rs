@@ -9,6 +9,7 @@ mod address;
 mod backend;
 mod capture;
 mod counters;
+mod decap;
 mod flow;
 mod fragment;
 mod hop;
@@ -25,6 +26,7 @@ pub use capture::{
     MAX_SNAPLEN,
 };
 pub use counters::{BackendCounters, ReasonCounters, TableCounters};
+pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};

@@ -1,6 +1,6 @@
 //! Services as the packet walk sees them.
 
-use super::{Addr16, Phase, Port, Protocol, Tick, abi_newtype, abi_struct};
+use super::{Addr16, FlowFlags, Phase, Port, Protocol, Tick, abi_newtype, abi_struct};
 
 abi_newtype! {
     /// Index into `SERVICES` and `RINGS`; 0 = unset.
@@ -23,6 +23,16 @@ impl ForwardingMode {
     pub const DSR_IPIP: Self = Self(4);
     /// The packet goes to the backend inside a GUE datagram; replies go straight to the client.
     pub const DSR_GUE: Self = Self(5);
+
+    /// What a new flow of this mode is marked with.
+    #[inline(always)]
+    pub const fn flow_flags(self) -> FlowFlags {
+        match self {
+            Self::DSR_L2 => FlowFlags::DIRECT,
+            Self::DSR_IPIP | Self::DSR_GUE => FlowFlags::DIRECT.with(FlowFlags::TUNNEL),
+            Self(_) => FlowFlags(0),
+        }
+    }
 }
 
 /// Ports of a local address that flows to one backend may be given: 1024 to 65 535.
@@ -71,7 +81,7 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `SERVICES`, by [`ServiceId`].
-    pub struct ServiceEntry [352] {
+    pub struct ServiceEntry [360] {
         /// Its key in `SERVICE_INDEX`, so that an adopting agent can read its own tables back.
         pub key: ServiceKey,
         /// See [`ForwardingMode`].
@@ -88,7 +98,17 @@ abi_struct! {
         pub timeouts: [Tick; Phase::CAPACITY],
         /// `full-nat`: local addresses that packets to backends are sent from; the rest is unset.
         pub snat: [Addr16; MAX_SNAT_ADDRESSES],
+        /// Largest TCP segment that a SYN may announce, in bytes; 0 = any, [`ServiceEntry::MSS_OF_MTU`] = what the
+        /// interfaces' MTUs allow.
+        pub mss_clamp: u16,
+        /// Zero.
+        pub _pad: [u8; 6],
     }
+}
+
+impl ServiceEntry {
+    /// Value of `mss_clamp`: as large as fits the MTU of the interfaces that the SYN comes in and leaves by.
+    pub const MSS_OF_MTU: u16 = u16::MAX;
 }
 
 impl ServiceKey {

@@ -11,7 +11,7 @@ use crate::abi::{Port, Tuple};
 ///
 /// Holds at most a few dozen 32-bit words, so 64 bits can not overflow.
 #[repr(transparent)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Delta(u64);
 
 impl Delta {
@@ -90,6 +90,13 @@ pub(super) const fn apply(check: [u8; 2], change: Delta) -> [u8; 2] {
     sum = (sum >> 16) + (sum & 0xffff);
     sum = (sum >> 16) + (sum & 0xffff);
     (!(sum as u16)).to_ne_bytes()
+}
+
+/// The checksum of what sums to `sum` (RFC 1071 §1).
+#[inline(always)]
+pub(super) const fn of(sum: Delta) -> [u8; 2] {
+    // All ones is the complement of nothing yet.
+    apply([0xff, 0xff], sum)
 }
 
 #[cfg(test)]

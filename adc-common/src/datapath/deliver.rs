@@ -4,19 +4,22 @@ use core::mem::MaybeUninit;
 
 use super::{
     checksum::{self, Delta},
+    direct,
     family::Family,
+    mss,
     parse::Frame,
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Seen},
-    translate,
+    translate, tunnel,
     verdict::{Action, Verdict},
     wire::{
         EthernetHeader, Ports, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM, VlanTag,
-        VlanTags,
+        VlanTags, tcp_flags::SYN,
     },
 };
 use crate::abi::{
-    Addr4, Addr6, BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, ReasonClass, VlanId,
+    Addr4, Addr6, BackendCounters, FlowFlags, Hop, InterfaceEntry, Mac, Protocol, Reason,
+    ReasonClass, VlanId,
 };
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
@@ -61,27 +64,33 @@ impl Rewrite for Addr6 {
     }
 }
 
-/// Sends the packet as decided.
+/// Sends the packet as decided; the error is why it goes no further.
 #[inline(always)]
 pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
     seen: &Seen<A>,
-    delivery: &Delivery<A>,
+    delivery: &mut Delivery<A>,
     reason: Reason,
-) -> Verdict {
+) -> Result<Verdict, Reason> {
     let bytes = packet.length() as u64;
-    let egress = match prepare(tables, &seen.frame, delivery) {
-        Ok(egress) => egress,
-        Err(refusal) => return Verdict::stay(refusal),
-    };
-    if let Err(refusal) = A::rewrite_packet(packet, seen, delivery, egress) {
-        return Verdict::stay(refusal);
+    let egress = prepare(tables, &seen.frame, delivery)?;
+    let same = egress.ifindex == packet.ingress_ifindex();
+    if seen.frame.flags & SYN != 0 {
+        let _no_option = mss::clamp(packet, tables, seen, delivery);
     }
-    tables.count_backend(delivery.backend, |backend| {
-        count_packet(backend, delivery.reply != 0, bytes);
-    });
-    leave(packet, egress, delivery, reason)
+    if delivery.direct.contains(FlowFlags::TUNNEL) {
+        tunnel::encapsulate(packet, tables, seen, delivery)?;
+    } else {
+        // What came in by an interface fits it, and in skb mode GRO may make one packet of several. What changes its
+        // family changes its size too, and knows better.
+        if !same && packet.length() - seen.frame.network() > egress.mtu as usize {
+            fits(packet, seen, delivery, egress.mtu)?;
+        }
+        A::rewrite_packet(packet, seen, delivery, egress)?;
+    }
+    count_delivery(tables, delivery, bytes);
+    Ok(leave(packet, egress, delivery, reason))
 }
 
 /// The verdict of a packet that was rewritten.
@@ -101,6 +110,21 @@ fn leave<A, P: PacketBuf>(
     Verdict { reason, action }
 }
 
+/// Whether a frame that is longer than the MTU carries a packet that is.
+#[inline(never)]
+fn fits<A: Family, P: PacketBuf>(
+    packet: &P,
+    seen: &Seen<A>,
+    delivery: &mut Delivery<A>,
+    mtu: u32,
+) -> Result<(), Reason> {
+    if delivery.crosses != 0 {
+        return Ok(());
+    }
+    let outline = A::outline(packet, seen.frame.network()).ok_or(Reason::TruncatedIp)?;
+    tunnel::fits::<A>(&outline, 0, mtu, &mut delivery.mtu)
+}
+
 /// The verdict of a packet that was judged, and if it goes on rewritten, out of line.
 #[inline(always)]
 pub(super) fn settle<A, P: PacketBuf, T: Tables>(
@@ -115,6 +139,14 @@ pub(super) fn settle<A, P: PacketBuf, T: Tables>(
             Verdict::stay(reason)
         }
     }
+}
+
+/// Counts a packet of `bytes` as it came.
+#[inline(always)]
+pub(super) fn count_delivery<A, T: Tables>(tables: &T, delivery: &Delivery<A>, bytes: u64) {
+    tables.count_backend(delivery.backend, |backend| {
+        count_packet(backend, delivery.reply != 0, bytes);
+    });
 }
 
 #[inline(always)]
@@ -157,6 +189,11 @@ pub(super) fn rewrite<A: Family, P: PacketBuf>(
     let shift = resize_link(packet, frame, &delivery.hop)?;
     let network = frame.network().wrapping_add_signed(shift);
     let transport = frame.transport().wrapping_add_signed(shift);
+    if direct::is_direct(delivery.direct) {
+        // Nothing changes but the TTL.
+        A::rewrite(packet, network, to, Delta::of_word(0))?;
+        return write_link(packet, frame, &delivery.hop, src_mac, network, A::ETHERTYPE);
+    }
     let addresses = Delta::of_addresses(from, to);
     let change = addresses.plus(Delta::of_port_change(from, to));
     let ports = Ports {
@@ -175,7 +212,7 @@ pub(super) fn rewrite<A: Family, P: PacketBuf>(
         packet.set_header(transport, &ports)?;
         packet.set_header(transport + UDP_CHECKSUM, &udp_checksum(check, change))?;
     }
-    write_link::<A, P>(packet, frame, &delivery.hop, src_mac, network)
+    write_link(packet, frame, &delivery.hop, src_mac, network, A::ETHERTYPE)
 }
 
 /// Rewrites a packet whose transport header is elsewhere: a fragment after the first.
@@ -193,10 +230,15 @@ pub(super) fn readdress<A: Family, P: PacketBuf, T: Tables>(
     let (from, to) = (&seen.key.tuple, &delivery.to);
     let addresses = Delta::of_addresses(from, to);
     A::rewrite(packet, network, to, addresses)?;
-    write_link::<A, P>(packet, &seen.frame, &delivery.hop, src_mac, network)?;
-    tables.count_backend(delivery.backend, |backend| {
-        count_packet(backend, delivery.reply != 0, bytes);
-    });
+    write_link(
+        packet,
+        &seen.frame,
+        &delivery.hop,
+        src_mac,
+        network,
+        A::ETHERTYPE,
+    )?;
+    count_delivery(tables, delivery, bytes);
     Some(())
 }
 
@@ -240,15 +282,15 @@ pub(super) fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop
 
 /// Writes MACs and tags; `network` is where the IP header now starts.
 #[inline(always)]
-pub(super) fn write_link<A: Family, P: PacketBuf>(
+pub(super) fn write_link<P: PacketBuf>(
     packet: &mut P,
     frame: &Frame,
     hop: &Hop,
     src_mac: Mac,
     network: usize,
+    ethertype: [u8; 2],
 ) -> Option<()> {
     const UNTAGGED: usize = size_of::<EthernetHeader>();
-    let ethertype = A::ETHERTYPE;
     let tag = |old: u16, vlan: VlanId, ethertype: [u8; 2]| VlanTag {
         tci: ((old & TCI_PRIORITY) | vlan.0).to_be_bytes(),
         ethertype,

@@ -8,12 +8,34 @@ use super::{
     wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ipv4Tail, Ipv6Tail},
 };
 use crate::abi::{Addr4, Addr6, Addr16, Tuple};
+use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+
+/// What of an IP header a packet around it, or about it, needs.
+#[derive(Clone, Copy)]
+pub struct Outline {
+    /// Bytes of the packet, header and all.
+    pub(super) length: u32,
+    /// DSCP and ECN.
+    pub(super) traffic_class: u8,
+    /// Whether a router may fragment it.
+    pub(super) may_fragment: bool,
+    /// Identification; 0 in IPv6.
+    pub(super) id: u16,
+}
 
 /// An address family of the packet walk.
 pub trait Family: Copy + Default + Eq + Into<Addr16> {
     /// EtherType of its packets.
     const ETHERTYPE: [u8; 2];
 
+    /// Its protocol number inside another packet (IANA).
+    const CARRIED_AS: u8;
+
+    /// Bytes of its header without options or extensions.
+    const HEADER: u32;
+
+    /// What of the header at `offset` a packet around or about this one needs.
+    fn outline<P: PacketBuf>(packet: &P, offset: usize) -> Option<Outline>;
     /// Whether its flow tables hold flows of two families (NAT64).
     const MAY_CROSS: bool;
 
@@ -52,6 +74,22 @@ const TTL_DECREMENT: Delta = Delta::replace16(u16::from_ne_bytes([1, 0]), 0);
 
 impl Family for Addr4 {
     const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV4;
+    const CARRIED_AS: u8 = 4;
+    const HEADER: u32 = 20;
+
+    #[inline(always)]
+    fn outline<P: PacketBuf>(packet: &P, offset: usize) -> Option<Outline> {
+        /// Don't fragment (RFC 791 §3.1).
+        const DF: u16 = 0x4000;
+        let mut ip = MaybeUninit::<Ipv4Hdr>::uninit();
+        let ip = packet.header(offset, &mut ip)?;
+        Some(Outline {
+            length: u32::from(u16::from_be_bytes(ip.tot_len)),
+            traffic_class: ip.tos,
+            may_fragment: u16::from_be_bytes(ip.frags) & DF == 0,
+            id: u16::from_be_bytes(ip.id),
+        })
+    }
     const MAY_CROSS: bool = false;
 
     #[inline(always)]
@@ -105,6 +143,21 @@ impl Family for Addr4 {
 
 impl Family for Addr6 {
     const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV6;
+    const CARRIED_AS: u8 = 41;
+    const HEADER: u32 = 40;
+
+    #[inline(always)]
+    fn outline<P: PacketBuf>(packet: &P, offset: usize) -> Option<Outline> {
+        let mut ip = MaybeUninit::<Ipv6Hdr>::uninit();
+        let ip = packet.header(offset, &mut ip)?;
+        let [high, low, ..] = ip.vcf;
+        Some(Outline {
+            length: Self::HEADER + u32::from(u16::from_be_bytes(ip.payload_len)),
+            traffic_class: high << 4 | low >> 4,
+            may_fragment: false,
+            id: 0,
+        })
+    }
     const MAY_CROSS: bool = true;
 
     #[inline(always)]

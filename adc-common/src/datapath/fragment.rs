@@ -5,17 +5,18 @@ use core::mem::MaybeUninit;
 
 use super::{
     decide::{follow, is_vip, refuse},
-    deliver::{prepare, readdress},
+    deliver::{count_delivery, prepare, readdress},
     family::Family,
     icmp::{self, find},
     parse::{Frame, transport, walk_extensions},
     ports::{FlowTables, PacketBuf, Tables},
     quote::Quote,
     scratch::Scratch,
+    tunnel::{self, untold},
     wire::FragmentHeader,
 };
 use crate::abi::{
-    Addr4, Addr6, FRAGMENT_LIFETIME, FlowKey, Protocol, Reason, ReasonClass, ServiceId,
+    Addr4, Addr6, FRAGMENT_LIFETIME, FlowFlags, FlowKey, Protocol, Reason, ReasonClass, ServiceId,
 };
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
@@ -220,6 +221,15 @@ where
         Ok(egress) => egress.mac,
         Err(refusal) => return refusal,
     };
+    if scratch.delivery.direct.contains(FlowFlags::TUNNEL) {
+        let bytes = packet.length() as u64;
+        let Scratch { seen, delivery, .. } = scratch;
+        if let Err(refusal) = tunnel::encapsulate(packet, tables, seen, delivery) {
+            return untold(refusal);
+        }
+        count_delivery(tables, delivery, bytes);
+        return reason;
+    }
     if readdress(packet, tables, &scratch.seen, &scratch.delivery, src_mac).is_none() {
         return Reason::HeadroomError;
     }

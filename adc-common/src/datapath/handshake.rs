@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use super::{
     decide::{aim, follow},
+    direct,
     family::Family,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     schedule::{is_still_chosen, last_hop},
@@ -75,6 +76,9 @@ where
             flags: half.flow.flags,
         }
     })?;
+    if own.flags.contains(FlowFlags::DIRECT) {
+        return direct::advance(packet, tables, scratch, own.phase, own.last_seen);
+    }
     other_key.set(delivery.to.reversed(), seen.key.protocol);
     let other = tables.with_half_open(other_key, |other| {
         (other.flow.other == seen.key.tuple).then_some((other.initial_seq, other.flow.flags))

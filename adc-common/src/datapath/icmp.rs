@@ -15,9 +15,10 @@ use super::{
     ports::{FlowTables, PacketBuf, Tables},
     quote::{Message, Quote},
     scratch::{Delivery, QuoteAt, Scratch},
+    tunnel::{self, untold},
     wire::{ICMP_CHECKSUM, IcmpHeader, Ports, TCP_CHECKSUM, UDP_CHECKSUM},
 };
-use crate::abi::{FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass, ServiceId};
+use crate::abi::{FlowFlags, FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass, ServiceId};
 
 /// An ICMP message. If it goes on, it is rewritten here.
 #[inline(always)]
@@ -94,6 +95,14 @@ where
         Ok(egress) => egress,
         Err(refusal) => return refusal,
     };
+    if scratch.delivery.direct.contains(FlowFlags::TUNNEL) {
+        // The backend has the VIP, and sent what is quoted: nothing to translate.
+        let Scratch { seen, delivery, .. } = scratch;
+        return match tunnel::encapsulate(packet, tables, seen, delivery) {
+            Ok(()) => Reason::IcmpErrorToBackend,
+            Err(refusal) => untold(refusal),
+        };
+    }
     let Some(shift) = resize_link(packet, &scratch.seen.frame, &scratch.delivery.hop) else {
         return Reason::HeadroomError;
     };
@@ -222,7 +231,14 @@ fn outer<A: Quote, P: PacketBuf>(
     packet.set_header(at, &checksum::apply(check, change))?;
     let network = usize::from(quote.network);
     A::rewrite(packet, network, &other.tuple, addresses)?;
-    write_link::<A, P>(packet, &seen.frame, &delivery.hop, egress.mac, network)
+    write_link(
+        packet,
+        &seen.frame,
+        &delivery.hop,
+        egress.mac,
+        network,
+        A::ETHERTYPE,
+    )
 }
 
 /// Corrects the quoted checksum of TCP or UDP by `change`, if the quote goes that far. Returns what that changes in the

@@ -6,13 +6,17 @@
 
 mod checksum;
 mod claim;
+mod decap;
 mod decide;
 mod deliver;
+mod direct;
 mod family;
 mod fragment;
 mod handshake;
 mod hash;
 mod icmp;
+mod icmp_error;
+mod mss;
 mod parse;
 mod pipeline;
 mod ports;
@@ -23,9 +27,11 @@ mod sight;
 mod snat;
 mod track;
 mod translate;
+mod tunnel;
 mod verdict;
 mod wire;
 
+pub use decap::{DecapTables, decapsulate};
 pub use family::Family;
 pub use pipeline::process;
 pub use ports::{Clock, FlowTables, InsertError, MAX_HEADER_OFFSET, PacketBuf, Tables};

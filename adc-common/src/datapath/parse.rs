@@ -32,7 +32,7 @@ pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
 
 /// Where the layers of a frame start, and what of them every later step needs.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Frame {
     /// Offset of the IP header.
     network: u16,

@@ -1,14 +1,17 @@
 //! The walk from frame to verdict.
 
+use core::hint::black_box;
+
 use super::{
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
     fragment::{self, Fragments},
     icmp,
+    icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
     ports::{Clock, FlowTables, PacketBuf, Tables},
     scratch::Scratch,
-    verdict::Verdict,
+    verdict::{Action, Verdict},
 };
 use crate::abi::{Addr4, Addr6, Port, Reason, ReasonClass};
 
@@ -58,8 +61,10 @@ where
         {
             return settle(packet, tables, &scratch.delivery, reason);
         }
-        let reason = decide(packet, tables, scratch);
-        act(packet, tables, scratch, reason)
+        // Through memory that the verifier does not follow: it would otherwise follow each way to a reason on its own, from
+        // here to the end.
+        scratch.reason = decide(packet, tables, scratch);
+        act(packet, tables, scratch)
     });
     verdict.unwrap_or(NO_SCRATCH)
 }
@@ -85,8 +90,8 @@ where
         {
             return settle(packet, tables, &scratch.delivery, reason);
         }
-        let reason = decide(packet, tables, scratch);
-        act(packet, tables, scratch, reason)
+        scratch.reason = decide(packet, tables, scratch);
+        act(packet, tables, scratch)
     });
     verdict.unwrap_or(NO_SCRATCH)
 }
@@ -118,15 +123,37 @@ where
 
 /// Does what was decided.
 #[inline(always)]
-fn act<A, P, T>(packet: &mut P, tables: &T, scratch: &Scratch<A>, reason: Reason) -> Verdict
+fn act<A, P, T>(packet: &mut P, tables: &T, scratch: &mut Scratch<A>) -> Verdict
 where
-    A: Rewrite,
+    A: Rewrite + IcmpError,
     P: PacketBuf,
     T: Tables,
 {
-    match reason.class() {
-        ReasonClass::Forwarded => deliver(packet, tables, &scratch.seen, &scratch.delivery, reason),
-        ReasonClass::Passed | ReasonClass::Dropped => Verdict::stay(reason),
+    let reason = *black_box(&scratch.reason);
+    let outcome = match reason.class() {
+        ReasonClass::Forwarded => {
+            let Scratch { seen, delivery, .. } = &mut *scratch;
+            deliver(packet, tables, seen, delivery, reason)
+        }
+        ReasonClass::Passed | ReasonClass::Dropped => Err(reason),
+    };
+    let refusal = match outcome {
+        Ok(verdict) => return verdict,
+        Err(refusal) => refusal,
+    };
+    scratch.reason = refusal;
+    let reason = *black_box(&scratch.reason);
+    if reason != Reason::TtlExceeded && reason != Reason::PacketTooBig {
+        return Verdict::stay(reason);
+    }
+    // Its sender is told.
+    match icmp_error::answer(packet, tables, scratch, reason) {
+        Answer::Sent => Verdict {
+            reason,
+            action: Action::Transmit,
+        },
+        Answer::Limited => Verdict::stay(Reason::IcmpLimited),
+        Answer::None => Verdict::stay(reason),
     }
 }
 

@@ -45,13 +45,17 @@ pub trait PacketBuf {
     /// Copies the whole frame and returns its length; `None` if there is not that much room.
     fn copy_out(&self, into: &mut [u8; ORPHAN_BYTES]) -> Option<u16>;
 
-    /// Adds `bytes` (4 or 8) of room, undefined bytes, before the Ethernet header. False if there is no headroom.
+    /// Adds `bytes` (at most 64) of room, undefined bytes, before the Ethernet header. False if there is no headroom.
     #[must_use]
     fn grow_head(&mut self, bytes: usize) -> bool;
 
-    /// Removes `bytes` (4 or 8) from the front. False if the driver refuses.
+    /// Removes `bytes` (at most 128) from the front. False if the driver refuses.
     #[must_use]
     fn shrink_head(&mut self, bytes: usize) -> bool;
+
+    /// Removes `bytes` from the end. False if the driver refuses.
+    #[must_use]
+    fn shrink_tail(&mut self, bytes: usize) -> bool;
 }
 
 /// Why an entry could not be inserted.

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use super::{
     claim::claim,
     decide::towards_backend,
+    direct,
     family::Family,
     hash::flow_hash,
     parse::{Frame, src_mac, vlan_id},
@@ -41,10 +42,17 @@ where
 {
     let reason = choose(tables, scratch);
     match reason.class() {
-        ReasonClass::Forwarded => match reserve(packet, tables, scratch) {
-            Ok(()) => reason,
-            Err(refusal) => refusal,
-        },
+        ReasonClass::Forwarded => {
+            let reserved = if scratch.delivery.direct.contains(FlowFlags::DIRECT) {
+                direct::open(packet, tables, scratch)
+            } else {
+                reserve(packet, tables, scratch)
+            };
+            match reserved {
+                Ok(()) => reason,
+                Err(refusal) => refusal,
+            }
+        }
         ReasonClass::Passed | ReasonClass::Dropped => reason,
     }
 }
@@ -70,6 +78,7 @@ where
         choice,
         ..
     } = scratch;
+    delivery.reply = 0;
     let Some(phase) = first_phase(seen) else {
         return Reason::HandshakeMismatch;
     };
@@ -86,7 +95,7 @@ where
         return Reason::NoBackend;
     }
     delivery.backend = backend;
-    delivery.reply = 0;
+    delivery.direct = entry.mode.flow_flags();
     let reason = if phase == Phase::PICKED_UP {
         Reason::PickedUpFlow
     } else {

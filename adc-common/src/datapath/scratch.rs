@@ -9,13 +9,13 @@ use super::{
     parse::{Frame, offset16},
 };
 use crate::abi::{
-    Addr4, Addr6, Addr16, BackendId, FlowKey, ForwardingMode, FragmentEntry, FragmentKey,
-    HalfOpenEntry, Hop, Phase, ServiceId, ServiceKey, Tick, Tuple,
+    Addr4, Addr6, Addr16, BackendId, FlowFlags, FlowKey, ForwardingMode, FragmentEntry,
+    FragmentKey, HalfOpenEntry, Hop, Phase, Reason, ServiceId, ServiceKey, Tick, Tuple,
 };
 
 /// A parsed packet and the time it is judged at.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen<A> {
     pub(super) key: FlowKey<A>,
     pub(super) frame: Frame,
@@ -44,7 +44,7 @@ impl Seen<Addr6> {
 
 /// What a clock last read.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// By which the clock knows whether the reading is still good.
     pub stamp: u64,
@@ -54,7 +54,7 @@ pub struct Reading {
 
 /// How a packet is to leave.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Delivery<A> {
     /// Its addresses and ports from here on.
     pub(super) to: Tuple<A>,
@@ -66,11 +66,15 @@ pub(super) struct Delivery<A> {
     pub(super) reply: u16,
     /// 1 if it leaves in the other family's header (NAT64); IPv6 tables only.
     pub(super) crosses: u16,
+    /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them.
+    pub(super) direct: FlowFlags,
+    /// If it is too big: the largest packet that is not, in bytes.
+    pub(super) mtu: u32,
 }
 
 /// What was chosen for a new flow, next to the backend.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choice {
     pub(super) hash: u32,
     pub(super) service: ServiceId,
@@ -81,7 +85,7 @@ pub(super) struct Choice {
 /// Where the parts of an ICMP error are. In memory between the steps: what the verifier does not follow from step to step,
 /// it does not multiply.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct QuoteAt {
     /// Offset of the IP header of the error.
     pub(super) network: u16,
@@ -107,10 +111,19 @@ impl QuoteAt {
     }
 }
 
-/// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the clock's, mean
+/// How many ICMP errors were sent lately.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Budget {
+    /// Since when they are counted.
+    pub(super) since: Tick,
+    pub(super) sent: u32,
+}
+
+/// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the clock and the errors, mean
 /// nothing then: each part is written before it is read.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Scratch<A> {
     pub(super) seen: Seen<A>,
     pub(super) delivery: Delivery<A>,
@@ -129,4 +142,8 @@ pub struct Scratch<A> {
     pub(super) quote: QuoteAt,
     /// A first fragment on its way into a table.
     pub(super) first: FragmentEntry,
+    /// What was decided.
+    pub(super) reason: Reason,
+    /// Of this CPU and family; survives, too.
+    pub(super) errors: Budget,
 }

@@ -1,6 +1,7 @@
 //! Validated flows: expiry on read, TCP phases, moved clients. Off the fast path.
 
 use super::{
+    direct,
     family::Family,
     ports::{FlowTables, PacketBuf, Tables},
     schedule,
@@ -35,6 +36,9 @@ where
     let Some(own) = glance(tables, &seen.key) else {
         return false;
     };
+    if own.flags.contains(FlowFlags::DIRECT) {
+        return direct::examine(packet, tables, scratch, own.phase, own.last_seen);
+    }
     other_key.set(delivery.to.reversed(), seen.key.protocol);
     let other = glance(tables, other_key);
     let timeout = timeout_of(tables, delivery.backend, own.phase);

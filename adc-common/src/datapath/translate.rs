@@ -9,6 +9,7 @@ use core::mem::MaybeUninit;
 use super::{
     checksum::{self, Delta},
     deliver::{link_length, udp_checksum, write_link},
+    family::Family,
     parse::Frame,
     ports::PacketBuf,
     scratch::{Delivery, Seen},
@@ -93,7 +94,14 @@ fn to_ipv4<P: PacketBuf>(
         .and_then(|()| write_transport(packet, network + IPV4, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
         .and_then(|()| {
-            write_link::<Addr4, P>(packet, &seen.frame, &delivery.hop, egress.mac, network)
+            write_link(
+                packet,
+                &seen.frame,
+                &delivery.hop,
+                egress.mac,
+                network,
+                Addr4::ETHERTYPE,
+            )
         });
     written.ok_or(Reason::HeadroomError)
 }
@@ -127,7 +135,14 @@ fn to_ipv6<P: PacketBuf>(
         .and_then(|()| write_transport(packet, network + IPV6, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
         .and_then(|()| {
-            write_link::<Addr6, P>(packet, &seen.frame, &delivery.hop, egress.mac, network)
+            write_link(
+                packet,
+                &seen.frame,
+                &delivery.hop,
+                egress.mac,
+                network,
+                Addr6::ETHERTYPE,
+            )
         });
     written.ok_or(Reason::HeadroomError)
 }

@@ -148,7 +148,12 @@ wire_header!(
     ExtensionHeader,
     IcmpHeader,
     FragmentHeader,
-    [u8; 2]
+    [u8; 2],
+    [u8; 4],
+    [u8; 8],
+    [u8; 12],
+    [u8; 16],
+    [u8; 32]
 );
 wire_header!(Ipv4Hdr, Ipv6Hdr, TcpHdr, UdpHdr);
 

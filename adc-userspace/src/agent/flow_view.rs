@@ -1,6 +1,6 @@
 //! What the agent shows of flows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use adc_common::abi::{BackendId, Phase, Protocol, Tick};
 use anyhow::Result;
@@ -19,6 +19,7 @@ pub(super) struct Names {
     pub(super) service: Option<ServiceName>,
     pub(super) pool: Option<PoolName>,
     pub(super) backend: Option<BackendName>,
+    address: Option<SocketAddr>,
 }
 
 impl Agent {
@@ -88,12 +89,15 @@ impl Agent {
         }
         let mut names = BTreeMap::new();
         for (id, entry) in &observed.backends {
-            let mut known = Names::default();
+            let address = SocketAddr::new(entry.address.into(), entry.port.host());
+            let mut known = Names {
+                address: Some(address),
+                ..Names::default()
+            };
             if let Some((name, service)) = services.get(&entry.service) {
                 known.service = Some((*name).clone());
                 let pool = self.config.pools.get(&service.pool);
                 let backends = pool.into_iter().flat_map(|pool| &pool.backends);
-                let address = std::net::SocketAddr::new(entry.address.into(), entry.port.host());
                 for (backend_name, backend) in backends {
                     if backend.address.0 == address {
                         known.pool = Some(service.pool.clone());
@@ -118,7 +122,8 @@ fn flow_view(record: &FlowRecord, names: Option<&Names>) -> FlowView {
         protocol,
         client: record.client,
         vip: record.vip,
-        backend: record.backend,
+        // With direct return no packet has the backend's address on it, so the flow does not know it.
+        backend: names.address.unwrap_or(record.backend),
         service: names.service,
         pool: names.pool,
         backend_name: names.backend,

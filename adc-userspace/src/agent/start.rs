@@ -174,6 +174,7 @@ async fn bring_up(
         interfaces,
         resolver,
         hops: BTreeMap::new(),
+        sources: BTreeMap::new(),
         devices: BTreeMap::new(),
         carried,
         refusals: Refusals::default(),
@@ -199,6 +200,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         agent.write_interface(&name)?;
     }
     agent.hops = agent.dataplane.tables.observed().hops();
+    agent.sources = agent.dataplane.tables.observed().sources();
     let seeds = if adopted {
         seeds(agent)
     } else {

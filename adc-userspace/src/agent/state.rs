@@ -54,6 +54,8 @@ pub(super) struct Agent {
     pub(super) interfaces: BTreeMap<String, Interface>,
     pub(super) resolver: Resolver,
     pub(super) hops: Hops,
+    /// Local addresses that the routes to backends prefer.
+    pub(super) sources: BTreeMap<IpAddr, IpAddr>,
     /// The device that the route to a backend names.
     pub(super) devices: BTreeMap<IpAddr, String>,
     pub(super) carried: Carried,
@@ -121,6 +123,8 @@ impl Agent {
                         self.devices.insert(address, next.device);
                         self.obstacles.remove(&address);
                         self.hops.insert(address, hop);
+                        self.sources
+                            .extend(next.source.map(|source| (address, source)));
                         continue;
                     }
                     None => "its interface is not attached".to_owned(),
@@ -222,7 +226,8 @@ impl Agent {
     /// last plan, so that what no flow names may be cleared.
     pub(super) fn plan_for(&self, config: &Config, counted: bool) -> Result<Plan, PlanError> {
         let tables = &self.dataplane.tables;
-        let desired = plan::desired(config, &self.weights(config), &self.hops);
+        let mut desired = plan::desired(config, &self.weights(config), &self.hops);
+        desired.sources.clone_from(&self.sources);
         let mut observed = tables.observed().clone();
         if counted {
             observed.backends_with_flows = Some(self.sweep.backends().collect());

@@ -88,6 +88,8 @@ impl Agent {
             protocol: service.protocol,
             mode: service.mode,
             snat: service.snat.clone(),
+            tunnel: service.tunnel.clone(),
+            mss_clamp: service.mss_clamp,
             scheduler: service.scheduler,
             hash: service.hash,
             ping: service.ping,

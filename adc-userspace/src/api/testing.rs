@@ -18,7 +18,8 @@ use crate::dataplane::OrphanTotals;
 use crate::{
     model::{
         AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
-        Node, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol, Weight,
+        MssClamp, Node, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol,
+        Tunnel, Weight,
     },
     telemetry::MetricsSnapshot,
 };
@@ -36,6 +37,8 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
         protocol: TransportProtocol::Tcp,
         mode: Mode::Nat,
         snat: BTreeSet::new(),
+        tunnel: Tunnel::default(),
+        mss_clamp: MssClamp::Off,
         scheduler: Scheduler::Maglev,
         ping: true,
         hash: Hash::FiveTuple,

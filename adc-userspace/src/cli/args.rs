@@ -16,7 +16,7 @@ use crate::{
     api::{DEFAULT_SOCKET, proto::AddressRange},
     model::{
         AdminState, AttachMode, BackendName, Hash, Mode, MonitorName, PoolName, ServiceName,
-        TransportProtocol,
+        TransportProtocol, Tunnel,
     },
     telemetry::LogFormat,
 };
@@ -101,6 +101,8 @@ pub(super) enum Command {
         #[arg(long, default_value = "/sys/fs/bpf/adc", value_name = "DIRECTORY")]
         pin_path: PathBuf,
     },
+    /// On a backend: take packets out of dsr-ipip and dsr-gue tunnels, in the foreground, until stopped
+    Decap(DecapArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -108,6 +110,22 @@ pub(super) enum Command {
     },
     /// The version of this program
     Version,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DecapArgs {
+    /// Interface that tunnel packets come in by
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) interface: String,
+    /// In the driver, or after it (slower, works with every driver)
+    #[arg(long, value_enum, default_value = "native")]
+    pub(super) mode: ModeArg,
+    /// Take out packets to this address only; may be repeated. Without it, packets to any address
+    #[arg(long = "vip", value_name = "ADDRESS")]
+    pub(super) vips: Vec<IpAddr>,
+    /// UDP port that GUE arrives on
+    #[arg(long, default_value_t = Tunnel::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: u16,
 }
 
 #[derive(Args, Debug)]

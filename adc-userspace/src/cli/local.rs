@@ -1,6 +1,12 @@
 //! What the command line needs from this node rather than from a running agent.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
 
 use crate::{
     api::proto::{ApiError, ConfigChecked},
@@ -20,6 +26,30 @@ pub struct RunOptions {
     pub log_format: LogFormat,
 }
 
+/// What `adc decap` was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecapOptions {
+    /// Interface that tunnel packets come in by.
+    pub interface: String,
+    /// How the program is attached.
+    pub mode: AttachMode,
+    /// Addresses that packets inside may be for; none = any.
+    pub vips: BTreeSet<IpAddr>,
+    /// UDP port that GUE arrives on.
+    pub port: u16,
+}
+
+/// How many packets met which fate in the decapsulator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DecapCount {
+    /// Name of the fate.
+    pub outcome: &'static str,
+    /// Packets.
+    pub packets: u64,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
 /// The parts of the program that the command line starts on this node. `main.rs` implements it with the
 /// real ones; tests with fakes.
 pub trait Local {
@@ -28,6 +58,9 @@ pub trait Local {
     /// An [`ApiError`], `ConfigErrors` or `SocketError` inside the error chooses the exit code; anything
     /// else is [`super::Exit::Failed`].
     fn run(&self, options: RunOptions) -> anyhow::Result<()>;
+
+    /// Decapsulates until it is told to stop, and says what was done.
+    fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>>;
 
     /// Checks the configuration file at `path`, without an agent and without changing anything.
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError>;

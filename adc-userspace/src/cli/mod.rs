@@ -18,7 +18,7 @@ mod tests;
 pub use self::{
     args::Cli,
     exit::Exit,
-    local::{Local, RunOptions},
+    local::{DecapCount, DecapOptions, Local, RunOptions},
 };
 
 use std::{

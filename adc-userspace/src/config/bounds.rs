@@ -6,6 +6,8 @@ use crate::model::Weight;
 
 /// TCP and UDP ports.
 pub(super) const PORT: RangeInclusive<u16> = 1..=u16::MAX;
+/// Largest TCP segment that a SYN may announce, in bytes: RFC 9293's default to what fits an IPv4 packet.
+pub(super) const MSS: RangeInclusive<u16> = 536..=65_495;
 /// Weight of a backend; 0 = no new flows.
 pub(super) const WEIGHT: RangeInclusive<u16> = 0..=Weight::MAX.0;
 /// Idle timeout of a flow, in seconds. A week is far below the 26 days after which a `Tick` wraps.

@@ -7,7 +7,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use super::words::{MonitorType, Words};
 use crate::model::{
     Backend, BackendName, BodyMatch, Config, Dataplane, HttpCheck, Monitor, MonitorKind,
-    MonitorName, Pool, Service, StatusRange, Timeouts,
+    MonitorName, MssClamp, Pool, Service, StatusRange, Timeouts, Tunnel,
 };
 
 /// Writes `config` as TOML that reads back as the same configuration.
@@ -148,6 +148,18 @@ fn service(service: &Service) -> Item {
     if !service.snat.is_empty() {
         let addresses = service.snat.iter().map(ToString::to_string);
         entries.push(("snat", value(addresses.collect::<Array>())));
+    }
+    if service.tunnel.port != Tunnel::DEFAULT_PORT {
+        entries.push(("tunnel_port", number(service.tunnel.port)));
+    }
+    if !service.tunnel.source.is_empty() {
+        let addresses = service.tunnel.source.iter().map(ToString::to_string);
+        entries.push(("tunnel_source", value(addresses.collect::<Array>())));
+    }
+    match service.mss_clamp {
+        MssClamp::Off => {}
+        MssClamp::Auto => entries.push(("mss_clamp", value("auto"))),
+        MssClamp::Bytes(bytes) => entries.push(("mss_clamp", number(bytes))),
     }
     table(entries)
 }

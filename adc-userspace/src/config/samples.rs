@@ -11,8 +11,8 @@ use proptest::{option, prelude::*, sample::select};
 use super::edit::Edit;
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Hash, HttpCheck,
-    InitialState, Limits, Mode, Monitor, MonitorKind, Node, Pool, Scheduler, Service, StatusRange,
-    Telemetry, Timeouts, TlsVerify, TransportProtocol, Weight,
+    InitialState, Limits, Mode, Monitor, MonitorKind, MssClamp, Node, Pool, Scheduler, Service,
+    StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -183,6 +183,8 @@ fn service(index: usize, pool: usize, (protocol, hash, ping, timeouts): ServiceV
         pool: POOLS[pool].parse().unwrap(),
         mode: Mode::Nat,
         snat: BTreeSet::new(),
+        tunnel: Tunnel::default(),
+        mss_clamp: MssClamp::Off,
         scheduler: Scheduler::Maglev,
         hash,
         ping,

@@ -112,8 +112,8 @@ fn attach_anew(
 
 /// Why an attachment failed, with the errno if there was one.
 pub(super) struct AttachFailure {
-    errno: Option<i32>,
-    text: String,
+    pub(super) errno: Option<i32>,
+    pub(super) text: String,
 }
 
 impl AttachFailure {
@@ -122,14 +122,14 @@ impl AttachFailure {
         refusal(interface, self)
     }
 
-    fn other(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(super) fn other(error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
             errno: errno_of(error),
             text: chain(error),
         }
     }
 
-    fn from_program(error: &ProgramError) -> Self {
+    pub(super) fn from_program(error: &ProgramError) -> Self {
         if matches!(error, ProgramError::UnknownInterface { .. }) {
             return Self {
                 errno: Some(libc::ENODEV),

@@ -52,6 +52,14 @@ pub enum DataplaneError {
         /// One sentence, remedy included.
         reason: String,
     },
+    /// The decapsulator could not be put on an interface.
+    #[error("decapsulating on {interface}: {reason}")]
+    Decap {
+        /// Which.
+        interface: String,
+        /// One sentence, remedy included.
+        reason: String,
+    },
     /// A map operation failed.
     #[error("{doing} in BPF map {map}: {source}")]
     Map {

@@ -218,13 +218,19 @@ where
             };
             let other_key = FlowKey::new(own.other, key.protocol);
             let other = self.main.get::<_, FlowEntry<A>>(&other_key)?;
-            let other = other.filter(|other| other.other == key.tuple);
+            let direct = own.flags.contains(FlowFlags::DIRECT);
+            let other = if direct {
+                // All of the flow is in its one entry.
+                Some(own)
+            } else {
+                other.filter(|other| other.other == key.tuple)
+            };
             let fate = fate(&own, other.as_ref(), |entry| is_stale(entry, now, timeouts));
             match fate {
                 Fate::Over => {
                     self.main.remove::<_, FlowEntry<A>>(key)?;
                     // Only its own other half: the key may belong to another flow by now.
-                    if other.is_some() {
+                    if !direct && other.is_some() {
                         self.main.remove::<_, FlowEntry<A>>(&other_key)?;
                     }
                     report.expired += 1;

@@ -178,7 +178,11 @@ fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
 /// Takes maps out of the loaded object, by name.
 pub(super) struct Maps<'a>(&'a mut Ebpf);
 
-impl Maps<'_> {
+impl<'a> Maps<'a> {
+    pub(super) fn of(ebpf: &'a mut Ebpf) -> Self {
+        Self(ebpf)
+    }
+
     pub(super) fn take(&mut self, name: &'static str) -> Result<Map, DataplaneError> {
         self.0.take_map(name).ok_or_else(|| {
             DataplaneError::map("looking up", name, io::Error::from(io::ErrorKind::NotFound))

@@ -102,6 +102,15 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::NotTranslated => {
             "a client on IPv6 and a backend on IPv4: keep MTUs equal on both sides, or give the service backends on IPv6"
         }
+        Reason::PacketTooBig => {
+            "larger than the MTU of the way to its receiver: the sender was told so by ICMP and should send smaller ones; if it does not, a firewall on the way drops ICMP: clamp the MSS (mss_clamp)"
+        }
+        Reason::NeedsFragmenting => {
+            "larger than the MTU of the way to its receiver, and nobody could be told: lower the sender's MTU, raise that of the way, or clamp the MSS (mss_clamp)"
+        }
+        Reason::IcmpLimited => {
+            "so many packets were due an ICMP error that this one got none: a scan, a routing loop, or a sender that ignores what it is told"
+        }
         Reason::HeadroomError => {
             "the driver leaves no room for a VLAN tag: `adc doctor -i INTERFACE`, or attach = \"skb\""
         }

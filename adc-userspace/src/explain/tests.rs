@@ -116,7 +116,7 @@ fn below() -> Below {
             ..Hop::default()
         },
         flags: BackendFlags::HOP_RESOLVED,
-        _pad: [0; 3],
+        ..BackendEntry::default()
     };
     tables.backends.insert(BackendId(5), backend);
     for id in [1, 2] {
@@ -124,7 +124,7 @@ fn below() -> Below {
             ifindex: 10 + u32::from(id),
             mtu: 1500,
             mac: Mac([2, 0, 0, 0, 0, id]),
-            _pad: [0; 2],
+            ..InterfaceEntry::default()
         };
         tables
             .interfaces

@@ -8,6 +8,7 @@ mod name;
 mod pool;
 mod service;
 mod state;
+mod wire;
 
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
 pub use monitor::{
@@ -20,6 +21,7 @@ pub use service::{
     Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,
 };
 pub use state::{EffectiveState, Health};
+pub use wire::{MssClamp, Tunnel};
 
 use std::collections::BTreeMap;
 

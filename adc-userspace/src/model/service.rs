@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::PoolName;
+use super::{MssClamp, PoolName, Tunnel};
 
 pub use adc_common::abi::MAX_SNAT_ADDRESSES;
 
@@ -24,6 +24,12 @@ pub struct Service {
     /// Mode `full-nat`: local addresses to send from, at most [`MAX_SNAT_ADDRESSES`]; empty in the other modes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub snat: BTreeSet<IpAddr>,
+    /// Modes `dsr-ipip` and `dsr-gue`: how packets are wrapped.
+    #[serde(default, skip_serializing_if = "Tunnel::is_default")]
+    pub tunnel: Tunnel,
+    /// Limit of the TCP segment size.
+    #[serde(default, skip_serializing_if = "MssClamp::is_off")]
+    pub mss_clamp: MssClamp,
     /// How a backend is chosen for a new flow.
     pub scheduler: Scheduler,
     /// What the scheduler hashes.
@@ -136,6 +142,14 @@ impl Mode {
             Self::DsrL2 => "dsr-l2",
             Self::DsrIpip => "dsr-ipip",
             Self::DsrGue => "dsr-gue",
+        }
+    }
+
+    /// Whether packets to backends are wrapped in others.
+    pub const fn is_tunnel(self) -> bool {
+        match self {
+            Self::Nat | Self::FullNat | Self::DsrL2 => false,
+            Self::DsrIpip | Self::DsrGue => true,
         }
     }
 

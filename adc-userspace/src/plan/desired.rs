@@ -11,8 +11,8 @@ use adc_common::abi::{
 };
 
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, Pool, PoolName, Service, ServiceName, Timeouts,
-    TransportProtocol, Weight,
+    BackendAddress, Config, Hash, Mode, MssClamp, Pool, PoolName, Service, ServiceName, Timeouts,
+    TransportProtocol, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -29,6 +29,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// Next hops of these backends and of those that drain out.
     pub hops: Hops,
+    /// Local addresses that the routes to backends prefer, by backend address: outer sources of tunnels.
+    pub sources: BTreeMap<IpAddr, IpAddr>,
 }
 
 /// One service.
@@ -40,6 +42,8 @@ pub struct DesiredService {
     pub entry: ServiceEntry,
     /// Whether its VIP may answer echo requests.
     pub ping: bool,
+    /// How packets are wrapped; `None` in the modes that do not.
+    pub tunnel: Option<Tunnel>,
     /// Effective weight by address and port.
     pub backends: BTreeMap<SocketAddr, Weight>,
 }
@@ -57,6 +61,7 @@ pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desi
                 name: name.clone(),
                 entry: entry_of(service),
                 ping: service.ping,
+                tunnel: service.mode.is_tunnel().then(|| service.tunnel.clone()),
                 backends: pool.map_or_else(BTreeMap::new, |pool| {
                     backends_of(&service.pool, pool, weights)
                 }),
@@ -69,6 +74,7 @@ pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desi
             .iter()
             .map(|(address, hop)| (address.to_canonical(), *hop))
             .collect(),
+        sources: BTreeMap::new(),
     }
 }
 
@@ -123,6 +129,12 @@ fn entry_of(service: &Service) -> ServiceEntry {
         hash_seed: hash_seed(key),
         timeouts: ticks(&service.timeouts),
         snat: [Addr16::UNSET; MAX_SNAT_ADDRESSES],
+        mss_clamp: match service.mss_clamp {
+            MssClamp::Off => 0,
+            MssClamp::Auto => ServiceEntry::MSS_OF_MTU,
+            MssClamp::Bytes(bytes) => bytes,
+        },
+        _pad: [0; 6],
     };
     // In order, IPv4 first: so two nodes with one configuration number them alike.
     for (slot, address) in entry.snat.iter_mut().zip(&service.snat) {

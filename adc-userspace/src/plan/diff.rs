@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use adc_common::abi::{
-    Addr16, BackendEntry, BackendFlags, BackendId, Port, ServiceEntry, ServiceId, ServiceKey,
+    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, Port, ServiceEntry, ServiceId,
+    ServiceKey,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     emit::emit, ids::FreeIds, observed::identity,
 };
 use crate::{
-    model::{Limits, Weight},
+    model::{Limits, Tunnel, Weight},
     ring::Member,
 };
 
@@ -35,7 +36,7 @@ pub fn diff(desired: &Desired, observed: &Observed, limits: &Limits) -> Result<P
         let Some(&id) = service_ids.get(key) else {
             continue;
         };
-        target.add_service(id, *key, service, &backend_ids, &desired.hops);
+        target.add_service(id, *key, service, &backend_ids, desired);
         labels.insert(id, label(*key, Some(service)));
     }
     for (id, entry) in &observed.services {
@@ -172,7 +173,7 @@ impl Target {
         key: ServiceKey,
         service: &DesiredService,
         ids: &BackendIds,
-        hops: &Hops,
+        desired: &Desired,
     ) {
         self.services.insert(id, service.entry);
         self.index.insert(key, id);
@@ -187,7 +188,11 @@ impl Target {
             let Some(&backend) = ids.get(&(id, *address)) else {
                 continue;
             };
-            let entry = backend_entry(*address, id, hops);
+            let entry = backend_entry(*address, id, &desired.hops);
+            let entry = match &service.tunnel {
+                Some(tunnel) => wrapped(entry, service.entry.mode, tunnel, &desired.sources),
+                None => entry,
+            };
             self.backends.insert(backend, entry);
             // Without a next hop a backend would only be a way to lose packets.
             if *weight > Weight(0) && entry.flags.contains(BackendFlags::HOP_RESOLVED) {
@@ -221,7 +226,12 @@ impl Target {
             if self.backends.contains_key(id) || has_no_flows(*id, entry, observed) {
                 continue;
             }
-            let entry = backend_entry(identity(entry), entry.service, hops);
+            // Its flows go on as they are: the tunnel stays what it was.
+            let entry = BackendEntry {
+                tunnel_port: entry.tunnel_port,
+                tunnel_source: entry.tunnel_source,
+                ..backend_entry(identity(entry), entry.service, hops)
+            };
             kept.push(DrainingOut { id: *id, entry });
         }
         self.backends
@@ -249,6 +259,30 @@ fn backend_entry(address: SocketAddr, service: ServiceId, hops: &Hops) -> Backen
             Some(_) => BackendFlags::HOP_RESOLVED,
             None => BackendFlags::default(),
         },
-        _pad: [0; 3],
+        _pad: [0; 1],
+        tunnel_port: Port::default(),
+        tunnel_source: Addr16::UNSET,
     }
+}
+
+/// A backend that is reached through a tunnel. Without an address to send from it is as unreachable as without a next
+/// hop.
+fn wrapped(
+    mut entry: BackendEntry,
+    mode: ForwardingMode,
+    tunnel: &Tunnel,
+    sources: &BTreeMap<IpAddr, IpAddr>,
+) -> BackendEntry {
+    let backend = IpAddr::from(entry.address);
+    let source = tunnel
+        .source_to(backend)
+        .or_else(|| sources.get(&backend).copied());
+    if mode == ForwardingMode::DSR_GUE {
+        entry.tunnel_port = Port::new(tunnel.port);
+    }
+    match source {
+        Some(source) => entry.tunnel_source = Addr16::from(source),
+        None => entry.flags = BackendFlags::default(),
+    }
+    entry
 }

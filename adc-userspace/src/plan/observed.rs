@@ -84,6 +84,15 @@ impl Observed {
             .collect()
     }
 
+    /// Outer source addresses of tunnels by backend address, for the same reason.
+    pub fn sources(&self) -> BTreeMap<IpAddr, IpAddr> {
+        self.backends
+            .values()
+            .filter(|entry| !entry.tunnel_source.is_unset())
+            .map(|entry| (entry.address.into(), entry.tunnel_source.into()))
+            .collect()
+    }
+
     /// Addresses of all backends in the tables: their next hops have to be kept fresh even when the
     /// configuration no longer names them.
     pub fn addresses(&self) -> BTreeSet<IpAddr> {

@@ -188,6 +188,15 @@ impl Config {
         self
     }
 
+    /// With another mode for the service added last.
+    #[must_use]
+    pub fn mode(mut self, mode: &'static str) -> Self {
+        if let Some((_, service)) = self.services.last_mut() {
+            service.mode = mode;
+        }
+        self
+    }
+
     /// All services so far in mode `full-nat`, from these addresses.
     #[must_use]
     pub fn full_nat(mut self, addresses: &[IpAddr]) -> Self {

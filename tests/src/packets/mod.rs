@@ -7,15 +7,19 @@
 mod checksums;
 mod damage;
 mod frame;
+mod icmp;
 mod icmp_error;
 mod other;
 mod segment;
 mod split;
+mod wrapped;
 
 pub use checksums::{checksums_hold, complaint};
 pub use damage::{flip_bit, ip_offset, set_byte, set_word, transport_offset};
 pub use frame::{Envelope, MacAddress, Tag};
+pub use icmp::{time_exceeded, too_big};
 pub use icmp_error::IcmpError;
 pub use other::{arp, ethernet, icmp_echo, icmp6, ipv4_protocol, ipv6_protocol};
 pub use segment::{Extension, Fragment, Segment, Transport, UdpChecksum};
 pub use split::split;
+pub use wrapped::{Outer, wrapped};

@@ -6,6 +6,7 @@
 //! has index 1, so every frame comes in by it; see [`Program::run`].
 
 pub mod capture;
+mod decap;
 mod maps;
 pub(crate) mod raw;
 mod source;
@@ -28,6 +29,7 @@ use nix::{
 };
 
 use crate::walk::{Arrival, Exit};
+pub use decap::DecapProgram;
 pub use maps::{FlowMaps, Maps};
 
 /// Where the object under test is; `cargo xtask test` and the kernel matrix set it.

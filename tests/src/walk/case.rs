@@ -34,7 +34,7 @@ pub struct Case {
     contents: Contents,
     steps: Vec<Step>,
     table: TableCounters,
-    /// Flows at the end: in the main tables, half-open.
+    /// Flow entries at the end: in the main tables, half-open.
     flows: Option<(usize, usize)>,
 }
 
@@ -116,6 +116,28 @@ impl Case {
         self
     }
 
+    /// A packet that goes no further and comes back as an ICMP error.
+    #[must_use]
+    pub fn answered(
+        mut self,
+        what: &'static str,
+        by: InterfaceId,
+        frame: Vec<u8>,
+        reason: Reason,
+        out: Vec<u8>,
+    ) -> Self {
+        assert_eq!(complaint(&out), None, "the expectation of {what}");
+        self.steps.push(Step::Packet(Box::new(Packet {
+            what,
+            by,
+            frame,
+            reason,
+            exit: Exit::Transmit,
+            out,
+        })));
+        self
+    }
+
     /// Time passes, in seconds.
     #[must_use]
     pub fn after(mut self, seconds: u32) -> Self {
@@ -153,8 +175,14 @@ impl Case {
 
     /// How many flows must be there at the end: validated and half-open.
     #[must_use]
-    pub fn leaves(mut self, validated: usize, half_open: usize) -> Self {
-        self.flows = Some((validated, half_open));
+    pub fn leaves(self, validated: usize, half_open: usize) -> Self {
+        self.leaves_entries(validated * 2, half_open * 2)
+    }
+
+    /// The same in entries: a flow whose backend answers directly has one.
+    #[must_use]
+    pub fn leaves_entries(mut self, main: usize, half_open: usize) -> Self {
+        self.flows = Some((main, half_open));
         self
     }
 
@@ -306,17 +334,13 @@ impl Case {
         assert_eq!(counted.table, self.table, "{at}: flow tables");
         let established: u64 = counted.backends.values().map(|b| b.flows_established).sum();
         assert_eq!(established, self.table.inserted, "{at}: flows_established");
-        if let Some((validated, half_open)) = self.flows {
+        if let Some(wanted) = self.flows {
             let flows = place.flows();
             let entries = (
                 flows.main4.len() + flows.main6.len(),
                 flows.half4.len() + flows.half6.len(),
             );
-            assert_eq!(
-                entries,
-                (validated * 2, half_open * 2),
-                "{at}: flow entries: {flows:?}"
-            );
+            assert_eq!(entries, wanted, "{at}: flow entries: {flows:?}");
         }
     }
 }

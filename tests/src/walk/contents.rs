@@ -49,7 +49,7 @@ impl Contents {
             ifindex: u32::from(id.0) + 100,
             mtu: 1500,
             mac: Mac(mac.0),
-            _pad: [0; 2],
+            icmp_errors: 0,
         };
         self.interfaces.insert(id, entry);
     }
@@ -101,7 +101,7 @@ impl Contents {
             service,
             hop: link.hop(),
             flags: BackendFlags::HOP_RESOLVED,
-            _pad: [0; 3],
+            ..BackendEntry::default()
         };
         self.backends.insert(id, entry);
         self.rings.get_mut(&service).expect("service").push(id);

@@ -5,6 +5,7 @@ mod case;
 pub mod cases;
 mod contents;
 mod counters;
+mod direct;
 mod host;
 pub mod snat;
 pub mod stories;
@@ -21,6 +22,7 @@ use adc_common::abi::{Addr4, Addr6, FlowEntry, FlowKey, HalfOpenEntry, Interface
 pub use case::{Case, Cuts};
 pub use contents::{Contents, Link, TIMEOUTS};
 pub use counters::{Counters, zip};
+pub use direct::{ALL_ERRORS, Way};
 pub use host::HostWalk;
 pub(crate) use host::{half_without_time, without_time};
 pub use talk::{BACK, Crossing, FRONT, Family, LOCAL4, LOCAL6, Talk, World};

@@ -80,6 +80,7 @@ pub(super) fn build(
     let capture = home.join("adc-xdp-capture");
     guest.add(&workspace.capture_object(), &capture)?;
     guest.add(&workspace.bench_object(), &home.join("adc-xdp-bench"))?;
+    guest.add(&workspace.decap_object(), &home.join("adc-xdp-decap"))?;
     // Tests find their data by the path they were compiled at.
     add_data(&guest, &workspace.root.join("tests"))?;
     let image = directory.join("initramfs.cpio");

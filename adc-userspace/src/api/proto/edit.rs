@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::config::edit::Edit;
 use crate::model::answers_ping;
 use crate::model::{
-    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, Pool,
-    PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Weight,
+    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, MssClamp,
+    Pool, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
 };
 
 /// Body of `POST /api/v1/services`.
@@ -35,6 +35,12 @@ pub struct NewService {
     /// Local addresses to send from, for mode `full-nat`; default none.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub snat: BTreeSet<IpAddr>,
+    /// How packets are wrapped, for modes `dsr-ipip` and `dsr-gue`.
+    #[serde(default, skip_serializing_if = "Tunnel::is_default")]
+    pub tunnel: Tunnel,
+    /// Limit of the TCP segment size.
+    #[serde(default, skip_serializing_if = "MssClamp::is_off")]
+    pub mss_clamp: MssClamp,
     /// Scheduler; default `maglev`.
     #[serde(default = "default_scheduler")]
     pub scheduler: Scheduler,
@@ -114,6 +120,8 @@ impl From<NewService> for Edit {
                 pool: new.pool,
                 mode: new.mode,
                 snat: new.snat,
+                tunnel: new.tunnel,
+                mss_clamp: new.mss_clamp,
                 scheduler: new.scheduler,
                 hash: new.hash,
                 ping: new.ping,

@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{BackendView, Traffic};
-use crate::model::{Hash, Mode, PoolName, Scheduler, ServiceName, Timeouts, TransportProtocol};
+use crate::model::{
+    Hash, Mode, MssClamp, PoolName, Scheduler, ServiceName, Timeouts, TransportProtocol, Tunnel,
+};
 
 /// Where a service or backend comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,12 @@ pub struct ServiceView {
     /// Local addresses that a `full-nat` service sends from; none in the other modes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub snat: BTreeSet<IpAddr>,
+    /// How packets are wrapped, for modes `dsr-ipip` and `dsr-gue`.
+    #[serde(default, skip_serializing_if = "Tunnel::is_default")]
+    pub tunnel: Tunnel,
+    /// Limit of the TCP segment size.
+    #[serde(default, skip_serializing_if = "MssClamp::is_off")]
+    pub mss_clamp: MssClamp,
     /// How a backend is chosen for a new flow.
     pub scheduler: Scheduler,
     /// What the scheduler hashes.

@@ -21,7 +21,7 @@ use crate::{
         },
         output,
     },
-    model::{AdminState, BackendAddress, Scheduler, Timeouts, Weight},
+    model::{AdminState, BackendAddress, MssClamp, Scheduler, Timeouts, Tunnel, Weight},
 };
 
 /// Commands that talk to the agent.
@@ -69,6 +69,8 @@ impl Agent {
                     pool,
                     mode: mode.into(),
                     snat: snat.into_iter().collect(),
+                    tunnel: Tunnel::default(),
+                    mss_clamp: MssClamp::Off,
                     scheduler: Scheduler::Maglev,
                     hash: hash.into(),
                     ping: !no_ping,

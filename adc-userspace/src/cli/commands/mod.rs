@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use self::agent::Agent;
 use super::{
-    Exit, Local, RunOptions,
-    args::{Cli, Command, Format, RunArgs},
+    DecapOptions, Exit, Local, RunOptions,
+    args::{Cli, Command, DecapArgs, Format, RunArgs},
     output,
 };
 use crate::{
@@ -113,6 +113,7 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
             interfaces,
             pin_path,
         } => doctor(local, &interfaces, &pin_path, format),
+        Command::Decap(args) => decap(local, args, format),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "adc", &mut script);
@@ -162,6 +163,21 @@ fn run_agent(local: &impl Local, args: &RunArgs) -> Done {
     };
     local.run(options).map_err(Failure::Run)?;
     Ok(succeeded(String::new()))
+}
+
+fn decap(local: &impl Local, args: DecapArgs, format: Format) -> Done {
+    let options = DecapOptions {
+        interface: args.interface,
+        mode: args.mode.into(),
+        vips: args
+            .vips
+            .into_iter()
+            .map(|vip| vip.to_canonical())
+            .collect(),
+        port: args.port,
+    };
+    let counts = local.decap(&options).map_err(Failure::Run)?;
+    show(format, &counts, |counts| output::decap(counts))
 }
 
 fn doctor(local: &impl Local, interfaces: &[String], pin_path: &Path, format: Format) -> Done {

@@ -1,7 +1,10 @@
 //! Flows and reasons.
 
 use super::layout::{Column, bytes, or_dash, span, table};
-use crate::api::proto::{FlowCount, FlowPage, FlowView, ReasonKind, ReasonRow};
+use crate::{
+    api::proto::{FlowCount, FlowPage, FlowView, ReasonKind, ReasonRow},
+    cli::DecapCount,
+};
 
 pub(in crate::cli) fn flows(page: &FlowPage) -> String {
     let columns = [
@@ -63,6 +66,23 @@ pub(in crate::cli) fn flow_count(count: &FlowCount) -> String {
         );
     }
     text
+}
+
+/// What a decapsulator did.
+pub(in crate::cli) fn decap(rows: &[DecapCount]) -> String {
+    let columns = [
+        Column::Text("OUTCOME"),
+        Column::Number("PACKETS"),
+        Column::Text("MEANING"),
+    ];
+    let row = |r: &DecapCount| {
+        vec![
+            r.outcome.to_owned(),
+            r.packets.to_string(),
+            r.meaning.to_owned(),
+        ]
+    };
+    table(&columns, rows.iter().map(row))
 }
 
 /// Dropped packets by reason; with `all`, every reason.

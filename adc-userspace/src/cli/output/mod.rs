@@ -15,7 +15,7 @@ pub(super) use self::{
     backend::{backend, backends, pools},
     config::{applied, checked, config, diff, findings},
     explain::explanation,
-    flow::{drops, flow_count, flows},
+    flow::{decap, drops, flow_count, flows},
     service::{service, services},
     status::status,
 };

@@ -40,6 +40,8 @@ fn every_verb_parses() {
         "config apply",
         "config show",
         "doctor --interface eth0 -i eth1",
+        "decap --interface eth0",
+        "decap -i eth0 --mode skb --vip 192.0.2.1 --vip 2001:db8::1 --port 7000",
         "completions zsh",
         "version",
     ];
@@ -202,4 +204,25 @@ fn the_reference_names_every_verb_and_every_error_code() {
         let row = format!("| `{}` | {status} | {exit} |", code.name());
         assert!(reference.contains(&row), "{row}");
     }
+}
+
+#[test]
+fn decap_says_what_was_done_or_why_not() {
+    let done = run(
+        &nowhere(),
+        "decap -i eth0 --port 6081 --vip 192.0.2.1 --vip 2001:db8::1",
+    );
+    assert_eq!(done.exit, Exit::Ok);
+    assert!(
+        done.out.contains("decapsulated        2  Taken out."),
+        "{}",
+        done.out
+    );
+    let failed = run(&nowhere(), "decap -i eth9 --port 6081");
+    assert_eq!(failed.exit, Exit::Failed);
+    assert!(
+        failed.err.contains("there is no such interface"),
+        "{}",
+        failed.err
+    );
 }

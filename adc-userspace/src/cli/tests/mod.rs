@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Exit, Local, RunOptions};
+use super::{DecapCount, DecapOptions, Exit, Local, RunOptions};
 use crate::{
     api::{
         proto::{ApiError, ConfigChecked, Problem},
@@ -39,6 +39,18 @@ impl Local for FakeNode {
         }
         config::parse("nonsense = 1\n", &options.config)?;
         Ok(())
+    }
+
+    fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>> {
+        assert_eq!(options.port, 6081);
+        if options.interface == "eth9" {
+            anyhow::bail!("decapsulating on eth9: there is no such interface");
+        }
+        Ok(vec![DecapCount {
+            outcome: "decapsulated",
+            packets: options.vips.len() as u64,
+            meaning: "Taken out.",
+        }])
     }
 
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {

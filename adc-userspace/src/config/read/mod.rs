@@ -9,6 +9,7 @@ mod node;
 mod report;
 mod section;
 mod service;
+mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -105,6 +105,11 @@ impl<'d> Section<'d> {
         self.typed(key, "a string in quotes", Value::as_str)
     }
 
+    /// Whether a key is there and holds a string.
+    pub(super) fn is_text(&self, key: &'static str) -> bool {
+        self.item(key).is_some_and(Item::is_str)
+    }
+
     /// `true` or `false`.
     pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
         self.typed(key, "true or false, without quotes", Value::as_bool)

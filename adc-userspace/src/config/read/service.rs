@@ -9,6 +9,7 @@ use std::{
 use super::{
     super::{bounds, error::Fault},
     section::Section,
+    wire,
 };
 use crate::model::{
     Hash, Mode, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol,
@@ -41,6 +42,8 @@ fn service(section: &Section<'_>) -> Option<Service> {
     let protocol = section.word("protocol").unwrap_or(TransportProtocol::Tcp);
     let mode = section.word("mode").unwrap_or(Mode::Nat);
     let snat = snat(section);
+    let tunnel = wire::tunnel(section);
+    let mss_clamp = wire::mss_clamp(section);
     let scheduler = section.word("scheduler").unwrap_or(Scheduler::Maglev);
     let hash = section.word("hash").unwrap_or(Hash::FiveTuple);
     let ping = section.boolean("ping").unwrap_or(true);
@@ -52,6 +55,8 @@ fn service(section: &Section<'_>) -> Option<Service> {
         pool: pool?,
         mode,
         snat,
+        tunnel,
+        mss_clamp,
         scheduler,
         hash,
         ping,

@@ -5,6 +5,7 @@ mod address;
 mod mode;
 mod place;
 mod uniqueness;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,7 @@ fn check_service(
     }
     let pool = config.pools.get(&service.pool);
     mode::check(name, service, pool, breaches);
+    wire::check(name, service, breaches);
     if pool.is_some() {
         return;
     }

@@ -9,17 +9,6 @@ use super::{
 };
 use crate::model::{Backend, BackendName, MAX_SNAT_ADDRESSES, Mode, Pool, Service, ServiceName};
 
-/// What keeps the data path from forwarding in a mode; `None` = it does. The one place where a mode that gets
-/// built is let in.
-const fn not_built(mode: Mode) -> Option<&'static str> {
-    match mode {
-        Mode::Nat | Mode::FullNat => None,
-        Mode::DsrL2 | Mode::DsrIpip | Mode::DsrGue => {
-            Some("the data path of this release does not forward in this mode")
-        }
-    }
-}
-
 /// Checks a service against the pool that it names.
 pub(super) fn check(
     name: &ServiceName,
@@ -28,12 +17,6 @@ pub(super) fn check(
     breaches: &mut Vec<Breach>,
 ) {
     let at = |field| Place::Service(name.clone(), field);
-    if let Some(problem) = not_built(service.mode) {
-        let built = Mode::ALL.into_iter().filter(|m| not_built(*m).is_none());
-        let built: Vec<_> = built.map(Mode::name).collect();
-        let fault = Fault::new(problem).value(service.mode.name());
-        breaches.push(Breach::new(at("mode"), fault.allowed(built.join(", "))));
-    }
     for fault in snat_faults(service) {
         breaches.push(Breach::new(at("snat"), fault));
     }

@@ -183,11 +183,48 @@ fn modes_with_direct_return_translate_no_ports() {
 }
 
 #[test]
-fn a_mode_that_is_not_built_is_refused_by_name() {
-    let service = "mode = \"dsr-gue\"\nvip = \"203.0.113.10\"";
-    refused(
-        service,
-        "10.0.0.1:80",
-        "does not forward in this mode; allowed: nat, full-nat",
+fn tunnel_options_belong_to_modes_with_tunnels() {
+    let service =
+        |mode: &str, option: &str| format!("mode = \"{mode}\"\nvip = \"203.0.113.10\"\n{option}");
+    let refuses = |mode: &str, option: &str, words: &str| {
+        refused(&service(mode, option), "10.0.0.1:80", words);
+    };
+    refuses("dsr-ipip", "tunnel_port = 7000", "set mode = \"dsr-gue\"");
+    refuses("nat", "tunnel_port = 7000", "remove `tunnel_port`");
+    refuses(
+        "dsr-l2",
+        "tunnel_source = [\"10.2.0.1\"]",
+        "wraps packets in no others",
+    );
+    refuses(
+        "dsr-gue",
+        "tunnel_source = [\"10.2.0.1\", \"10.2.0.2\"]",
+        "at most one IPv4 and one IPv6",
+    );
+    refuses(
+        "dsr-gue",
+        "tunnel_source = [\"127.0.0.1\"]",
+        "a tunnel source can not have this address",
+    );
+    refuses("dsr-gue", "tunnel_source = [\"ten\"]", "not an IP address");
+    let fine = service(
+        "dsr-gue",
+        "tunnel_port = 7000\ntunnel_source = [\"10.2.0.1\", \"fd00::1\"]",
+    );
+    assert_eq!(with(&fine, "10.0.0.1:80"), [""; 0]);
+}
+
+#[test]
+fn segments_are_limited_to_a_number_or_by_the_mtu() {
+    let service = |options: &str| format!("vip = \"203.0.113.10\"\n{options}");
+    for fine in ["mss_clamp = 1400", "mss_clamp = \"auto\""] {
+        assert_eq!(with(&service(fine), "10.0.0.1:80"), [""; 0]);
+    }
+    let refuses = |options: &str, words: &str| refused(&service(options), "10.0.0.1:80", words);
+    refuses("mss_clamp = 535", "536 to 65495");
+    refuses("mss_clamp = \"outo\"", "auto");
+    refuses(
+        "mss_clamp = \"auto\"\nprotocol = \"udp\"",
+        "UDP has no segments",
     );
 }

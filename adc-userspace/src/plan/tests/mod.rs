@@ -15,8 +15,9 @@ use adc_common::abi::{BackendId, Hop, InterfaceId, Mac, ServiceId, ServiceKey, V
 
 use super::{Desired, EffectiveWeights, Hops, Observed, Plan, desired, diff};
 use crate::model::{
-    AdminState, AttachMode, Backend, BackendAddress, Config, Dataplane, Hash, Limits, Mode, Node,
-    Pool, PoolName, Scheduler, Service, Telemetry, Timeouts, TransportProtocol, Weight,
+    AdminState, AttachMode, Backend, BackendAddress, Config, Dataplane, Hash, Limits, Mode,
+    MssClamp, Node, Pool, PoolName, Scheduler, Service, Telemetry, Timeouts, TransportProtocol,
+    Tunnel, Weight,
 };
 
 fn limits() -> Limits {
@@ -55,6 +56,8 @@ fn service(place: &str, pool: &str) -> Service {
         pool: name(pool),
         mode: Mode::Nat,
         snat: BTreeSet::new(),
+        tunnel: Tunnel::default(),
+        mss_clamp: MssClamp::Off,
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
         ping: true,

@@ -3,16 +3,19 @@
 
 mod bad;
 mod clients;
+mod direct;
 mod fragments;
 mod full_nat;
 mod handshake;
 mod header;
 mod icmp_errors;
 mod life;
+mod mss;
 mod nat64;
 mod passed;
 mod ping;
 mod tagged;
+mod too_big;
 mod udp;
 mod unable;
 
@@ -38,6 +41,9 @@ pub fn all() -> Vec<Case> {
         icmp_errors::cases(),
         ping::cases(),
         fragments::cases(),
+        direct::cases(),
+        too_big::cases(),
+        mss::cases(),
     ]
     .into_iter()
     .flatten()
