@@ -3,7 +3,10 @@
 use core::{arch::asm, mem::MaybeUninit};
 
 use adc_common::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
-use aya_ebpf::{helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
+use aya_ebpf::{
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
 
 /// The packet behind an XDP context.
 pub(crate) struct XdpPacket<'a> {
@@ -113,5 +116,12 @@ impl PacketBuf for XdpPacket<'_> {
     #[inline(always)]
     fn shrink_head(&mut self, bytes: usize) -> bool {
         i32::try_from(bytes).is_ok_and(|bytes| self.adjust_head(bytes))
+    }
+
+    #[inline(always)]
+    fn shrink_tail(&mut self, bytes: usize) -> bool {
+        // SAFETY: as for the head.
+        i32::try_from(bytes)
+            .is_ok_and(|bytes| unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, -bytes) == 0 })
     }
 }

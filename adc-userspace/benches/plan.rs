@@ -1,7 +1,7 @@
 //! How long rings and plans take: `cargo bench -p adc-userspace --bench plan`. Reported, never asserted.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     hint::black_box,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
@@ -117,6 +117,7 @@ fn desired(weight: u16) -> Desired {
         hops: (1..=20)
             .map(|n| (IpAddr::from([10, 0, 0, n]), Hop::default()))
             .collect(),
+        down: BTreeMap::new(),
     }
 }
 

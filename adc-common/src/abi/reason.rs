@@ -85,6 +85,8 @@ reasons! {
     FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
     HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
     HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag.";
+    BackendDown = 28, Dropped, "backend_down", "The backend of the flow is down, and the packet can neither be scheduled anew nor answered.";
+    BackendDownReset = 29, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
 }
 
 const _: () = {

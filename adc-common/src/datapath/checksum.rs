@@ -69,6 +69,13 @@ pub(super) const fn apply(check: [u8; 2], change: Delta) -> [u8; 2] {
     (!(sum as u16)).to_ne_bytes()
 }
 
+/// The checksum of what sums to `sum` (RFC 1071 §1).
+#[inline(always)]
+pub(super) const fn of(sum: Delta) -> [u8; 2] {
+    // All ones is the complement of nothing yet.
+    apply([0xff, 0xff], sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 use core::mem::MaybeUninit;
 
 use super::{
-    decide::{aim, follow},
+    decide::aim,
+    down::follow,
     family::Family,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     schedule::{is_still_chosen, last_hop},
@@ -117,7 +118,7 @@ where
     if matches!(step, Step::Promote(_)) {
         promote(tables, seen, delivery, other_key);
     }
-    Some(follow(tables, delivery))
+    Some(follow(tables, scratch))
 }
 
 /// What the packet does, and the initial sequence number of its sender as far as known then.

@@ -7,12 +7,14 @@
 mod checksum;
 mod decide;
 mod deliver;
+mod down;
 mod family;
 mod handshake;
 mod hash;
 mod parse;
 mod pipeline;
 mod ports;
+mod reset;
 mod schedule;
 mod scratch;
 mod track;

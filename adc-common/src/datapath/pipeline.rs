@@ -5,8 +5,9 @@ use super::{
     deliver::deliver,
     parse::{self, Frame, Link, Parse},
     ports::{Clock, FlowTables, PacketBuf, Tables},
+    reset,
     scratch::Scratch,
-    verdict::Verdict,
+    verdict::{Action, Verdict},
 };
 use crate::abi::{Addr4, Addr6, Port, Reason, ReasonClass};
 
@@ -61,6 +62,16 @@ where
         match reason.class() {
             ReasonClass::Forwarded => {
                 deliver(packet, tables, &scratch.seen, &scratch.delivery, reason)
+            }
+            // One way out for what is not answered: with a second one the verifier looks at twice as much.
+            ReasonClass::Passed | ReasonClass::Dropped
+                if reason == Reason::BackendDownReset
+                    && reset::answer(packet, tables, &scratch.seen) =>
+            {
+                Verdict {
+                    reason,
+                    action: Action::Transmit,
+                }
             }
             ReasonClass::Passed | ReasonClass::Dropped => Verdict::stay(reason),
         }

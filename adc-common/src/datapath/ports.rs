@@ -48,6 +48,10 @@ pub trait PacketBuf {
     /// Removes `bytes` (4 or 8) from the front. False if the driver refuses.
     #[must_use]
     fn shrink_head(&mut self, bytes: usize) -> bool;
+
+    /// Removes `bytes` from the end. False if the driver refuses.
+    #[must_use]
+    fn shrink_tail(&mut self, bytes: usize) -> bool;
 }
 
 /// Why an entry could not be inserted.

@@ -78,4 +78,18 @@ impl PacketBuf for HostPacket {
         self.bytes.drain(..bytes);
         true
     }
+
+    fn shrink_tail(&mut self, bytes: usize) -> bool {
+        // The same (`bpf_xdp_adjust_tail`).
+        let Some(length) = self
+            .bytes
+            .len()
+            .checked_sub(bytes)
+            .filter(|left| *left >= 14)
+        else {
+            return false;
+        };
+        self.bytes.truncate(length);
+        true
+    }
 }

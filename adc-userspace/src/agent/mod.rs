@@ -5,6 +5,7 @@
 //! control API (`handle::Handle`) take the same lock, so nobody sees a half-made change.
 
 mod adopt;
+mod challenges;
 mod configure;
 mod flow_view;
 mod handle;

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     adopt::{self, KnownIds},
+    challenges::Challenger,
     configure,
     interfaces::Interface,
     locks,
@@ -177,6 +178,7 @@ async fn bring_up(
         sweep: SweepReport::default(),
         swept: None,
         draining_out: Vec::new(),
+        challenger: Challenger::start(),
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,

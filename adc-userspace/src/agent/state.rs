@@ -12,7 +12,7 @@ use adc_common::abi::{BackendId, Hop, VlanId};
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
-use super::{interfaces::Interface, monitors::Monitors};
+use super::{challenges::Challenger, interfaces::Interface, monitors::Monitors};
 use crate::{
     api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
@@ -20,7 +20,7 @@ use crate::{
     health::{self, Checker, HealthEvent, TargetKey},
     model::{AttachMode, Backend, Config, EffectiveState, Health, Pool, PoolName, Weight},
     neighbours::{NextHop, NextHopEvent, Obstacle, Resolution, Resolver},
-    plan::{self, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
+    plan::{self, Down, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
 };
 
 /// How old the flow figures of a metrics scrape may be; people and programs that ask get them fresh.
@@ -61,6 +61,7 @@ pub(super) struct Agent {
     pub(super) sweep: SweepReport,
     pub(super) swept: Option<Instant>,
     pub(super) draining_out: Vec<DrainingOut>,
+    pub(super) challenger: Challenger,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -210,11 +211,20 @@ impl Agent {
         weights
     }
 
+    /// Backends that monitors found down; in a pool without monitors none is.
+    fn down(&self) -> Down {
+        let down = |(key, (health, _)): (&TargetKey, &(Health, String))| {
+            (*health == Health::Down).then(|| (key.pool.clone(), key.backend))
+        };
+        self.health.iter().filter_map(down).collect()
+    }
+
     /// What would have to change for `config` to be what the maps hold; `counted` = flows were swept after the
     /// last plan, so that what no flow names may be cleared.
     pub(super) fn plan_for(&self, config: &Config, counted: bool) -> Result<Plan, PlanError> {
         let tables = &self.dataplane.tables;
-        let desired = plan::desired(config, &self.weights(config), &self.hops);
+        let desired = plan::desired(config, &self.weights(config), &self.hops)
+            .with_down(config, &self.down());
         let mut observed = tables.observed().clone();
         if counted {
             observed.backends_with_flows = Some(self.sweep.backends().collect());
@@ -243,6 +253,9 @@ impl Agent {
             .context("applying the plan")?;
         self.draining_out.clone_from(&plan.draining_out);
         self.troubles.plan = None;
+        if !plan.is_empty() {
+            self.challenge();
+        }
         Ok(plan)
     }
 
@@ -289,6 +302,7 @@ impl Agent {
                 Err(error) => self.troubles.plan = Some(sentence(error.as_ref())),
             }
         }
+        self.challenge();
         self.mend_interfaces();
         self.reconcile_vips().await;
     }

@@ -14,7 +14,7 @@ use super::{Control, proto::*};
 use crate::{
     model::{
         AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
-        Node, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol, Weight,
+        Node, OnDown, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol, Weight,
     },
     telemetry::MetricsSnapshot,
 };
@@ -130,6 +130,7 @@ fn config_summary() -> ConfigSummary {
 fn config() -> Config {
     let pool = Pool {
         monitors: vec!["http".parse().unwrap()],
+        on_down: OnDown::default(),
         backends: BTreeMap::new(),
     };
     Config {

@@ -7,6 +7,7 @@ mod attach;
 mod batch;
 mod clock;
 mod counters;
+mod ends;
 mod error;
 mod family;
 mod flows;
@@ -19,6 +20,7 @@ mod tables;
 
 pub use clock::now;
 pub use counters::Counters;
+pub use ends::FlowEnds;
 pub use error::DataplaneError;
 pub use flows::{FlowRecord, FlowState, FlowTables, SweepReport, Timeouts};
 pub use interfaces::{InterfaceRow, InterfaceTables};

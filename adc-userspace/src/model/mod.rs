@@ -14,7 +14,7 @@ pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
 pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
-pub use pool::{AdminState, Backend, BackendAddress, Pool, Weight};
+pub use pool::{AdminState, Backend, BackendAddress, OnDown, Pool, Weight};
 pub use service::{Hash, Mode, Scheduler, Service, Timeouts, TransportProtocol};
 pub use state::{EffectiveState, Health};
 

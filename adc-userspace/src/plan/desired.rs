@@ -1,16 +1,17 @@
 //! What the tables should hold.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::{IpAddr, SocketAddr},
 };
 
 use adc_common::abi::{
-    ForwardingMode, HashOn, Hop, Phase, Port, Protocol, ServiceEntry, ServiceKey, Tick,
+    BackendFlags, ForwardingMode, HashOn, Hop, Phase, Port, Protocol, ServiceEntry, ServiceKey,
+    Tick,
 };
 
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, Pool, PoolName, Service, ServiceName, Timeouts,
+    BackendAddress, Config, Hash, Mode, OnDown, Pool, PoolName, Service, ServiceName, Timeouts,
     TransportProtocol, Weight,
 };
 
@@ -21,6 +22,9 @@ pub type EffectiveWeights = BTreeMap<(PoolName, BackendAddress), Weight>;
 /// Next hop towards each backend address. An address that is missing is not resolved.
 pub type Hops = BTreeMap<IpAddr, Hop>;
 
+/// Backends that are down by what their monitors say.
+pub type Down = BTreeSet<(PoolName, BackendAddress)>;
+
 /// Everything that should be in the tables, without ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
@@ -28,6 +32,8 @@ pub struct Desired {
     pub services: BTreeMap<ServiceKey, DesiredService>,
     /// Next hops of these backends and of those that drain out.
     pub hops: Hops,
+    /// Flags of backends that are down and whose flows are to leave them, by service.
+    pub down: BTreeMap<(ServiceKey, SocketAddr), BackendFlags>,
 }
 
 /// One service.
@@ -65,7 +71,32 @@ pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desi
             .iter()
             .map(|(address, hop)| (address.to_canonical(), *hop))
             .collect(),
+        down: BTreeMap::new(),
     }
+}
+
+impl Desired {
+    /// Takes the flows of these backends from them, where their pool says so.
+    #[must_use]
+    pub fn with_down(mut self, config: &Config, down: &Down) -> Self {
+        for service in config.services.values() {
+            let on_down = config.pools.get(&service.pool).map(|pool| pool.on_down);
+            let flag = match on_down {
+                Some(OnDown::Reset) => BackendFlags::DOWN_RESET,
+                Some(OnDown::Reselect) => BackendFlags::DOWN_RESELECT,
+                Some(OnDown::Keep) | None => continue,
+            };
+            let of_pool = down.iter().filter(|(pool, _)| *pool == service.pool);
+            self.down
+                .extend(of_pool.map(|(_, address)| ((key_of(service), identity(*address)), flag)));
+        }
+        self
+    }
+}
+
+/// The tables hold address and port only: no scope, and a v4-mapped address is IPv4.
+fn identity(address: BackendAddress) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn backends_of(
@@ -83,9 +114,7 @@ fn backends_of(
         .values()
         .map(|backend| {
             let address = backend.address;
-            // The tables hold address and port only: no scope, and a v4-mapped address is IPv4.
-            let identity = SocketAddr::new(address.ip().to_canonical(), address.port());
-            (identity, weight_of(address))
+            (identity(address), weight_of(address))
         })
         .collect()
 }

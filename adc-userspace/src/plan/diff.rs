@@ -35,7 +35,7 @@ pub fn diff(desired: &Desired, observed: &Observed, limits: &Limits) -> Result<P
         let Some(&id) = service_ids.get(key) else {
             continue;
         };
-        target.add_service(id, *key, service, &backend_ids, &desired.hops);
+        target.add_service(id, *key, service, &backend_ids, desired);
         labels.insert(id, label(*key, Some(service)));
     }
     for (id, entry) in &observed.services {
@@ -171,7 +171,7 @@ impl Target {
         key: ServiceKey,
         service: &DesiredService,
         ids: &BackendIds,
-        hops: &Hops,
+        desired: &Desired,
     ) {
         self.services.insert(id, service.entry);
         self.index.insert(key, id);
@@ -182,7 +182,10 @@ impl Target {
             let Some(&backend) = ids.get(&(id, *address)) else {
                 continue;
             };
-            let entry = backend_entry(*address, id, hops);
+            let mut entry = backend_entry(*address, id, &desired.hops);
+            if let Some(down) = desired.down.get(&(key, *address)) {
+                entry.flags = entry.flags.with(*down, true);
+            }
             self.backends.insert(backend, entry);
             // Without a next hop a backend would only be a way to lose packets.
             if *weight > Weight(0) && entry.flags.contains(BackendFlags::HOP_RESOLVED) {
@@ -203,7 +206,12 @@ impl Target {
             if self.backends.contains_key(id) || has_no_flows(*id, entry, observed) {
                 continue;
             }
-            let entry = backend_entry(identity(entry), entry.service, hops);
+            let before = entry.flags;
+            let mut entry = backend_entry(identity(entry), entry.service, hops);
+            // Nobody checks it any more, so it stays what it was.
+            for down in [BackendFlags::DOWN_RESET, BackendFlags::DOWN_RESELECT] {
+                entry.flags = entry.flags.with(down, before.contains(down));
+            }
             kept.push(DrainingOut { id: *id, entry });
         }
         self.backends

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::config::edit::Edit;
 use crate::model::{
-    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, Pool,
-    PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Weight,
+    AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, OnDown,
+    Pool, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Weight,
 };
 
 /// Body of `POST /api/v1/services`.
@@ -48,6 +48,9 @@ pub struct NewPool {
     /// Its monitors; none = its backends are always up.
     #[serde(default)]
     pub monitors: Vec<MonitorName>,
+    /// What becomes of the flows of a backend that goes down; default `keep`.
+    #[serde(default)]
+    pub on_down: OnDown,
 }
 
 /// Body of `POST /api/v1/pools/{pool}/backends`.
@@ -117,6 +120,7 @@ impl From<NewPool> for Edit {
             name: new.name,
             pool: Pool {
                 monitors: new.monitors,
+                on_down: new.on_down,
                 backends: BTreeMap::new(),
             },
         }

@@ -15,7 +15,7 @@ use adc_common::abi::{BackendId, Hop, InterfaceId, Mac, ServiceId, ServiceKey, V
 use super::{Desired, EffectiveWeights, Hops, Observed, Plan, desired, diff};
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, Config, Dataplane, Hash, Limits, Mode, Node,
-    Pool, PoolName, Scheduler, Service, Telemetry, Timeouts, TransportProtocol, Weight,
+    OnDown, Pool, PoolName, Scheduler, Service, Telemetry, Timeouts, TransportProtocol, Weight,
 };
 
 fn limits() -> Limits {
@@ -70,6 +70,7 @@ fn pool(backends: &[(&str, u16)]) -> Pool {
     });
     Pool {
         monitors: Vec::new(),
+        on_down: OnDown::default(),
         backends: backends.collect(),
     }
 }

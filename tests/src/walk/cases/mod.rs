@@ -3,6 +3,7 @@
 
 mod bad;
 mod clients;
+mod down;
 mod handshake;
 mod header;
 mod life;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Case> {
         tagged::cases(),
         header::cases(),
         clients::cases(),
+        down::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),

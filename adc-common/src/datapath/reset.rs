@@ -1,0 +1,82 @@
+//! Answers a TCP segment with a RST: turns the frame around and takes everything off that is not header.
+
+use core::mem::MaybeUninit;
+
+use super::{
+    checksum::{self, Delta},
+    family::Family,
+    ports::{PacketBuf, Tables},
+    scratch::Seen,
+    wire::{BareTcp, EthernetHeader, tcp_flags::RST},
+};
+use crate::abi::{Protocol, Tuple};
+use network_types::tcp::TcpHdr;
+
+/// Length of the header in words, in its upper half.
+const DATA_OFFSET: u8 = 5 << 4;
+
+/// Sends the sender a RST whose sequence number is the one that it acknowledges.
+///
+/// That is the number which a receiver expects next, so that one which follows RFC 5961 §3.2 believes it too
+/// (RFC 9293 §3.10.7.1). It leaves by the way the segment came, VLAN tags included. False if it could not be made.
+#[inline(never)]
+pub(super) fn answer<A: Family, P: PacketBuf, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    seen: &Seen<A>,
+) -> bool {
+    turn_around(packet, tables, seen).is_some()
+}
+
+#[inline(always)]
+fn turn_around<A: Family, P: PacketBuf, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    seen: &Seen<A>,
+) -> Option<()> {
+    let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
+    let ethernet = packet.header(0, &mut ethernet)?;
+    let mut tcp = MaybeUninit::<TcpHdr>::uninit();
+    let seq = packet.header(seen.frame.transport(), &mut tcp)?.ack_seq;
+    // Not the address it was sent to, which may be a group's.
+    let interface = tables.interface(tables.interface_id(packet.ingress_ifindex()))?;
+    let link = EthernetHeader {
+        dst: ethernet.src,
+        src: interface.mac.0,
+        ethertype: ethernet.ethertype,
+    };
+    let network = seen.frame.network();
+    let transport = network + A::BARE_HEADER;
+    let end = transport + size_of::<BareTcp>();
+    let surplus = packet.length().checked_sub(end)?;
+    if surplus > 0 && !packet.shrink_tail(surplus) {
+        return None;
+    }
+    let to = seen.key.tuple.reversed();
+    packet.set_header(transport, &header(&to, seq))?;
+    A::write_bare(packet, network, &to, Protocol::TCP, size_of::<BareTcp>())?;
+    packet.set_header(0, &link)
+}
+
+#[inline(always)]
+fn header<A: Family>(to: &Tuple<A>, seq: [u8; 4]) -> BareTcp {
+    let control = [DATA_OFFSET, RST, 0, 0];
+    let [high, low] = (size_of::<BareTcp>() as u16).to_be_bytes();
+    // The pseudo-headers of RFC 9293 §3.1 and RFC 8200 §8.1 hold the same words.
+    let pseudo = [0, Protocol::TCP.0, high, low];
+    let sum = (to.src.checksum_words())
+        .plus(to.dst.checksum_words())
+        .plus(Delta::of_word(u32::from_ne_bytes(pseudo)))
+        .plus(Delta::of_ports(to.sport, to.dport))
+        .plus(Delta::of_word(u32::from_ne_bytes(seq)))
+        .plus(Delta::of_word(u32::from_ne_bytes(control)));
+    BareTcp {
+        source: to.sport.0,
+        dest: to.dport.0,
+        seq,
+        ack_seq: [0; 4],
+        control,
+        check: checksum::of(sum),
+        urgent: [0; 2],
+    }
+}
