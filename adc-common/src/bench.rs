@@ -30,6 +30,9 @@ pub const REPLY: u32 = 2;
 /// Every packet belongs to another flow: numbers count up instead of being drawn.
 pub const FRESH: u32 = 4;
 
+/// Backends see one local address (`full-nat`) instead of the clients'.
+pub const FULL_NAT: u32 = 8;
+
 abi_struct! {
     /// Value of the wrapper's `TRAFFIC` map: what the next packet is.
     pub struct Traffic [112] align 8 {
@@ -43,7 +46,7 @@ abi_struct! {
         pub clients: u32,
         /// Last 32 bits of backend 0's address, host order.
         pub backends: u32,
-        /// [`IPV6`], [`REPLY`], [`FRESH`].
+        /// [`IPV6`], [`REPLY`], [`FRESH`], [`FULL_NAT`].
         pub kind: u32,
         /// Zero.
         pub _pad: [u8; 8],
@@ -110,6 +113,19 @@ pub const fn client_of(flow: u32) -> u32 {
 #[inline(always)]
 pub const fn client_port_of(flow: u32) -> u16 {
     1024 + (flow >> 16) as u16
+}
+
+/// The client's port of a new flow with [`FULL_NAT`]: from all over the range, as many clients' ports are. A client has
+/// each of its 256 ports once.
+#[inline(always)]
+pub const fn spread_port_of(flow: u32) -> u16 {
+    1024 + (((flow >> 16 & 0xff) * 251 + (flow & 0xffff) * 31) % 64_512) as u16
+}
+
+/// The local port of an established flow with [`FULL_NAT`]: no other flow of its backend has it.
+#[inline(always)]
+pub const fn local_port_of(flow: u32) -> u16 {
+    1024 + ((flow / BACKENDS) & 0x7fff) as u16
 }
 
 /// Which backend an established flow was scheduled to: to be added to the last 32 bits of backend 0's address.

@@ -7,8 +7,9 @@
 #![no_main]
 
 use adc_common::bench::{
-    BACKEND_PORT, FRAME4, FRAME6, IPV6, REPLY, SERVICE_PORT, Traffic, YARDSTICK_KEYS, YardstickKey,
-    backend_of, client_of, client_port_of,
+    BACKEND_PORT, FRAME4, FRAME6, FRESH, FULL_NAT, IPV6, REPLY, SERVICE_PORT, Traffic,
+    YARDSTICK_KEYS, YardstickKey, backend_of, client_of, client_port_of, local_port_of,
+    spread_port_of,
 };
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP},
@@ -126,7 +127,12 @@ fn write_frame<const LENGTH: usize>(
     }
     let flow = traffic.next_flow();
     let client = (traffic.clients + client_of(flow)).to_be();
-    let client_port = client_port_of(flow);
+    let full_nat = traffic.kind & FULL_NAT != 0;
+    let client_port = if full_nat && traffic.kind & FRESH != 0 {
+        spread_port_of(flow)
+    } else {
+        client_port_of(flow)
+    };
     let frame: *const u32 = traffic.frame.as_ptr();
     for word in 0..LENGTH / 4 {
         // SAFETY: the template is no shorter than LENGTH.
@@ -137,10 +143,16 @@ fn write_frame<const LENGTH: usize>(
     let (source, own_ports) = if traffic.kind & REPLY == 0 {
         (client, ports(client_port, SERVICE_PORT))
     } else {
-        // SAFETY: all fields lie in the first FRAME4 bytes of an IPv4 frame and FRAME6 bytes of an IPv6 frame.
-        unsafe { put(start, fields.destination, client) };
         let backend = traffic.backends + backend_of(flow);
-        (backend.to_be(), ports(BACKEND_PORT, client_port))
+        let answered = if full_nat {
+            // The template has the one local address.
+            local_port_of(flow)
+        } else {
+            // SAFETY: all fields lie in the first FRAME4 bytes of an IPv4 frame and FRAME6 bytes of an IPv6 frame.
+            unsafe { put(start, fields.destination, client) };
+            client_port
+        };
+        (backend.to_be(), ports(BACKEND_PORT, answered))
     };
     // SAFETY: as above.
     unsafe { put(start, fields.source, source) };

@@ -48,6 +48,9 @@ pub(crate) static RINGS: ArrayOfMaps<RingArray, SERVICES_MAX> = ArrayOfMaps::new
 pub(crate) static BACKENDS: Array<BackendEntry, BACKENDS_MAX> = Array::new();
 
 #[btf_map]
+pub(crate) static SNAT_CURSORS: Array<u32, BACKENDS_MAX> = Array::new();
+
+#[btf_map]
 pub(crate) static BACKEND_COUNTERS: PerCpuArray<BackendCounters, BACKENDS_MAX> = PerCpuArray::new();
 
 #[btf_map]

@@ -8,12 +8,16 @@ use adc_common::{
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    cty::c_void,
+    helpers::generated::{bpf_get_smp_processor_id, bpf_loop},
+};
 
 use crate::maps::{
     BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX,
     INTERFACES, REASON_COUNTERS, RINGS, RingArray, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES,
-    TABLE_COUNTERS,
+    SNAT_CURSORS, TABLE_COUNTERS,
 };
 
 /// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
@@ -101,6 +105,14 @@ macro_rules! flow_tables {
 flow_tables!(Addr4, FLOWS4, HALF_OPEN4, SCRATCH4);
 flow_tables!(Addr6, FLOWS6, HALF_OPEN6, SCRATCH6);
 
+/// One round of `bpf_loop`: 0 goes on, 1 stops (kernel/bpf/bpf_iter.c).
+extern "C" fn one_round<F: FnMut(u32) -> bool>(round: u64, step: *mut c_void) -> i64 {
+    // SAFETY: `repeat` hands its own `F` over, and nobody else has it meanwhile.
+    let step = unsafe { &mut *step.cast::<F>() };
+    #[expect(clippy::cast_possible_truncation, reason = "below `times`, a u32")]
+    i64::from(step(round as u32))
+}
+
 #[inline(always)]
 fn outcome(result: Result<(), i32>) -> Result<(), InsertError> {
     match result {
@@ -138,6 +150,27 @@ impl Tables for KernelTables {
         BACKENDS
             .get(u32::from(id.0))
             .filter(|entry| !entry.address.is_unset())
+    }
+
+    #[inline(always)]
+    fn snat_cursor<R>(&self, id: BackendId, visit: impl FnOnce(&mut u32) -> R) -> Option<R> {
+        let cursor = SNAT_CURSORS.get_ptr_mut(u32::from(id.0))?;
+        // SAFETY: one aligned word in an array. Another CPU may write it too: any value is valid.
+        Some(visit(unsafe { &mut *cursor }))
+    }
+
+    #[inline(always)]
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, mut step: F) {
+        let callback = one_round::<F> as *const () as *mut c_void;
+        // SAFETY: the callback is the one for `F`; the helper (Linux 5.17 and later) returns before `step` ends. That it
+        // ran fewer times than it might is no error.
+        let _rounds = unsafe { bpf_loop(times, callback, (&raw mut step).cast(), 0) };
+    }
+
+    #[inline(always)]
+    fn cpu(&self) -> u32 {
+        // SAFETY: a helper without arguments or preconditions.
+        unsafe { bpf_get_smp_processor_id() }
     }
 
     #[inline(always)]

@@ -86,6 +86,13 @@ fn client(family: Family, bits: u128, port: u16) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Nat,
+    FullNat,
+    Nat64,
+}
+
 #[derive(Clone, Debug)]
 struct Sent {
     world: World,
@@ -94,7 +101,8 @@ struct Sent {
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
-    let ends = (world(), family(), protocol(), any::<u128>(), 1_u16..);
+    let mode = prop_oneof![Just(Mode::Nat), Just(Mode::FullNat), Just(Mode::Nat64)];
+    let ends = (world(), mode, family(), protocol(), any::<u128>(), 1_u16..);
     let content = (
         proptest::collection::vec(any::<u8>(), 0..200),
         2_u8..,
@@ -102,28 +110,37 @@ fn sent() -> impl Strategy<Value = Sent> {
         0_usize..10,
         0_usize..40,
     );
-    (ends, content).prop_map(
-        |((world, family, protocol, bits, port), (payload, ttl, (seq, ack), options, padding))| {
-            let mut talk = world.talk(family, protocol);
-            talk.client = client(family, bits, port);
-            talk.seen_as = talk.client;
-            let segment = if protocol == Protocol::TCP {
-                Segment::tcp("PA", seq, ack)
-            } else {
-                Segment::udp(b"")
-            };
-            let mut segment = segment.data(&payload).ttl(ttl).padded(padding);
-            match family {
-                Family::V4 => segment = segment.options(&vec![1; options * 4]),
-                Family::V6 => {}
-            }
-            Sent {
-                world,
-                talk,
-                segment,
-            }
-        },
-    )
+    (ends, content).prop_map(|((world, mode, family, protocol, bits, port), content)| {
+        let (payload, ttl, (seq, ack), options, padding) = content;
+        let (world, family) = match mode {
+            Mode::Nat => (world, family),
+            Mode::FullNat => (world.with_full_nat(), family),
+            Mode::Nat64 => (world.with_full_nat(), Family::V6),
+        };
+        let mut talk = match mode {
+            Mode::Nat | Mode::FullNat => world.talk(family, protocol),
+            Mode::Nat64 => world.nat64(protocol),
+        };
+        talk.client = client(family, bits, port);
+        talk.seen_as = talk.client;
+        let segment = if protocol == Protocol::TCP {
+            Segment::tcp("PA", seq, ack)
+        } else {
+            Segment::udp(b"")
+        };
+        let mut segment = segment.data(&payload).ttl(ttl).padded(padding);
+        // IPv4 has none that could come back (RFC 7915 §4.1).
+        segment.flow_label = 0;
+        match family {
+            Family::V4 => segment = segment.options(&vec![1; options * 4]),
+            Family::V6 => {}
+        }
+        Sent {
+            world,
+            talk,
+            segment,
+        }
+    })
 }
 
 proptest! {

@@ -33,13 +33,25 @@ fn host_and_kernel_agree_on_every_packet() {
         60_000
     };
     announce(format_args!("{packets} packets, {SEED}={seed}"));
-    let world = world();
     let mut host = HostWalk::default();
     let mut kernel = Program::load(ROOMY);
+    agree(&mut host, &mut kernel, world(), seed, packets);
+    agree(
+        &mut host,
+        &mut kernel,
+        full_nat_world(),
+        seed + 1,
+        packets / 2,
+    );
+}
+
+/// Random traffic in `world`, the same in both places.
+fn agree(host: &mut HostWalk, kernel: &mut Program, world: World, seed: u64, packets: usize) {
     host.pour(&world.contents);
     kernel.pour(&world.contents);
     let mut traffic = Traffic::new(seed, world);
     let mut forwarded = 0;
+    let before = host.counters();
     for n in 0..packets {
         let (interface, frame) = traffic.next_frame();
         let on_host = host.arrive(&frame, interface);
@@ -65,12 +77,21 @@ fn host_and_kernel_agree_on_every_packet() {
     );
     let difference = host.flows().difference(&kernel.flows());
     assert!(difference.is_empty(), "{SEED}={seed}: {difference}");
-    let reasons = host.counters().reasons;
+    let reasons = host.counters().since(&before).reasons;
     announce(format_args!(
         "{forwarded} forwarded; {} reasons seen: {reasons:?}",
         reasons.len()
     ));
     assert!(reasons.len() >= 20, "the traffic is too tame: {reasons:?}");
+}
+
+/// The same services and more, with `full-nat`.
+fn full_nat_world() -> World {
+    let mut world = world().with_full_nat();
+    for service in world.contents.services.values_mut() {
+        service.timeouts = [Tick::from_secs(86_400); Phase::CAPACITY];
+    }
+    world
 }
 
 /// Two arms, and a second pair of services whose backends are those of the first: one client's port may then be

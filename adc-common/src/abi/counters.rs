@@ -14,7 +14,7 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `BACKEND_COUNTERS`, by [`super::BackendId`].
-    pub struct BackendCounters [48] {
+    pub struct BackendCounters [56] {
         /// Packets sent to the backend.
         pub forward_packets: u64,
         /// Bytes sent to the backend, Ethernet header included, as received from the client.
@@ -27,6 +27,8 @@ abi_struct! {
         pub flows_scheduled: u64,
         /// Flows whose handshake (TCP) or first reply (UDP) was seen.
         pub flows_established: u64,
+        /// New flows dropped because every local address and port tried was in use towards this backend.
+        pub snat_exhausted: u64,
     }
 }
 

@@ -77,11 +77,19 @@ impl FlowFlags {
     pub const REPLY: Self = Self(1);
     /// A FIN was seen in this direction.
     pub const FIN_SEEN: Self = Self(2);
+    /// In the IPv6 tables: the two directions are of different families (NAT64). IPv4 addresses are v4-mapped.
+    pub const CROSSES: Self = Self(4);
 
     /// Whether all bits of `other` are set.
     #[inline(always)]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// [`Self::CROSSES`], or nothing.
+    #[inline(always)]
+    pub const fn of_crossing(crosses: bool) -> Self {
+        if crosses { Self::CROSSES } else { Self(0) }
     }
 
     /// With the bits of `other` set too.

@@ -22,7 +22,10 @@ pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
 pub use reason::{Reason, ReasonClass};
 pub use ring::{RING_SLOTS, Ring};
-pub use service::{ForwardingMode, HashOn, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey};
+pub use service::{
+    ForwardingMode, HashOn, MAX_SNAT_ADDRESSES, SNAT_PORTS, ServiceEntry, ServiceId,
+    ServiceIndexEntry, ServiceKey,
+};
 pub use tick::Tick;
 
 /// Version of every layout in this module; part of the pin directory's name.

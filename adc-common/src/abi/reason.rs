@@ -85,8 +85,13 @@ reasons! {
     FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
     HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
     HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag.";
-    BackendDown = 28, Dropped, "backend_down", "The backend of the flow is down, and the packet can neither be scheduled anew nor answered.";
-    BackendDownReset = 29, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
+    SnatNoFlow = 28, Passed, "snat_no_flow", "Addressed to a local address that full-nat sends from, but of no flow; the kernel's stack gets it.";
+    SnatExhausted = 29, Dropped, "snat_exhausted", "Every local address and port tried is in use towards this backend.";
+    RstWithoutFlow = 30, Dropped, "rst_without_flow", "A RST of no known flow for a full-nat service: to the backend it would look like another flow's.";
+    UdpWithoutChecksum = 31, Dropped, "udp_without_checksum", "An IPv4 datagram without checksum, which IPv6 does not allow (NAT64).";
+    TooBigForIpv6 = 32, Dropped, "too_big_for_ipv6", "With an IPv6 header in place of its IPv4 header the packet exceeds the MTU (NAT64).";
+    BackendDown = 33, Dropped, "backend_down", "The backend of the flow is down, and the packet can neither be scheduled anew nor answered.";
+    BackendDownReset = 34, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
 }
 
 const _: () = {

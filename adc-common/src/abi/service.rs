@@ -15,7 +15,21 @@ abi_newtype! {
 impl ForwardingMode {
     /// DNAT: destination rewritten, replies return through us.
     pub const NAT: Self = Self(1);
+    /// DNAT and SNAT: the backend sees one of the service's own local addresses.
+    pub const FULL_NAT: Self = Self(2);
+    /// The frame goes to the backend's MAC, the packet is unchanged; replies go straight to the client.
+    pub const DSR_L2: Self = Self(3);
+    /// The packet goes to the backend inside an IP packet; replies go straight to the client.
+    pub const DSR_IPIP: Self = Self(4);
+    /// The packet goes to the backend inside a GUE datagram; replies go straight to the client.
+    pub const DSR_GUE: Self = Self(5);
 }
+
+/// Ports of a local address that flows to one backend may be given: 1024 to 65 535.
+pub const SNAT_PORTS: u32 = 64_512;
+
+/// Local addresses that one service may send from: a power of two, so that a mask bounds an index into them.
+pub const MAX_SNAT_ADDRESSES: usize = 16;
 
 abi_newtype! {
     /// What the scheduler hashes to find a ring slot.
@@ -31,7 +45,8 @@ impl HashOn {
 
 abi_struct! {
     /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
-    /// unset: "this address is ours, whatever the port".
+    /// unset: "this address is ours, whatever the port". An address that `full-nat` sends from has a marker entry with
+    /// port 0 and protocol 255.
     pub struct ServiceKey [24] align 8 {
         /// The VIP.
         pub vip: Addr16,
@@ -56,19 +71,23 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `SERVICES`, by [`ServiceId`].
-    pub struct ServiceEntry [96] {
+    pub struct ServiceEntry [352] {
         /// Its key in `SERVICE_INDEX`, so that an adopting agent can read its own tables back.
         pub key: ServiceKey,
         /// See [`ForwardingMode`].
         pub mode: ForwardingMode,
         /// See [`HashOn`].
         pub hash_on: HashOn,
-        /// Zero.
-        pub _pad: [u8; 2],
+        /// `full-nat`: how many of `snat` are IPv4; they come first.
+        pub snat_v4: u8,
+        /// `full-nat`: how many of `snat` are IPv6; they follow.
+        pub snat_v6: u8,
         /// Seed of the flow hash; equal on nodes that must agree.
         pub hash_seed: u32,
         /// Idle timeout per [`Phase`], indexed by its number; the rest is zero.
         pub timeouts: [Tick; Phase::CAPACITY],
+        /// `full-nat`: local addresses that packets to backends are sent from; the rest is unset.
+        pub snat: [Addr16; MAX_SNAT_ADDRESSES],
     }
 }
 
@@ -85,6 +104,18 @@ impl ServiceKey {
     #[inline(always)]
     pub fn set_vip_marker(&mut self, vip: Addr16) {
         self.set(vip, Port([0, 0]), Protocol(0));
+    }
+
+    /// Makes it the marker that says packets are sent from the address.
+    #[inline(always)]
+    pub fn set_snat_marker(&mut self, address: Addr16) {
+        self.set(address, Port([0, 0]), Protocol(u8::MAX));
+    }
+
+    /// The marker that says packets are sent from the address. IANA reserves protocol 255, so no service has it.
+    #[inline(always)]
+    pub fn snat_marker(address: Addr16) -> Self {
+        Self::new(address, Port([0, 0]), Protocol(u8::MAX))
     }
 
     /// A service's key.

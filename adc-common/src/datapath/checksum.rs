@@ -4,7 +4,8 @@
 //! (RFC 1071 §2 B), so words are taken in native order and nothing is ever swapped. A change of any
 //! number of words is gathered in one [`Delta`] and folded once.
 
-use crate::abi::Port;
+use super::family::Family;
+use crate::abi::{Port, Tuple};
 
 /// A partial one's complement sum: what to add to the (un-complemented) checksum.
 ///
@@ -29,6 +30,24 @@ impl Delta {
     #[inline(always)]
     pub(super) const fn of_ports(sport: Port, dport: Port) -> Self {
         Self(u16::from_ne_bytes(sport.0) as u64 + u16::from_ne_bytes(dport.0) as u64)
+    }
+
+    /// The change from the addresses of one tuple to those of another.
+    #[inline(always)]
+    pub(super) fn of_addresses<A: Family>(from: &Tuple<A>, to: &Tuple<A>) -> Self {
+        Self::replace(
+            from.src.checksum_words().plus(from.dst.checksum_words()),
+            to.src.checksum_words().plus(to.dst.checksum_words()),
+        )
+    }
+
+    /// The same for the ports.
+    #[inline(always)]
+    pub(super) fn of_port_change<A>(from: &Tuple<A>, to: &Tuple<A>) -> Self {
+        Self::replace(
+            Self::of_ports(from.sport, from.dport),
+            Self::of_ports(to.sport, to.dport),
+        )
     }
 
     /// Both changes.

@@ -90,6 +90,9 @@ pub(super) fn aim<A: Family>(entry: &FlowEntry<A>, delivery: &mut Delivery<A>) {
     delivery.hop.assign(&entry.hop);
     delivery.backend = entry.backend;
     delivery.reply = u16::from(entry.flags.0 & FlowFlags::REPLY.0);
+    if A::MAY_CROSS {
+        delivery.crosses = u16::from(entry.flags.0 & FlowFlags::CROSSES.0);
+    }
 }
 
 /// Sends an aimed packet along its flow.

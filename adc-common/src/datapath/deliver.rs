@@ -8,21 +8,62 @@ use super::{
     parse::Frame,
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Seen},
+    translate,
     verdict::{Action, Verdict},
     wire::{
         EthernetHeader, Ports, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM, VlanTag,
         VlanTags,
     },
 };
-use crate::abi::{BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId};
+use crate::abi::{
+    Addr4, Addr6, BackendCounters, Hop, InterfaceEntry, Mac, Protocol, Reason, VlanId,
+};
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
 /// Priority and drop-eligible bits of a TCI: kept across VLANs.
 const TCI_PRIORITY: u16 = 0xf000;
 
+/// A family whose packets can be rewritten: within it, or into the other one.
+pub(super) trait Rewrite: Family {
+    /// Writes the whole packet anew; when this fails, nothing has been written.
+    fn rewrite_packet<P: PacketBuf>(
+        packet: &mut P,
+        seen: &Seen<Self>,
+        delivery: &Delivery<Self>,
+        egress: &InterfaceEntry,
+    ) -> Result<(), Reason>;
+}
+
+impl Rewrite for Addr4 {
+    #[inline(always)]
+    fn rewrite_packet<P: PacketBuf>(
+        packet: &mut P,
+        seen: &Seen<Self>,
+        delivery: &Delivery<Self>,
+        egress: &InterfaceEntry,
+    ) -> Result<(), Reason> {
+        rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)
+    }
+}
+
+impl Rewrite for Addr6 {
+    #[inline(always)]
+    fn rewrite_packet<P: PacketBuf>(
+        packet: &mut P,
+        seen: &Seen<Self>,
+        delivery: &Delivery<Self>,
+        egress: &InterfaceEntry,
+    ) -> Result<(), Reason> {
+        if delivery.crosses != 0 {
+            return translate::rewrite(packet, seen, delivery, egress);
+        }
+        rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)
+    }
+}
+
 /// Sends the packet as decided.
 #[inline(always)]
-pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
+pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
     seen: &Seen<A>,
@@ -34,8 +75,8 @@ pub(super) fn deliver<A: Family, P: PacketBuf, T: Tables>(
         Ok(egress) => egress,
         Err(refusal) => return Verdict::stay(refusal),
     };
-    if rewrite(packet, seen, delivery, egress.mac).is_none() {
-        return Verdict::stay(Reason::HeadroomError);
+    if let Err(refusal) = A::rewrite_packet(packet, seen, delivery, egress) {
+        return Verdict::stay(refusal);
     }
     tables.count_backend(delivery.backend, |backend| {
         count_packet(backend, delivery.reply != 0, bytes);
@@ -75,8 +116,9 @@ fn prepare<'t, A: Family, T: Tables>(
         .ok_or(Reason::InterfaceUnset)
 }
 
+/// Writes the packet anew, in the header it came in.
 #[inline(always)]
-fn rewrite<A: Family, P: PacketBuf>(
+pub(super) fn rewrite<A: Family, P: PacketBuf>(
     packet: &mut P,
     seen: &Seen<A>,
     delivery: &Delivery<A>,
@@ -88,14 +130,8 @@ fn rewrite<A: Family, P: PacketBuf>(
     let shift = resize_link(packet, frame, &delivery.hop)?;
     let network = frame.network().wrapping_add_signed(shift);
     let transport = frame.transport().wrapping_add_signed(shift);
-    let addresses = Delta::replace(
-        from.src.checksum_words().plus(from.dst.checksum_words()),
-        to.src.checksum_words().plus(to.dst.checksum_words()),
-    );
-    let change = addresses.plus(Delta::replace(
-        Delta::of_ports(from.sport, from.dport),
-        Delta::of_ports(to.sport, to.dport),
-    ));
+    let addresses = Delta::of_addresses(from, to);
+    let change = addresses.plus(Delta::of_port_change(from, to));
     let ports = Ports {
         source: to.sport.0,
         dest: to.dport.0,
@@ -117,7 +153,7 @@ fn rewrite<A: Family, P: PacketBuf>(
 
 /// RFC 768: 0 means "no checksum" and stays; a sum that comes out as 0 is sent as 0xffff.
 #[inline(always)]
-fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
+pub(super) fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
     if check == [0, 0] {
         return check;
     }
@@ -129,7 +165,7 @@ fn udp_checksum(check: [u8; 2], change: Delta) -> [u8; 2] {
 
 /// Bytes of Ethernet header and tags that a hop wants.
 #[inline(always)]
-const fn link_length(hop: &Hop) -> usize {
+pub(super) const fn link_length(hop: &Hop) -> usize {
     let tags = match (hop.vlan, hop.inner_vlan) {
         (VlanId::NONE, _) => 0,
         (_, VlanId::NONE) => 1,
@@ -155,7 +191,7 @@ fn resize_link<P: PacketBuf>(packet: &mut P, frame: &Frame, hop: &Hop) -> Option
 
 /// Writes MACs and tags; `network` is where the IP header now starts.
 #[inline(always)]
-fn write_link<A: Family, P: PacketBuf>(
+pub(super) fn write_link<A: Family, P: PacketBuf>(
     packet: &mut P,
     frame: &Frame,
     hop: &Hop,

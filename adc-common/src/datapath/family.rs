@@ -15,6 +15,9 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
     /// EtherType of its packets.
     const ETHERTYPE: [u8; 2];
 
+    /// Whether its flow tables hold flows of two families (NAT64).
+    const MAY_CROSS: bool;
+
     /// The address as native-endian words, for checksums.
     fn checksum_words(self) -> Delta;
 
@@ -23,6 +26,15 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
 
     /// The address of this family inside `address`; `None` if it is of the other one.
     fn from_addr16(address: Addr16) -> Option<Self>;
+
+    /// `address` as keys of this family's flow tables have it: an IPv4 address among IPv6 ones is v4-mapped.
+    fn embed(address: Addr16) -> Option<Self>;
+
+    /// Whether this is an IPv4 address, be it among IPv6 ones.
+    fn is_v4(self) -> bool;
+
+    /// Whether this is an IPv4 address among IPv6 ones.
+    fn is_embedded(self) -> bool;
 
     /// Writes new addresses and a hop limit one lower. The IPv4 header checksum follows by RFC 1624;
     /// `addresses` is the change that the addresses make to a sum.
@@ -58,6 +70,7 @@ const TTL_DECREMENT: Delta = Delta::replace16(u16::from_ne_bytes([1, 0]), 0);
 
 impl Family for Addr4 {
     const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV4;
+    const MAY_CROSS: bool = false;
 
     #[inline(always)]
     fn checksum_words(self) -> Delta {
@@ -72,6 +85,21 @@ impl Family for Addr4 {
     #[inline(always)]
     fn from_addr16(address: Addr16) -> Option<Self> {
         address.v4()
+    }
+
+    #[inline(always)]
+    fn embed(address: Addr16) -> Option<Self> {
+        address.v4()
+    }
+
+    #[inline(always)]
+    fn is_v4(self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn is_embedded(self) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -131,6 +159,7 @@ impl Family for Addr4 {
 
 impl Family for Addr6 {
     const ETHERTYPE: [u8; 2] = ETHERTYPE_IPV6;
+    const MAY_CROSS: bool = true;
 
     #[inline(always)]
     fn checksum_words(self) -> Delta {
@@ -150,6 +179,21 @@ impl Family for Addr6 {
             Some(_) => None,
             None => Some(Self(address.0)),
         }
+    }
+
+    #[inline(always)]
+    fn embed(address: Addr16) -> Option<Self> {
+        Some(Self(address.0))
+    }
+
+    #[inline(always)]
+    fn is_v4(self) -> bool {
+        Addr16(self.0).v4().is_some()
+    }
+
+    #[inline(always)]
+    fn is_embedded(self) -> bool {
+        self.is_v4()
     }
 
     #[inline(always)]

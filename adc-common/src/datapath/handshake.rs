@@ -220,6 +220,8 @@ const fn reply_step(phase: Phase, flags: u8, acked: u32) -> Step {
             }
         }
         Phase::PICKED_UP | Phase::ESTABLISHED => Step::Promote(Phase::ESTABLISHED),
+        // Simultaneous open (RFC 9293 §3.5): the client's SYN-ACK must acknowledge this one.
+        Phase::SYN_SENT if flags & (SYN | ACK) == SYN => Step::Enter(Phase::SYN_RECEIVED),
         // A challenge ACK from an older connection, or data before the client's ACK arrives: the client judges.
         _ => Step::Keep,
     }

@@ -5,6 +5,7 @@
 //! fate is decided (tables may change), and only then is a byte of the packet written.
 
 mod checksum;
+mod claim;
 mod decide;
 mod deliver;
 mod down;
@@ -17,7 +18,9 @@ mod ports;
 mod reset;
 mod schedule;
 mod scratch;
+mod snat;
 mod track;
+mod translate;
 mod verdict;
 mod wire;
 

@@ -65,7 +65,8 @@ pub enum InsertError {
 
 /// The flow tables of one address family.
 pub trait FlowTables<A> {
-    /// Runs `work` with this CPU's working memory. Never nested.
+    /// Runs `work` with this CPU's working memory of the family, which holds what the last call left there. Never nested
+    /// for one family.
     fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<A>) -> R) -> Option<R>;
 
     /// Runs `visit` on the entry in the main table. Other CPUs may read and write the same entry meanwhile.
@@ -115,6 +116,17 @@ pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
 
     /// A backend; `None` for an unused id.
     fn backend(&self, id: BackendId) -> Option<&BackendEntry>;
+
+    /// Runs `visit` on a backend's cursor through the spare ports of `full-nat`. Other CPUs may read and write it
+    /// meanwhile.
+    fn snat_cursor<R>(&self, id: BackendId, visit: impl FnOnce(&mut u32) -> R) -> Option<R>;
+
+    /// Runs `step` with 0, 1, ... until it says true, at most `times` times. A loop that the verifier does not have to
+    /// follow round by round.
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, step: F);
+
+    /// The number of this CPU.
+    fn cpu(&self) -> u32;
 
     /// An interface; `None` for an unused id.
     fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry>;

@@ -5,11 +5,12 @@ use core::mem::MaybeUninit;
 use super::{
     checksum::{self, Delta},
     family::Family,
+    parse::Frame,
     ports::{PacketBuf, Tables},
-    scratch::Seen,
+    scratch::Scratch,
     wire::{BareTcp, EthernetHeader, tcp_flags::RST},
 };
-use crate::abi::{Protocol, Tuple};
+use crate::abi::{Addr4, Protocol, Tuple};
 use network_types::tcp::TcpHdr;
 
 /// Length of the header in words, in its upper half.
@@ -23,21 +24,41 @@ const DATA_OFFSET: u8 = 5 << 4;
 pub(super) fn answer<A: Family, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
-    seen: &Seen<A>,
+    scratch: &Scratch<A>,
 ) -> bool {
-    turn_around(packet, tables, seen).is_some()
+    let Scratch { seen, delivery, .. } = scratch;
+    let to = seen.key.tuple.reversed();
+    // An IPv4 backend of an IPv6 client: its segments are IPv4, whatever table their flow is in.
+    let turned = if A::MAY_CROSS && delivery.crosses != 0 && delivery.reply != 0 {
+        narrow(&to).and_then(|to| turn_around(packet, tables, &seen.frame, &to))
+    } else {
+        turn_around(packet, tables, &seen.frame, &to)
+    };
+    turned.is_some()
+}
+
+/// A tuple of v4-mapped addresses as what it stands for.
+#[inline(always)]
+fn narrow<A: Family>(tuple: &Tuple<A>) -> Option<Tuple<Addr4>> {
+    Some(Tuple {
+        src: Addr4::from_addr16(tuple.src.into())?,
+        dst: Addr4::from_addr16(tuple.dst.into())?,
+        sport: tuple.sport,
+        dport: tuple.dport,
+    })
 }
 
 #[inline(always)]
 fn turn_around<A: Family, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
-    seen: &Seen<A>,
+    frame: &Frame,
+    to: &Tuple<A>,
 ) -> Option<()> {
     let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
     let ethernet = packet.header(0, &mut ethernet)?;
     let mut tcp = MaybeUninit::<TcpHdr>::uninit();
-    let seq = packet.header(seen.frame.transport(), &mut tcp)?.ack_seq;
+    let seq = packet.header(frame.transport(), &mut tcp)?.ack_seq;
     // Not the address it was sent to, which may be a group's.
     let interface = tables.interface(tables.interface_id(packet.ingress_ifindex()))?;
     let link = EthernetHeader {
@@ -45,16 +66,15 @@ fn turn_around<A: Family, P: PacketBuf, T: Tables>(
         src: interface.mac.0,
         ethertype: ethernet.ethertype,
     };
-    let network = seen.frame.network();
+    let network = frame.network();
     let transport = network + A::BARE_HEADER;
     let end = transport + size_of::<BareTcp>();
     let surplus = packet.length().checked_sub(end)?;
     if surplus > 0 && !packet.shrink_tail(surplus) {
         return None;
     }
-    let to = seen.key.tuple.reversed();
-    packet.set_header(transport, &header(&to, seq))?;
-    A::write_bare(packet, network, &to, Protocol::TCP, size_of::<BareTcp>())?;
+    packet.set_header(transport, &header(to, seq))?;
+    A::write_bare(packet, network, to, Protocol::TCP, size_of::<BareTcp>())?;
     packet.set_header(0, &link)
 }
 

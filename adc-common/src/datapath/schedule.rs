@@ -3,27 +3,21 @@
 use core::mem::MaybeUninit;
 
 use super::{
+    claim::claim,
     decide::towards_backend,
     family::Family,
-    hash::{flow_hash, rehash},
+    hash::flow_hash,
     parse::{Frame, src_mac, vlan_id},
-    ports::{FlowTables, InsertError, PacketBuf, Tables},
-    scratch::{Scratch, Seen},
-    track::{remove_both, timeout_of},
+    ports::{FlowTables, PacketBuf, Tables},
+    scratch::{Choice, Scratch, Seen},
+    snat,
     wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
 use crate::abi::{
-    BackendId, FlowFlags, FlowKey, Hop, InterfaceId, Phase, Port, Protocol, Reason, Ring,
-    ServiceEntry, ServiceId, ServiceKey,
+    BackendId, FlowFlags, FlowKey, ForwardingMode, Hop, InterfaceId, Phase, Protocol, Reason,
+    ReasonClass, Ring, ServiceEntry, ServiceId, ServiceKey,
 };
 use network_types::tcp::TcpHdr;
-
-/// Client ports tried towards one backend before a new flow is given up. The first is the client's own;
-/// it is taken only when the same client uses the same port to two VIPs that share a backend.
-const PORT_ATTEMPTS: u32 = 4;
-
-/// First port used in place of a taken one (RFC 6335 §6: 1024 and up are not system ports).
-const FIRST_SPARE_PORT: u16 = 1024;
 
 /// Where the packet came from, as a next hop.
 #[inline(always)]
@@ -36,19 +30,46 @@ pub(super) fn last_hop<P: PacketBuf, T: Tables>(packet: &P, tables: &T, frame: &
     }
 }
 
-/// A packet of no known flow: schedules it, if it is for a service.
-#[inline(never)]
+/// A packet of no known flow: schedules it, if it is for a service. Step by step, because the BPF stack (512 bytes for a
+/// chain of calls) would not hold one within the other.
+#[inline(always)]
 pub(super) fn new_flow<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Reason
 where
     A: Family,
     P: PacketBuf,
     T: Tables + FlowTables<A>,
 {
+    let reason = choose(tables, scratch);
+    match reason.class() {
+        ReasonClass::Forwarded => match reserve(packet, tables, scratch) {
+            Ok(()) => reason,
+            Err(refusal) => refusal,
+        },
+        ReasonClass::Passed | ReasonClass::Dropped => reason,
+    }
+}
+
+/// The service and the backend of a new flow, in `choice` and `delivery`, and the reason if it comes about.
+#[inline(never)]
+fn choose<A, T>(tables: &T, scratch: &mut Scratch<A>) -> Reason
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    // Such addresses stand for IPv4 inside the flow tables (NAT64) and mean nothing in a packet (RFC 4291 §2.5.5.2).
+    if scratch.seen.key.tuple.src.is_embedded() || scratch.seen.key.tuple.dst.is_embedded() {
+        return Reason::SnatNoFlow;
+    }
     let service = match service_of(tables, &scratch.seen.key, &mut scratch.index) {
         Ok(service) => service,
         Err(reason) => return reason,
     };
-    let Scratch { seen, delivery, .. } = scratch;
+    let Scratch {
+        seen,
+        delivery,
+        choice,
+        ..
+    } = scratch;
     let Some(phase) = first_phase(seen) else {
         return Reason::HandshakeMismatch;
     };
@@ -71,14 +92,13 @@ where
     } else {
         Reason::ScheduledNewFlow
     };
-    let found = towards_backend(tables, delivery, reason);
-    if found != reason {
-        return found;
-    }
-    match reserve(packet, tables, scratch, phase, hash) {
-        Ok(()) => reason,
-        Err(refusal) => refusal,
-    }
+    *choice = Choice {
+        hash,
+        service,
+        phase,
+        mode: entry.mode,
+    };
+    towards_backend(tables, delivery, reason)
 }
 
 /// The flow hash that a service wants.
@@ -122,8 +142,12 @@ fn service_of<A: Family, T: Tables>(
         return Ok(id);
     }
     index.set_vip_marker(vip);
+    if tables.service_id(index).is_some() {
+        return Err(Reason::VipOtherPort);
+    }
+    index.set_snat_marker(vip);
     Err(if tables.service_id(index).is_some() {
-        Reason::VipOtherPort
+        Reason::SnatNoFlow
     } else {
         Reason::NotOurs
     })
@@ -143,15 +167,30 @@ fn first_phase<A>(seen: &Seen<A>) -> Option<Phase> {
     }
 }
 
-/// Creates both half-open entries; sets `delivery.to`.
+/// Creates both half-open entries of what was chosen; sets `delivery.to`.
 #[inline(always)]
-fn reserve<A, P, T>(
-    packet: &P,
-    tables: &T,
-    scratch: &mut Scratch<A>,
-    phase: Phase,
-    hash: u32,
-) -> Result<(), Reason>
+fn reserve<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Result<(), Reason>
+where
+    A: Family,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
+    prepare(packet, tables, scratch)?;
+    // The last word about a connection that is over: passed on, not remembered.
+    if scratch.seen.frame.flags & RST != 0 {
+        return Ok(());
+    }
+    if scratch.choice.mode == ForwardingMode::FULL_NAT {
+        snat::claim(tables, scratch)?;
+    } else {
+        claim(tables, scratch)?;
+    }
+    record(packet, tables, scratch)
+}
+
+/// What the backend will see, but for a port or address that is taken, and the entry for its answers.
+#[inline(never)]
+fn prepare<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Result<(), Reason>
 where
     A: Family,
     P: PacketBuf,
@@ -161,30 +200,48 @@ where
         seen,
         delivery,
         half,
+        choice,
         ..
     } = scratch;
     let backend = tables
         .backend(delivery.backend)
         .ok_or(Reason::BackendUnset)?;
+    let full_nat = choice.mode == ForwardingMode::FULL_NAT;
+    let address = if full_nat {
+        A::embed(backend.address)
+    } else {
+        A::from_addr16(backend.address)
+    };
     delivery.to.src = seen.key.tuple.src;
-    delivery.to.dst = A::from_addr16(backend.address).ok_or(Reason::BackendUnset)?;
+    delivery.to.dst = address.ok_or(Reason::BackendUnset)?;
     delivery.to.sport = seen.key.tuple.sport;
     delivery.to.dport = backend.port;
-    // The last word about a connection that is over: passed on, not remembered.
-    if seen.frame.flags & RST != 0 {
-        return Ok(());
+    delivery.crosses = u16::from(delivery.to.dst.is_embedded());
+    if full_nat && seen.frame.flags & RST != 0 {
+        // Without an address and port of its own it would end another client's connection.
+        return Err(Reason::RstWithoutFlow);
     }
     half.flow.other = seen.key.tuple;
     half.flow.hop = last_hop(packet, tables, &seen.frame);
     half.flow.last_seen = seen.now;
     half.flow.backend = delivery.backend;
-    half.flow.phase = phase;
-    half.flow.flags = FlowFlags::REPLY;
+    half.flow.phase = choice.phase;
+    half.flow.flags = FlowFlags::REPLY.with(FlowFlags::of_crossing(delivery.crosses != 0));
     half.initial_seq = 0;
-    if half.flow.hop.interface == InterfaceId(0) {
+    if half.flow.hop.interface == InterfaceId(0) && seen.frame.flags & RST == 0 {
         return Err(Reason::InterfaceUnset);
     }
-    claim(tables, scratch, hash)?;
+    Ok(())
+}
+
+/// Creates the client's entry next to the one that was claimed.
+#[inline(never)]
+fn record<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>) -> Result<(), Reason>
+where
+    A: Family,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
     let Scratch {
         seen,
         delivery,
@@ -193,10 +250,11 @@ where
         ..
     } = scratch;
     half.flow.other = other.tuple;
+    let crosses = FlowFlags::of_crossing(delivery.crosses != 0);
     half.flow.flags = if seen.frame.flags & FIN == 0 {
-        FlowFlags::default()
+        crosses
     } else {
-        FlowFlags::FIN_SEEN
+        FlowFlags::FIN_SEEN.with(crosses)
     };
     let mut tcp = MaybeUninit::<TcpHdr>::uninit();
     if seen.key.protocol == Protocol::TCP
@@ -212,100 +270,4 @@ where
         backend.flows_scheduled = backend.flows_scheduled.wrapping_add(1);
     });
     Ok(())
-}
-
-/// Takes a reply key that no other flow uses, with another client port if need be, and leaves it in `other`.
-#[inline(always)]
-fn claim<A, T>(tables: &T, scratch: &mut Scratch<A>, hash: u32) -> Result<(), Reason>
-where
-    A: Family,
-    T: Tables + FlowTables<A>,
-{
-    let Scratch {
-        seen,
-        delivery,
-        half,
-        other,
-        ..
-    } = scratch;
-    for attempt in 0..PORT_ATTEMPTS {
-        if attempt > 0 {
-            delivery.to.sport = spare_port(hash, attempt);
-        }
-        other.set(delivery.to.reversed(), seen.key.protocol);
-        if in_use(tables, seen, other) {
-            continue;
-        }
-        match tables.insert_half_open(other, half) {
-            Ok(()) => return Ok(()),
-            Err(InsertError::Refused) => return Err(Reason::FlowTableError),
-            Err(InsertError::Exists) if may_replace(tables, seen, other) => {
-                return tables
-                    .put_half_open(other, half)
-                    .map_err(|refused| match refused {
-                        InsertError::Exists | InsertError::Refused => Reason::FlowTableError,
-                    });
-            }
-            Err(InsertError::Exists) => {}
-        }
-    }
-    Err(Reason::TupleConflict)
-}
-
-#[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a remainder of 64 512 fits 16 bits"
-)]
-fn spare_port(hash: u32, attempt: u32) -> Port {
-    let ports = u32::from(u16::MAX - FIRST_SPARE_PORT) + 1;
-    Port::new(FIRST_SPARE_PORT + (rehash(hash, attempt) % ports) as u16)
-}
-
-/// Whether a live validated flow owns this reply key. A dead one is removed on the way.
-#[inline(always)]
-fn in_use<A, T>(tables: &T, seen: &Seen<A>, key: &FlowKey<A>) -> bool
-where
-    A: Family,
-    T: Tables + FlowTables<A>,
-{
-    let owner = tables.with_flow(key, |entry| {
-        (
-            entry.other == seen.key.tuple,
-            entry.other,
-            entry.last_seen,
-            entry.backend,
-            entry.phase,
-        )
-    });
-    let Some((own, forward, last_seen, backend, phase)) = owner else {
-        return false;
-    };
-    // Our own tuple without a forward entry is a torn flow: it can not answer for itself.
-    let dead = own || seen.now.since(last_seen) >= timeout_of(tables, backend, phase);
-    if dead {
-        remove_both(tables, key, &FlowKey::new(forward, seen.key.protocol));
-    }
-    !dead
-}
-
-/// Whether the half-open flow on this reply key is our own earlier attempt, or dead.
-#[inline(always)]
-fn may_replace<A, T>(tables: &T, seen: &Seen<A>, key: &FlowKey<A>) -> bool
-where
-    A: Family,
-    T: Tables + FlowTables<A>,
-{
-    let owner = tables.with_half_open(key, |entry| {
-        let flow = &entry.flow;
-        (
-            flow.other == seen.key.tuple,
-            flow.last_seen,
-            flow.backend,
-            flow.phase,
-        )
-    });
-    owner.is_none_or(|(own, last_seen, backend, phase)| {
-        own || seen.now.since(last_seen) >= timeout_of(tables, backend, phase)
-    })
 }

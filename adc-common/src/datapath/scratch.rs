@@ -5,7 +5,10 @@
 //! runs with bottom halves off, so no second packet uses it meanwhile.
 
 use super::parse::Frame;
-use crate::abi::{BackendId, FlowKey, HalfOpenEntry, Hop, ServiceKey, Tick, Tuple};
+use crate::abi::{
+    Addr4, Addr6, Addr16, BackendId, FlowKey, ForwardingMode, HalfOpenEntry, Hop, Phase, ServiceId,
+    ServiceKey, Tick, Tuple,
+};
 
 /// A parsed packet and the time it is judged at.
 #[repr(C)]
@@ -14,6 +17,26 @@ pub(super) struct Seen<A> {
     pub(super) key: FlowKey<A>,
     pub(super) frame: Frame,
     pub(super) now: Tick,
+}
+
+impl Seen<Addr6> {
+    /// Becomes an IPv4 packet, as the IPv6 tables know it.
+    #[inline(always)]
+    pub(super) fn embed(&mut self, from: &Seen<Addr4>) {
+        let Tuple {
+            src,
+            dst,
+            sport,
+            dport,
+        } = from.key.tuple;
+        self.key.tuple.src.assign(&Addr16::from(src).0);
+        self.key.tuple.dst.assign(&Addr16::from(dst).0);
+        self.key.tuple.sport = sport;
+        self.key.tuple.dport = dport;
+        self.key.protocol = from.key.protocol;
+        self.frame = from.frame;
+        self.now = from.now;
+    }
 }
 
 /// What a clock last read.
@@ -38,6 +61,18 @@ pub(super) struct Delivery<A> {
     pub(super) backend: BackendId,
     /// 1 if it goes to the client.
     pub(super) reply: u16,
+    /// 1 if it leaves in the other family's header (NAT64); IPv6 tables only.
+    pub(super) crosses: u16,
+}
+
+/// What was chosen for a new flow, next to the backend.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Choice {
+    pub(super) hash: u32,
+    pub(super) service: ServiceId,
+    pub(super) phase: Phase,
+    pub(super) mode: ForwardingMode,
 }
 
 /// Everything one packet's walk keeps. Contents survive from packet to packet and, but for the clock's, mean
@@ -53,6 +88,7 @@ pub struct Scratch<A> {
     pub(super) half: HalfOpenEntry<A>,
     /// Key of a service lookup.
     pub(super) index: ServiceKey,
+    pub(super) choice: Choice,
     /// The clock's notes.
     pub(super) clock: Reading,
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub use packet::HostPacket;
-pub use tables::{FlowMaps, HostTables};
+pub use tables::{FlowMaps, HostTables, WorkingMemory};
 
 /// A clock that stands still until it is set.
 #[derive(Debug, Default)]

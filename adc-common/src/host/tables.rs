@@ -1,6 +1,6 @@
 //! Tables in hash maps.
 
-use std::{cell::RefCell, collections::HashMap, hash::Hash};
+use std::{cell::RefCell, collections::HashMap, fmt, hash::Hash};
 
 use crate::{
     abi::{
@@ -32,6 +32,16 @@ impl<A> Default for FlowMaps<A> {
     }
 }
 
+/// `SCRATCH4` or `SCRATCH6`.
+#[derive(Default)]
+pub struct WorkingMemory<A>(RefCell<Scratch<A>>);
+
+impl<A> fmt::Debug for WorkingMemory<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WorkingMemory")
+    }
+}
+
 /// All tables; fill the public maps, then process packets.
 #[derive(Debug, Default)]
 pub struct HostTables {
@@ -39,6 +49,10 @@ pub struct HostTables {
     pub v4: FlowMaps<Addr4>,
     /// IPv6 flows.
     pub v6: FlowMaps<Addr6>,
+    /// `SCRATCH4`.
+    pub scratch4: WorkingMemory<Addr4>,
+    /// `SCRATCH6`.
+    pub scratch6: WorkingMemory<Addr6>,
     /// `SERVICE_INDEX`.
     pub index: HashMap<ServiceKey, ServiceId>,
     /// `SERVICES`.
@@ -49,6 +63,8 @@ pub struct HostTables {
     pub backends: HashMap<BackendId, BackendEntry>,
     /// `INTERFACES`.
     pub interfaces: HashMap<InterfaceId, InterfaceEntry>,
+    /// `SNAT_CURSORS`.
+    pub snat_cursors: RefCell<HashMap<BackendId, u32>>,
     /// `BACKEND_COUNTERS`.
     pub backend_counters: RefCell<HashMap<BackendId, BackendCounters>>,
     /// `TABLE_COUNTERS`.
@@ -68,10 +84,10 @@ impl HostTables {
 }
 
 macro_rules! flow_tables {
-    ($family:ty, $field:ident) => {
+    ($family:ty, $field:ident, $scratch:ident) => {
         impl FlowTables<$family> for HostTables {
             fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch<$family>) -> R) -> Option<R> {
-                Some(work(&mut Scratch::default()))
+                Some(work(&mut self.$scratch.0.borrow_mut()))
             }
 
             fn with_flow<R>(
@@ -136,8 +152,8 @@ macro_rules! flow_tables {
     };
 }
 
-flow_tables!(Addr4, v4);
-flow_tables!(Addr6, v6);
+flow_tables!(Addr4, v4, scratch4);
+flow_tables!(Addr6, v6, scratch6);
 
 fn insert_new<K: Eq + Hash + Copy, V: Copy>(
     map: &mut HashMap<K, V>,
@@ -174,6 +190,18 @@ impl Tables for HostTables {
 
     fn backend(&self, id: BackendId) -> Option<&BackendEntry> {
         self.backends.get(&id)
+    }
+
+    fn snat_cursor<R>(&self, id: BackendId, visit: impl FnOnce(&mut u32) -> R) -> Option<R> {
+        Some(visit(self.snat_cursors.borrow_mut().entry(id).or_default()))
+    }
+
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, step: F) {
+        let _found = (0..times).any(step);
+    }
+
+    fn cpu(&self) -> u32 {
+        0
     }
 
     fn interface(&self, id: InterfaceId) -> Option<&InterfaceEntry> {

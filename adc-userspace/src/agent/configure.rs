@@ -166,7 +166,7 @@ impl Agent {
             Ok(plan) => {
                 self.generation += 1;
                 self.applied_at = Timestamp(SystemTime::now());
-                self.reconcile_vips().await;
+                self.reconcile_addresses().await;
                 Ok(plan)
             }
             Err(error) => {

@@ -1,18 +1,12 @@
-//! The interfaces that adc is attached to, and the VIPs on one of them: kept as they should be, whatever becomes of
-//! the devices.
-
-use std::collections::BTreeSet;
+//! The interfaces that adc is attached to: kept as they should be, whatever becomes of the devices.
 
 use adc_common::abi::{InterfaceId, Mac};
 use anyhow::Result;
 
 use super::state::Agent;
 use crate::{
-    api::proto::sentence,
-    dataplane::InterfaceRow,
-    doctor,
-    model::AttachMode,
-    neighbours::{InterfaceFacts, vips},
+    api::proto::sentence, dataplane::InterfaceRow, doctor, model::AttachMode,
+    neighbours::InterfaceFacts,
 };
 
 /// An interface of `dataplane.interfaces`.
@@ -44,9 +38,9 @@ impl Agent {
         }
         if new.is_some() {
             self.mend_interface(name);
-            if self.config.dataplane.vip_interface.as_deref() == Some(name) {
+            if self.carried.wanted.contains_key(name) {
                 // A new device has none of them, and one that was down has lost its IPv6 ones.
-                self.reconcile_vips().await;
+                self.reconcile_addresses().await;
             }
         }
     }
@@ -139,38 +133,5 @@ impl Agent {
             interface.mode = mode;
         }
         Ok(())
-    }
-
-    /// Puts the VIPs of all services on the interface that answers for them, and tells of what changed.
-    pub(super) async fn reconcile_vips(&mut self) {
-        if self.stopping {
-            return;
-        }
-        let Some(interface) = &self.config.dataplane.vip_interface else {
-            return;
-        };
-        let services = self.config.services.values();
-        let wanted: BTreeSet<_> = services.map(|service| service.vip).collect();
-        let outcome = vips::reconcile(interface, &wanted).await;
-        let trouble = outcome.as_ref().err().map(ToString::to_string);
-        match outcome {
-            Ok(done) if done.added.is_empty() && done.removed.is_empty() => {}
-            Ok(done) => tracing::info!(
-                interface, added = ?done.added, removed = ?done.removed, "VIP addresses"
-            ),
-            Err(error) if self.troubles.vips == trouble => {
-                tracing::debug!(interface, "VIP addresses: {error}");
-            }
-            Err(error) => tracing::error!(interface, "VIP addresses: {error}; trying again"),
-        }
-        self.troubles.vips = trouble;
-    }
-
-    pub(super) async fn remove_vips(&self) {
-        if let Some(interface) = &self.config.dataplane.vip_interface
-            && let Err(error) = vips::remove_all_ours(interface).await
-        {
-            tracing::warn!(interface, "removing VIP addresses: {error}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! `Agent::replan`: desired tables, diff against what the maps hold, apply. Requests of the
 //! control API (`handle::Handle`) take the same lock, so nobody sees a half-made change.
 
+mod addresses;
 mod adopt;
 mod challenges;
 mod configure;
@@ -12,6 +13,7 @@ mod handle;
 mod interfaces;
 mod locks;
 mod monitors;
+mod snat;
 mod start;
 mod state;
 mod status;

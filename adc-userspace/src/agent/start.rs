@@ -16,12 +16,14 @@ use nix::{
 use tokio::sync::mpsc;
 
 use super::{
+    addresses::Carried,
     adopt::{self, KnownIds},
     challenges::Challenger,
     configure,
     interfaces::Interface,
     locks,
     monitors::{self, Monitors},
+    snat::Refusals,
     state::{Agent, Troubles},
 };
 use crate::{
@@ -151,6 +153,7 @@ async fn bring_up(
     let (dataplane, report) =
         Dataplane::load(&config.dataplane.pin_path, &config.dataplane.limits)?;
     let interfaces = interfaces(&config, &facts, &dataplane)?;
+    let carried = Carried::on(&config.dataplane.interfaces);
     let started = Timestamp(SystemTime::now());
     let mut agent = Agent {
         file,
@@ -172,6 +175,9 @@ async fn bring_up(
         interfaces,
         resolver,
         hops: BTreeMap::new(),
+        devices: BTreeMap::new(),
+        carried,
+        refusals: Refusals::default(),
         obstacles: BTreeMap::new(),
         checker: Checker::with_probes_in_flight(health_events, probes),
         health: BTreeMap::new(),
@@ -213,7 +219,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
-    agent.reconcile_vips().await;
+    agent.reconcile_addresses().await;
     tracing::info!(
         services = agent.config.services.len(),
         interfaces = agent.interfaces.len(),

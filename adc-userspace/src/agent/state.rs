@@ -12,7 +12,10 @@ use adc_common::abi::{BackendId, Hop, VlanId};
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
-use super::{challenges::Challenger, interfaces::Interface, monitors::Monitors};
+use super::{
+    addresses::Carried, challenges::Challenger, interfaces::Interface, monitors::Monitors,
+    snat::Refusals,
+};
 use crate::{
     api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
@@ -54,6 +57,10 @@ pub(super) struct Agent {
     pub(super) interfaces: BTreeMap<String, Interface>,
     pub(super) resolver: Resolver,
     pub(super) hops: Hops,
+    /// The device that the route to a backend names.
+    pub(super) devices: BTreeMap<IpAddr, String>,
+    pub(super) carried: Carried,
+    pub(super) refusals: Refusals,
     /// Why an address has no next hop.
     pub(super) obstacles: BTreeMap<IpAddr, String>,
     pub(super) checker: Checker,
@@ -76,7 +83,7 @@ pub(super) struct Troubles {
     pub(super) plan: Option<String>,
     /// The last sweep failed.
     pub(super) sweep: Option<String>,
-    /// The VIPs could not be put on their interface.
+    /// Addresses could not be put on an interface.
     pub(super) vips: Option<String>,
 }
 
@@ -99,6 +106,9 @@ impl Agent {
             NextHopEvent::Hops(resolutions) => {
                 self.note_hops(resolutions);
                 self.replan_or_report();
+                if self.wanted_addresses() != self.carried.wanted {
+                    self.reconcile_addresses().await;
+                }
             }
             NextHopEvent::Interface { name, facts } => self.interface_changed(&name, facts).await,
         }
@@ -112,6 +122,7 @@ impl Agent {
             let obstacle = match resolution {
                 Resolution::Resolved(next) => match self.hop(&next) {
                     Some(hop) => {
+                        self.devices.insert(address, next.device);
                         self.obstacles.remove(&address);
                         self.hops.insert(address, hop);
                         continue;
@@ -303,8 +314,11 @@ impl Agent {
             }
         }
         self.challenge();
+        if let Err(error) = self.note_refusals() {
+            tracing::error!("counting refused flows: {}", sentence(error.as_ref()));
+        }
         self.mend_interfaces();
-        self.reconcile_vips().await;
+        self.reconcile_addresses().await;
     }
 
     /// Removes flows that are over and counts the others.
@@ -344,7 +358,7 @@ impl Agent {
     /// Takes the VIPs off, detaches, removes all pins. Nothing is changed after this.
     pub(super) async fn shut_down(&mut self) -> Result<()> {
         self.stopping = true;
-        self.remove_vips().await;
+        self.remove_addresses().await;
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

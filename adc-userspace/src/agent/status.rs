@@ -30,6 +30,7 @@ impl Agent {
         let mut warnings = self.own_warnings();
         warnings.extend(warnings_about(&services));
         warnings.extend(flows.tables.iter().filter_map(nearly_full));
+        warnings.extend(self.snat_uses()?.iter().filter_map(super::snat::warning));
         warnings.sort_by_key(|warning| warning.severity);
         let Timestamp(started) = self.started;
         Ok(Status {
@@ -63,14 +64,12 @@ impl Agent {
                 remedy: "it is tried again every few seconds".into(),
             }));
         }
-        if let Some(interface) = &self.config.dataplane.vip_interface {
-            warnings.extend(vips.as_ref().map(|what| Warning {
-                severity: Severity::Critical,
-                subject: format!("VIPs on {interface}"),
-                what: what.clone(),
-                remedy: "it is tried again every few seconds".into(),
-            }));
-        }
+        warnings.extend(vips.as_ref().map(|what| Warning {
+            severity: Severity::Critical,
+            subject: "addresses".into(),
+            what: what.clone(),
+            remedy: "it is tried again every few seconds".into(),
+        }));
         let warning = |subject: &str, what: String, remedy: &str| Warning {
             severity: Severity::Warning,
             subject: subject.into(),
@@ -189,6 +188,7 @@ impl Agent {
             backends: self
                 .backend_views(&BackendFilter::default())
                 .map_err(|error| anyhow::anyhow!("{error}"))?,
+            snat: self.snat_uses()?,
             reasons: self.reasons()?,
             flows: self.flow_count(),
             tables: self.dataplane.counters.tables()?,

@@ -87,6 +87,7 @@ impl Agent {
             port: service.port,
             protocol: service.protocol,
             mode: service.mode,
+            snat: service.snat.clone(),
             scheduler: service.scheduler,
             hash: service.hash,
             timeouts: service.timeouts,

@@ -1,7 +1,7 @@
 //! A fake agent and views for tests.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -31,6 +31,7 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
         port: 80,
         protocol: TransportProtocol::Tcp,
         mode: Mode::Nat,
+        snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
         timeouts: Timeouts::default(),
@@ -198,6 +199,14 @@ impl FakeControl {
             interfaces: self.interfaces(),
             backends: service.backends.clone(),
             services: vec![service],
+            snat: vec![SnatUse {
+                service: "www".parse().unwrap(),
+                backend: "10.0.0.1:80".parse().unwrap(),
+                flows: 16_128,
+                ports: 64_512,
+                exhausted: 0,
+                refusing: false,
+            }],
             reasons: ReasonRow::all(&reasons()),
             flows: flow_count(),
             tables: TableCounters::default(),

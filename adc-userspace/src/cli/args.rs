@@ -12,8 +12,8 @@ use super::exit;
 use crate::{
     api::{DEFAULT_SOCKET, proto::AddressRange},
     model::{
-        AdminState, AttachMode, BackendName, Hash, MonitorName, OnDown, PoolName, ServiceName,
-        TransportProtocol,
+        AdminState, AttachMode, BackendName, Hash, Mode, MonitorName, OnDown, PoolName,
+        ServiceName, TransportProtocol,
     },
     telemetry::LogFormat,
 };
@@ -134,6 +134,12 @@ pub(super) enum ServiceCommand {
         /// Where flows go
         #[arg(long)]
         pool: PoolName,
+        /// How packets reach the backend
+        #[arg(long, value_enum, default_value = "nat")]
+        mode: ForwardingModeArg,
+        /// A local address to send from in mode full-nat; may be repeated
+        #[arg(long, value_name = "ADDRESS")]
+        snat: Vec<IpAddr>,
         /// What the scheduler hashes: every connection on its own, or one client one backend
         #[arg(long, value_enum, default_value = "five-tuple")]
         hash: HashArg,
@@ -332,6 +338,10 @@ macro_rules! value_enum {
 value_enum!(
     /// Attach mode as typed.
     ModeArg => AttachMode { Native, Skb }
+);
+value_enum!(
+    /// Forwarding mode as typed.
+    ForwardingModeArg => Mode { Nat, FullNat, DsrL2, DsrIpip, DsrGue }
 );
 value_enum!(
     /// Protocol as typed.

@@ -137,7 +137,7 @@ fn backend((name, backend): (&BackendName, &Backend)) -> Table {
 }
 
 fn service(service: &Service) -> Item {
-    table([
+    let mut entries = vec![
         ("vip", value(service.vip.to_string())),
         ("port", number(service.port)),
         ("protocol", value(service.protocol.word())),
@@ -146,7 +146,12 @@ fn service(service: &Service) -> Item {
         ("scheduler", value(service.scheduler.word())),
         ("hash", value(service.hash.word())),
         ("timeouts", timeouts(&service.timeouts)),
-    ])
+    ];
+    if !service.snat.is_empty() {
+        let addresses = service.snat.iter().map(ToString::to_string);
+        entries.push(("snat", value(addresses.collect::<Array>())));
+    }
+    table(entries)
 }
 
 fn timeouts(timeouts: &Timeouts) -> Item {

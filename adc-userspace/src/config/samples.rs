@@ -1,6 +1,10 @@
 //! Random valid configurations and edits, for property tests.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use proptest::{option, prelude::*, sample::select};
 
@@ -181,6 +185,7 @@ fn service(index: usize, pool: usize, (protocol, hash, timeouts): ServiceValues)
         protocol,
         pool: POOLS[pool].parse().unwrap(),
         mode: Mode::Nat,
+        snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash,
         timeouts,

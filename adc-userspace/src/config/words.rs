@@ -87,13 +87,10 @@ impl Words for TransportProtocol {
 }
 
 impl Words for Mode {
-    const ALL: &'static [Self] = &[Self::Nat];
-    const LATER: &'static [&'static str] = &["full-nat", "dsr-l2", "dsr-ipip", "dsr-gue"];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {
-        match self {
-            Self::Nat => "nat",
-        }
+        self.name()
     }
 }
 

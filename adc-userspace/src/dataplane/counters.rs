@@ -106,5 +106,6 @@ pub(super) fn sum(a: BackendCounters, b: BackendCounters) -> BackendCounters {
         reply_bytes: a.reply_bytes.wrapping_add(b.reply_bytes),
         flows_scheduled: a.flows_scheduled.wrapping_add(b.flows_scheduled),
         flows_established: a.flows_established.wrapping_add(b.flows_established),
+        snat_exhausted: a.snat_exhausted.wrapping_add(b.snat_exhausted),
     }
 }

@@ -41,7 +41,8 @@ where
     pub(super) fn ends(&self, visit: &mut impl FnMut(FlowEnds)) -> Result<(), DataplaneError> {
         let socket = |address: A, port: Port| {
             let IpAddrOf(ip) = address.into();
-            SocketAddr::new(ip, port.host())
+            // The IPv4 half of a flow between families is v4-mapped.
+            SocketAddr::new(ip.to_canonical(), port.host())
         };
         self.walk_main(|key, entry| {
             if key.protocol != Protocol::TCP || !entry.flags.contains(FlowFlags::REPLY) {

@@ -175,8 +175,8 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
     }
     let services = limits.services + 1;
     let backends = limits.backends + 1;
-    // A service has one entry, and its VIP at most one marker.
-    let index = limits.services * 2;
+    // A service has one entry, its VIP at most one marker, and so have its SNAT addresses, two on average.
+    let index = limits.services * 4;
     vec![
         shape::<FlowKey<Addr4>, FlowEntry<Addr4>>("FLOWS4", limits.flows_v4 * 2),
         shape::<FlowKey<Addr6>, FlowEntry<Addr6>>("FLOWS6", limits.flows_v6 * 2),
@@ -186,6 +186,7 @@ fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<u32, ServiceEntry>("SERVICES", services),
         shape::<u32, u32>("RINGS", services),
         shape::<u32, BackendEntry>("BACKENDS", backends),
+        shape::<u32, u32>("SNAT_CURSORS", backends),
         shape::<u32, BackendCounters>("BACKEND_COUNTERS", backends),
         shape::<u32, InterfaceEntry>("INTERFACES", MAX_INTERFACES),
         shape::<u32, u32>("INTERFACE_INDEX", MAX_INTERFACES),

@@ -175,11 +175,11 @@ impl Tables {
                     .insert(Mapped(*key), Mapped(entry), 0)
                     .map_err(|error| DataplaneError::map("writing", "SERVICE_INDEX", error))
             }
-            Change::PutService { id, entry, .. } => self.set_service(*id, *entry),
+            Change::PutService { id, entry, .. } => self.set_service(*id, entry),
             Change::ClearService { id } => {
                 self.in_rings.remove(id);
                 self.departed.remove(id);
-                self.set_service(*id, ServiceEntry::default())
+                self.set_service(*id, &ServiceEntry::default())
             }
             Change::PutBackend { id, entry, .. } => self.set_backend(*id, *entry),
             Change::ClearBackend { id, before } => {
@@ -198,9 +198,9 @@ impl Tables {
         }
     }
 
-    fn set_service(&mut self, id: ServiceId, entry: ServiceEntry) -> Result<(), DataplaneError> {
+    fn set_service(&mut self, id: ServiceId, entry: &ServiceEntry) -> Result<(), DataplaneError> {
         self.services
-            .set(u32::from(id.0), Mapped(entry), 0)
+            .set(u32::from(id.0), Mapped(*entry), 0)
             .map_err(|error| DataplaneError::map("writing", "SERVICES", error))
     }
 

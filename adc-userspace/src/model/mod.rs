@@ -15,7 +15,9 @@ pub use monitor::{
 };
 pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
 pub use pool::{AdminState, Backend, BackendAddress, OnDown, Pool, Weight};
-pub use service::{Hash, Mode, Scheduler, Service, Timeouts, TransportProtocol};
+pub use service::{
+    Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,
+};
 pub use state::{EffectiveState, Health};
 
 use std::collections::BTreeMap;

@@ -1,10 +1,12 @@
 //! Services.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use super::PoolName;
+
+pub use adc_common::abi::MAX_SNAT_ADDRESSES;
 
 /// A virtual server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct Service {
     pub pool: PoolName,
     /// How packets reach the backend.
     pub mode: Mode,
+    /// Mode `full-nat`: local addresses to send from, at most [`MAX_SNAT_ADDRESSES`]; empty in the other modes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub snat: BTreeSet<IpAddr>,
     /// How a backend is chosen for a new flow.
     pub scheduler: Scheduler,
     /// What the scheduler hashes.
@@ -43,6 +48,14 @@ pub enum TransportProtocol {
 pub enum Mode {
     /// DNAT; replies return through us.
     Nat,
+    /// DNAT and SNAT: the backend sees a local address of ours, and replies return through us wherever it is.
+    FullNat,
+    /// Direct server return: the frame is sent to the backend's MAC.
+    DsrL2,
+    /// Direct server return: the packet is sent inside an IP packet.
+    DsrIpip,
+    /// Direct server return: the packet is sent inside UDP (Generic UDP Encapsulation).
+    DsrGue,
 }
 
 /// Scheduler of new flows.
@@ -93,6 +106,36 @@ impl Default for Timeouts {
             reset: 10,
             udp_unreplied: 30,
             udp_replied: 120,
+        }
+    }
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 5] = [
+        Self::Nat,
+        Self::FullNat,
+        Self::DsrL2,
+        Self::DsrIpip,
+        Self::DsrGue,
+    ];
+
+    /// As written in config, CLI and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::FullNat => "full-nat",
+            Self::DsrL2 => "dsr-l2",
+            Self::DsrIpip => "dsr-ipip",
+            Self::DsrGue => "dsr-gue",
+        }
+    }
+
+    /// Whether backends answer clients directly, from the VIP: then neither address nor port is translated.
+    pub const fn is_dsr(self) -> bool {
+        match self {
+            Self::Nat | Self::FullNat => false,
+            Self::DsrL2 | Self::DsrIpip | Self::DsrGue => true,
         }
     }
 }

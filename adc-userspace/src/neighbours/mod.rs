@@ -36,6 +36,8 @@ pub struct NextHop {
     /// Kernel index of the interface that adc is attached to and the packet leaves by. Below a VLAN or a bond
     /// this is the lower device, not the one that the route names.
     pub ifindex: u32,
+    /// The device that the route names, which has the addresses on this link.
+    pub device: String,
     /// Destination MAC.
     pub mac: Mac,
     /// VLAN id to send with (1 ..= 4 094), the outer one if there are two.

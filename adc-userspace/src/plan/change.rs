@@ -14,9 +14,9 @@ use crate::model::ServiceName;
 pub enum Change {
     /// Delete from `SERVICE_INDEX`: the service takes no new flows, or the address is no VIP any more.
     RemoveIndex {
-        /// Key of a service or of a VIP marker.
+        /// Key of a service, or of the marker of a VIP or SNAT address.
         key: ServiceKey,
-        /// What it pointed to; 0 = a VIP marker.
+        /// What it pointed to; 0 = a marker.
         id: ServiceId,
     },
     /// Write to `SERVICES`.
@@ -24,9 +24,9 @@ pub enum Change {
         /// Slot.
         id: ServiceId,
         /// New content.
-        entry: ServiceEntry,
+        entry: Box<ServiceEntry>,
         /// Old content.
-        before: Option<ServiceEntry>,
+        before: Option<Box<ServiceEntry>>,
     },
     /// Write to `BACKENDS`.
     PutBackend {
@@ -55,9 +55,9 @@ pub enum Change {
     },
     /// Write to `SERVICE_INDEX`.
     PutIndex {
-        /// Key of a service or of a VIP marker.
+        /// Key of a service, or of the marker of a VIP or SNAT address.
         key: ServiceKey,
-        /// The service; 0 = a VIP marker.
+        /// The service; 0 = a marker.
         id: ServiceId,
     },
     /// Zero a slot of `BACKENDS`, and of `BACKEND_COUNTERS`: the id may be given out again.

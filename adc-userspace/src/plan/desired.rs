@@ -6,8 +6,8 @@ use std::{
 };
 
 use adc_common::abi::{
-    BackendFlags, ForwardingMode, HashOn, Hop, Phase, Port, Protocol, ServiceEntry, ServiceKey,
-    Tick,
+    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port, Protocol,
+    ServiceEntry, ServiceKey, Tick,
 };
 
 use crate::model::{
@@ -130,19 +130,35 @@ pub fn key_of(service: &Service) -> ServiceKey {
 
 fn entry_of(service: &Service) -> ServiceEntry {
     let key = key_of(service);
-    ServiceEntry {
+    let mut entry = ServiceEntry {
         key,
         mode: match service.mode {
             Mode::Nat => ForwardingMode::NAT,
+            Mode::FullNat => ForwardingMode::FULL_NAT,
+            Mode::DsrL2 => ForwardingMode::DSR_L2,
+            Mode::DsrIpip => ForwardingMode::DSR_IPIP,
+            Mode::DsrGue => ForwardingMode::DSR_GUE,
         },
         hash_on: match service.hash {
             Hash::FiveTuple => HashOn::FIVE_TUPLE,
             Hash::Source => HashOn::SOURCE,
         },
-        _pad: [0; 2],
+        snat_v4: 0,
+        snat_v6: 0,
         hash_seed: hash_seed(key),
         timeouts: ticks(&service.timeouts),
+        snat: [Addr16::UNSET; MAX_SNAT_ADDRESSES],
+    };
+    // In order, IPv4 first: so two nodes with one configuration number them alike.
+    for (slot, address) in entry.snat.iter_mut().zip(&service.snat) {
+        *slot = Addr16::from(*address);
+        let count = match address {
+            IpAddr::V4(_) => &mut entry.snat_v4,
+            IpAddr::V6(_) => &mut entry.snat_v6,
+        };
+        *count = count.saturating_add(1);
     }
+    entry
 }
 
 /// The seed depends on the VIP alone: the same on every node, and the same for all services of a

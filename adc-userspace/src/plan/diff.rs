@@ -42,6 +42,7 @@ pub fn diff(desired: &Desired, observed: &Observed, limits: &Limits) -> Result<P
         labels.entry(*id).or_insert_with(|| label(entry.key, None));
     }
     let draining_out = target.keep_what_may_have_flows(observed, &desired.hops);
+    target.mark_snat_addresses(observed);
     Ok(Plan {
         changes: emit(&target, observed),
         draining_out,
@@ -197,6 +198,18 @@ impl Target {
             }
         }
         self.rings.insert(id, RingSpec { members });
+    }
+
+    /// Marks the addresses that packets are sent from, for services that only drain out too: their answers still come.
+    fn mark_snat_addresses(&mut self, observed: &Observed) {
+        let draining = self.backends.values().map(|entry| entry.service);
+        let draining: BTreeSet<_> = draining.collect();
+        let draining = draining.iter().filter_map(|id| observed.services.get(id));
+        for service in self.services.values().chain(draining) {
+            let set = service.snat.iter().filter(|address| !address.is_unset());
+            let markers = set.map(|address| (ServiceKey::snat_marker(*address), ServiceId(0)));
+            self.index.extend(markers);
+        }
     }
 
     /// Keeps backends that are not desired but may have flows.

@@ -38,17 +38,17 @@ fn remove_index(target: &Target, observed: &Observed, changes: &mut Vec<Change>)
 }
 
 fn is_marker(key: &ServiceKey) -> bool {
-    *key == ServiceKey::vip_marker(key.vip)
+    *key == ServiceKey::vip_marker(key.vip) || *key == ServiceKey::snat_marker(key.vip)
 }
 
 fn put_services(target: &Target, observed: &Observed, changes: &mut Vec<Change>) {
     for (id, entry) in &target.services {
-        let before = observed.services.get(id).copied();
-        if before != Some(*entry) {
+        let before = observed.services.get(id);
+        if before != Some(entry) {
             changes.push(Change::PutService {
                 id: *id,
-                entry: *entry,
-                before,
+                entry: Box::new(*entry),
+                before: before.map(|entry| Box::new(*entry)),
             });
         }
     }

@@ -31,7 +31,7 @@ impl Serialize for Plan {
 #[derive(Serialize)]
 struct View {
     change: &'static str,
-    /// VIP, port and protocol; absent for a VIP marker.
+    /// VIP, port and protocol; absent for a marker.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,7 @@ use crate::ring::Member;
 pub struct Observed {
     /// `SERVICES`: slots in use.
     pub services: BTreeMap<ServiceId, ServiceEntry>,
-    /// `SERVICE_INDEX`, VIP markers (id 0) included.
+    /// `SERVICE_INDEX`, markers (id 0) of VIPs and SNAT addresses included.
     pub index: BTreeMap<ServiceKey, ServiceId>,
     /// `BACKENDS`: slots in use.
     pub backends: BTreeMap<BackendId, BackendEntry>,
@@ -44,7 +44,7 @@ impl Observed {
                 self.index.remove(key);
             }
             Change::PutService { id, entry, .. } => {
-                self.services.insert(*id, *entry);
+                self.services.insert(*id, **entry);
             }
             Change::PutBackend { id, entry, .. } => {
                 self.backends.insert(*id, *entry);

@@ -7,12 +7,12 @@ use std::{
 };
 
 use adc_common::abi::{
-    BackendEntry, BackendFlags, BackendId, HashOn, Hop, Phase, Protocol, ServiceEntry, ServiceId,
-    ServiceKey, Tick, VlanId,
+    BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, Phase, Protocol,
+    ServiceEntry, ServiceId, ServiceKey, Tick, VlanId,
 };
 
 use super::{Change, Plan, RingSpec, ServiceLabel, observed::identity};
-use crate::model::Weight;
+use crate::model::{Mode, Weight};
 
 /// How many backends a ring's line names before it only counts.
 const RING_DETAILS: usize = 6;
@@ -43,7 +43,7 @@ impl Plan {
         match change {
             Change::RemoveIndex { key, .. } => format!("- {}", IndexText(*key)),
             Change::PutService { id, entry, before } => {
-                self.service_line(*id, entry, before.as_ref())
+                self.service_line(*id, entry, before.as_deref())
             }
             Change::PutBackend { id, entry, before } => {
                 let backend = self.backend(*id, entry);
@@ -136,6 +136,8 @@ impl Display for IndexText {
         let Self(key) = self;
         if *key == ServiceKey::vip_marker(key.vip) {
             write!(f, "VIP {}", IpAddr::from(key.vip))
+        } else if *key == ServiceKey::snat_marker(key.vip) {
+            write!(f, "SNAT address {}", IpAddr::from(key.vip))
         } else {
             write!(f, "index {}", service_text(*key))
         }
@@ -241,7 +243,12 @@ fn parameters(before: &ServiceEntry, after: &ServiceEntry) -> String {
         ));
     }
     if before.mode != after.mode {
-        parts.push(format!("mode {} → {}", before.mode.0, after.mode.0));
+        let (old, new) = (mode_text(before.mode), mode_text(after.mode));
+        parts.push(format!("mode {old} → {new}"));
+    }
+    if before.snat != after.snat {
+        let (old, new) = (snat_text(before), snat_text(after));
+        parts.push(format!("snat {old} → {new}"));
     }
     if before.hash_on != after.hash_on {
         let (old, new) = (hash_text(before.hash_on), hash_text(after.hash_on));
@@ -260,6 +267,27 @@ fn parameters(before: &ServiceEntry, after: &ServiceEntry) -> String {
         }
     }
     parts.join(", ")
+}
+
+fn mode_text(mode: ForwardingMode) -> &'static str {
+    match mode {
+        ForwardingMode::NAT => Mode::Nat.name(),
+        ForwardingMode::FULL_NAT => Mode::FullNat.name(),
+        ForwardingMode::DSR_L2 => Mode::DsrL2.name(),
+        ForwardingMode::DSR_IPIP => Mode::DsrIpip.name(),
+        ForwardingMode::DSR_GUE => Mode::DsrGue.name(),
+        ForwardingMode(_) => "unknown",
+    }
+}
+
+fn snat_text(entry: &ServiceEntry) -> String {
+    let set = entry.snat.iter().filter(|address| !address.is_unset());
+    let addresses: Vec<_> = set.map(|a| IpAddr::from(*a).to_string()).collect();
+    if addresses.is_empty() {
+        "none".to_owned()
+    } else {
+        addresses.join(" ")
+    }
 }
 
 fn hash_text(hash: HashOn) -> &'static str {

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{MetricsSnapshot, families::Families};
+use super::{MetricsSnapshot, families::Families, snat};
 use crate::{
     api::proto::{BackendView, ReasonKind, ServiceView, Traffic},
     model::{AdminState, AttachMode, Health},
@@ -38,6 +38,7 @@ impl Collector for SnapshotCollector {
         services(&mut out, &snapshot.services)?;
         backends(&mut out, &snapshot.backends)?;
         backend_traffic(&mut out, &snapshot.services)?;
+        snat::render(&mut out, &snapshot.snat)?;
         checks(&mut out, &snapshot.backends)?;
         packets(&mut out, snapshot)?;
         flow_tables(&mut out, snapshot)

@@ -8,6 +8,7 @@ mod families;
 mod logging;
 mod server;
 mod snapshot;
+mod snat;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,9 @@
 
 use adc_common::abi::TableCounters;
 
-use crate::api::proto::{BackendView, FlowCount, InterfaceView, ReasonRow, ServiceView, Timestamp};
+use crate::api::proto::{
+    BackendView, FlowCount, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
+};
 
 /// Everything that `/metrics` and `/readyz` show, taken at one moment.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct MetricsSnapshot {
     pub services: Vec<ServiceView>,
     /// Every backend of every pool once: weights, states, monitors.
     pub backends: Vec<BackendView>,
+    /// Ports of local addresses, by service and backend.
+    pub snat: Vec<SnatUse>,
     /// Every reason.
     pub reasons: Vec<ReasonRow>,
     /// Flow tables.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -74,7 +74,7 @@ pub struct Backend {
     pub weight: u16,
 }
 
-/// A service in mode `nat`.
+/// A service.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// Address and port that clients connect to.
@@ -83,6 +83,8 @@ pub struct Service {
     pub protocol: &'static str,
     /// Its pool.
     pub pool: String,
+    /// Forwarding mode; `nat` unless a case says otherwise.
+    pub mode: &'static str,
     /// Lines for its table, e.g. a scheduler or timeouts.
     pub extra: String,
 }
@@ -185,9 +187,21 @@ impl Config {
             vip: vip.into(),
             protocol,
             pool: pool.to_owned(),
+            mode: "nat",
             extra: String::new(),
         };
         self.services.push((name.to_owned(), service));
+        self
+    }
+
+    /// All services so far in mode `full-nat`, from these addresses.
+    #[must_use]
+    pub fn full_nat(mut self, addresses: &[IpAddr]) -> Self {
+        let quoted: Vec<_> = addresses.iter().map(|a| format!("\"{a}\"")).collect();
+        for (_, service) in &mut self.services {
+            service.mode = "full-nat";
+            service.extra = format!("snat = [{}]", quoted.join(", "));
+        }
         self
     }
 
@@ -285,9 +299,10 @@ impl Service {
         line!(to, "\n[service.{name}]\nvip = \"{vip}\"\nport = {port}");
         line!(
             to,
-            "protocol = {:?}\npool = {:?}\nmode = \"nat\"",
+            "protocol = {:?}\npool = {:?}\nmode = {:?}",
             self.protocol,
-            self.pool
+            self.pool,
+            self.mode
         );
         if !self.extra.is_empty() {
             line!(to, "{}", self.extra);

@@ -37,6 +37,23 @@ impl Metrics {
     /// If there is none, listing the names there are.
     #[track_caller]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        // Counters below 2^53 are exact in a double.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "counters and gauges of tests are small and not negative"
+        )]
+        {
+            self.total(name, labels) as u64
+        }
+    }
+
+    /// The same for a metric that is no whole number.
+    ///
+    /// # Panics
+    /// If there is none, listing the names there are.
+    #[track_caller]
+    pub fn total(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let matching: Vec<f64> = self
             .samples
             .iter()
@@ -53,16 +70,7 @@ impl Metrics {
             "no metric {name} with {labels:?}; there are {:?}",
             self.names()
         );
-        let sum: f64 = matching.iter().sum();
-        // Counters below 2^53 are exact in a double.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "counters and gauges of tests are small and not negative"
-        )]
-        {
-            sum as u64
-        }
+        matching.iter().sum()
     }
 
     /// Every name, once.

@@ -46,13 +46,19 @@ const TIMEOUT: Tick = Tick::from_secs(3600);
 pub(crate) fn service(object: &mut Ebpf, tables: Tables) {
     let address = frame::vip(tables.ipv6).into();
     let key = ServiceKey::new(address, Port::new(SERVICE_PORT), tables.protocol);
-    let service = ServiceEntry {
+    let mut service = ServiceEntry {
         key,
         mode: ForwardingMode::NAT,
         hash_on: HashOn::FIVE_TUPLE,
         timeouts: [TIMEOUT; Phase::CAPACITY],
         ..Default::default()
     };
+    if tables.full_nat {
+        service.mode = ForwardingMode::FULL_NAT;
+        service.snat[0] = frame::local(tables.ipv6).into();
+        service.snat_v4 = u8::from(!tables.ipv6);
+        service.snat_v6 = u8::from(tables.ipv6);
+    }
     array(object, "SERVICES")
         .set(u32::from(SERVICE.0), Raw(service), 0)
         .expect("writing the service");
@@ -141,7 +147,7 @@ where
     let mut map = hash::<FlowKey<A>, FlowEntry<A>>(object, table);
     let last_seen = now();
     for flow in numbers {
-        let (forward, reply) = tuples::<A>(flow);
+        let (forward, reply) = tuples::<A>(flow, tables.full_nat);
         for (own, other, flags) in [
             (forward, reply, FlowFlags::default()),
             (reply, forward, FlowFlags::REPLY),
@@ -164,7 +170,7 @@ where
 pub(crate) fn yardstick(object: &mut Ebpf, flows: u32) {
     let mut map = hash::<YardstickKey, [u64; 2]>(object, "YARDSTICK");
     for flow in 0..flows {
-        let (forward, _) = tuples::<Addr4>(flow);
+        let (forward, _) = tuples::<Addr4>(flow, false);
         let [sport, dport] = [forward.sport.0, forward.dport.0];
         let key = YardstickKey::ipv4(
             u32::from_ne_bytes(forward.src.0),

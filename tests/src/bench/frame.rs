@@ -9,7 +9,7 @@ use adc_common::{
     abi::{Addr4, Addr6, Mac, Port, Protocol, Tuple},
     bench::{
         BACKEND_PORT, FRAME4, FRAME6, FRESH_FLOWS, SERVICE_PORT, Traffic, backend_of, client_of,
-        client_port_of,
+        client_port_of, local_port_of,
     },
 };
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader};
@@ -29,12 +29,19 @@ const OLD_CLIENTS: u32 = 0xc612_0000;
 const NEW_CLIENTS: u32 = 0xc613_0000;
 /// Last 32 bits of the VIP: 192.0.2.1.
 const VIP: u32 = 0xc000_0201;
+/// Last 32 bits of the local address of `full-nat`: 198.51.100.1.
+const LOCAL: u32 = 0xc633_6401;
 /// Last 32 bits of backend 0: 203.0.113.1.
 const FIRST_BACKEND: u32 = 0xcb00_7101;
 
 /// The VIP.
 pub(crate) fn vip(ipv6: bool) -> IpAddr {
     address(ipv6, VIP)
+}
+
+/// The address that `full-nat` sends from.
+pub(crate) fn local(ipv6: bool) -> IpAddr {
+    address(ipv6, LOCAL)
 }
 
 /// Address and port of a backend.
@@ -71,7 +78,7 @@ impl TableAddress for Addr6 {
 }
 
 /// Tuples of an established flow: from the client, and from the backend.
-pub(crate) fn tuples<A: TableAddress>(flow: u32) -> (Tuple<A>, Tuple<A>) {
+pub(crate) fn tuples<A: TableAddress>(flow: u32, full_nat: bool) -> (Tuple<A>, Tuple<A>) {
     let client = A::of(OLD_CLIENTS + client_of(flow));
     let client_port = Port::new(client_port_of(flow));
     let forward = Tuple {
@@ -80,11 +87,16 @@ pub(crate) fn tuples<A: TableAddress>(flow: u32) -> (Tuple<A>, Tuple<A>) {
         sport: client_port,
         dport: Port::new(SERVICE_PORT),
     };
+    let (seen_as, seen_port) = if full_nat {
+        (A::of(LOCAL), Port::new(local_port_of(flow)))
+    } else {
+        (client, client_port)
+    };
     let reply = Tuple {
         src: A::of(FIRST_BACKEND + backend_of(flow)),
-        dst: client,
+        dst: seen_as,
         sport: Port::new(BACKEND_PORT),
-        dport: client_port,
+        dport: seen_port,
     };
     (forward, reply)
 }
@@ -121,7 +133,11 @@ fn template(path: Path) -> [u8; FRAME6] {
         Kind::Reply => (
             BACKEND_MAC,
             (FIRST_BACKEND, BACKEND_PORT),
-            (client, client_port_of(0)),
+            if path.tables.full_nat {
+                (LOCAL, local_port_of(0))
+            } else {
+                (client, client_port_of(0))
+            },
         ),
         Kind::Forward | Kind::New => (CLIENT_MAC, (client, client_port_of(0)), (VIP, SERVICE_PORT)),
     };
@@ -179,7 +195,7 @@ mod tests {
             kind: Kind::Reply,
         };
         let frame = template(path);
-        let (_, reply) = tuples::<Addr4>(0);
+        let (_, reply) = tuples::<Addr4>(0, false);
         assert_eq!(frame[26..30], reply.src.0);
         assert_eq!(frame[30..34], reply.dst.0);
         assert_eq!(frame[34..36], reply.sport.0);
@@ -188,8 +204,9 @@ mod tests {
 
     #[test]
     fn flows_have_different_tuples() {
-        let seen: std::collections::HashSet<_> =
-            (0..200_000).map(|flow| tuples::<Addr4>(flow).0).collect();
+        let seen: std::collections::HashSet<_> = (0..200_000)
+            .map(|flow| tuples::<Addr4>(flow, false).0)
+            .collect();
         assert_eq!(seen.len(), 200_000);
     }
 }

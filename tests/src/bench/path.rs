@@ -2,12 +2,13 @@
 
 use adc_common::{
     abi::{Phase, Protocol, Reason},
-    bench::{FRESH, FRESH_FLOWS, IPV6, REPLY},
+    bench::{FRESH, FRESH_FLOWS, FULL_NAT, IPV6, REPLY},
 };
 
 /// Which flow tables, and how they are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tables {
+    pub(crate) full_nat: bool,
     pub(crate) ipv6: bool,
     pub(crate) protocol: Protocol,
 }
@@ -42,21 +43,29 @@ pub(crate) const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
 
 impl Tables {
     pub(crate) const TCP4: Self = Self {
+        full_nat: false,
         ipv6: false,
         protocol: Protocol::TCP,
     };
 
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::TCP4,
         Self {
+            full_nat: true,
+            ..Self::TCP4
+        },
+        Self {
+            full_nat: false,
             ipv6: true,
             protocol: Protocol::TCP,
         },
         Self {
+            full_nat: false,
             ipv6: false,
             protocol: Protocol::UDP,
         },
         Self {
+            full_nat: false,
             ipv6: true,
             protocol: Protocol::UDP,
         },
@@ -107,7 +116,12 @@ impl Path {
             Kind::Reply => "reply",
             Kind::New => "new",
         };
-        format!("nat-{protocol}{family}-{kind}")
+        let mode = if self.tables.full_nat {
+            "full-nat"
+        } else {
+            "nat"
+        };
+        format!("{mode}-{protocol}{family}-{kind}")
     }
 
     /// Bits of [`adc_common::bench::Traffic::kind`].
@@ -118,7 +132,8 @@ impl Path {
             Kind::Reply => REPLY,
             Kind::New => FRESH,
         };
-        family | kind
+        let mode = if self.tables.full_nat { FULL_NAT } else { 0 };
+        family | kind | mode
     }
 }
 
@@ -137,6 +152,7 @@ mod tests {
     fn rows_are_named_mode_protocol_family_and_direction() {
         let path = Path {
             tables: Tables {
+                full_nat: false,
                 ipv6: true,
                 protocol: Protocol::UDP,
             },

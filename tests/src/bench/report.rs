@@ -51,7 +51,7 @@ pub(crate) fn print(json: bool, results: &Results<'_>) {
         rings,
     } = *results;
     println!(
-        "{:<18} {:>9} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
+        "{:<22} {:>9} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
         "path", "flows", "ns min", "median", "baseline", "net", "net min", "quiet"
     );
     for row in rows.iter().chain(yardstick) {
@@ -102,7 +102,7 @@ pub(crate) fn line(row: &Row, floors: &Floors) -> String {
     let (name, flows) = (&row.name, row.flows);
     let quiet = format!("{quiet}/{slices}");
     format!(
-        "{name:<18} {flows:>9} {min:>8} {median:>8.1} {baseline_median:>9.1} {over_baseline:>8.1} {over_baseline_min:>8.1} {quiet:>8}"
+        "{name:<22} {flows:>9} {min:>8} {median:>8.1} {baseline_median:>9.1} {over_baseline:>8.1} {over_baseline_min:>8.1} {quiet:>8}"
     )
 }
 

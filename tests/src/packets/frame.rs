@@ -124,6 +124,10 @@ fn ipv4(from: [u8; 4], to: [u8; 4], envelope: &Envelope, segment: &Segment) -> V
     let length = u16::try_from(body.len()).expect("packet length");
     let mut header = Ipv4Header::new(length, segment.ttl, protocol, from, to).expect("length");
     header.identification = segment.id;
+    header.dont_fragment = segment.dont_fragment;
+    let class = segment.class.unwrap_or(0);
+    header.dscp = (class >> 2).try_into().expect("6 bits");
+    header.ecn = (class & 3).try_into().expect("2 bits");
     header.options = segment.options.as_slice().try_into().expect("IPv4 options");
     header.total_len += u16::try_from(segment.options.len()).expect("at most 40");
     if let Some(fragment) = segment.fragment {
@@ -142,8 +146,8 @@ fn ipv6(from: [u8; 16], to: [u8; 16], envelope: &Envelope, segment: &Segment) ->
     let kind = |n: usize| segment.extensions.get(n).map(|extension| extension.kind);
     let extensions: usize = segment.extensions.iter().map(|e| e.bytes.len()).sum();
     let header = Ipv6Header {
-        traffic_class: 0x28,
-        flow_label: 0x000a_bcde.try_into().expect("20 bits"),
+        traffic_class: segment.class.unwrap_or(0x28),
+        flow_label: segment.flow_label.try_into().expect("20 bits"),
         payload_length: u16::try_from(extensions + body.len()).expect("packet length"),
         next_header: kind(0).map_or(protocol, IpNumber),
         hop_limit: segment.ttl,

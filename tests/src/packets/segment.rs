@@ -7,6 +7,12 @@ use etherparse::TcpHeader;
 pub struct Segment {
     /// TTL or hop limit.
     pub ttl: u8,
+    /// Type of service or traffic class; `None` = what the builder takes for the family.
+    pub class: Option<u8>,
+    /// IPv6 flow label.
+    pub flow_label: u32,
+    /// IPv4 "don't fragment".
+    pub dont_fragment: bool,
     /// IPv4 identification.
     pub id: u16,
     /// IPv4 options; a multiple of four bytes.
@@ -63,6 +69,9 @@ impl Segment {
     fn new(transport: Transport) -> Self {
         Self {
             ttl: 64,
+            class: None,
+            flow_label: 0x000a_bcde,
+            dont_fragment: true,
             id: 0x1234,
             options: Vec::new(),
             extensions: Vec::new(),
@@ -112,6 +121,13 @@ impl Segment {
     #[must_use]
     pub fn ttl(mut self, ttl: u8) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// With a type of service or traffic class.
+    #[must_use]
+    pub fn class(mut self, class: u8) -> Self {
+        self.class = Some(class);
         self
     }
 

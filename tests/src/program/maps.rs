@@ -27,6 +27,7 @@ pub struct Maps {
     index: HashMap<MapData, Raw<ServiceKey>, Raw<ServiceIndexEntry>>,
     services: Array<MapData, Raw<ServiceEntry>>,
     backends: Array<MapData, Raw<BackendEntry>>,
+    cursors: Array<MapData, u32>,
     rings: ArrayOfMaps<MapData, RingArray>,
     /// Inner arrays that stand in `rings`, by service, with the turns that were written.
     inner: BTreeMap<ServiceId, (RingArray, Option<Vec<BackendId>>)>,
@@ -59,6 +60,7 @@ impl Maps {
             index: take(ebpf, "SERVICE_INDEX"),
             services: take(ebpf, "SERVICES"),
             backends: take(ebpf, "BACKENDS"),
+            cursors: take(ebpf, "SNAT_CURSORS"),
             rings: take(ebpf, "RINGS"),
             inner: BTreeMap::new(),
             interfaces: take(ebpf, "INTERFACES"),
@@ -114,6 +116,18 @@ impl Maps {
         }
         self.contents = contents.clone();
         self.arriving = None;
+    }
+
+    /// Sets every cursor through spare ports to its begin.
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn rewind(&mut self) {
+        for id in &self.known_backends {
+            self.cursors
+                .set(u32::from(id.0), 0, 0)
+                .expect("SNAT_CURSORS");
+        }
     }
 
     fn clear(&mut self) {

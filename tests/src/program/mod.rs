@@ -17,6 +17,11 @@ use aya::{
     programs::{ProgramInfo, TestRun as _, TestRunOptions, Xdp},
 };
 
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
 use crate::walk::{Arrival, Exit};
 pub use maps::{FlowMaps, Maps};
 
@@ -77,6 +82,10 @@ impl Program {
     /// # Panics
     /// If the kernel refuses it; the verifier's log is in the message.
     pub fn load(limits: Limits) -> Self {
+        // The walk may tell CPUs apart (`Tables::cpu`), and the host twin is CPU 0. A test run runs where its caller does.
+        let mut first = CpuSet::new();
+        first.set(0).expect("CPU 0");
+        sched_setaffinity(Pid::from_raw(0), &first).expect("moving this thread to CPU 0");
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
         let bytes = fs::read(&path)
             .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));

@@ -12,6 +12,7 @@ impl Walk for Program {
 
     fn pour(&mut self, contents: &Contents) {
         self.maps.flows.clear();
+        self.maps.rewind();
         self.reload(contents);
     }
 

@@ -1,6 +1,9 @@
 //! What the agent would write into the tables.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use adc_common::abi::{
     Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, InterfaceEntry,
@@ -63,13 +66,30 @@ impl Contents {
             key,
             mode: ForwardingMode::NAT,
             hash_on: HashOn::FIVE_TUPLE,
-            _pad: [0; 2],
             hash_seed: 7,
             timeouts: timeouts(),
+            ..ServiceEntry::default()
         };
         self.services.insert(id, entry);
         self.rings.insert(id, Vec::new());
         id
+    }
+
+    /// Makes a service send from these addresses, IPv4 first.
+    ///
+    /// # Panics
+    /// If there is no such service, or it can not have so many.
+    pub fn full_nat(&mut self, service: ServiceId, addresses: &[IpAddr]) {
+        let entry = self.services.get_mut(&service).expect("service");
+        entry.mode = ForwardingMode::FULL_NAT;
+        let count = |v4: bool| addresses.iter().filter(|a| a.is_ipv4() == v4).count();
+        entry.snat_v4 = u8::try_from(count(true)).expect("few addresses");
+        entry.snat_v6 = u8::try_from(count(false)).expect("few addresses");
+        for (slot, address) in entry.snat.iter_mut().zip(addresses) {
+            *slot = Addr16::from(*address);
+            self.index
+                .insert(ServiceKey::snat_marker(*slot), ServiceId(0));
+        }
     }
 
     /// Adds a backend that is up, behind `link`.

@@ -1,6 +1,7 @@
 //! The walk on the host.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     hash::Hash,
 };
@@ -50,6 +51,7 @@ impl Walk for HostWalk {
     fn pour(&mut self, contents: &Contents) {
         self.tables.v4 = FlowMaps::default();
         self.tables.v6 = FlowMaps::default();
+        self.tables.snat_cursors = RefCell::default();
         self.reload(contents);
     }
 

@@ -6,6 +6,7 @@ pub mod cases;
 mod contents;
 mod counters;
 mod host;
+pub mod snat;
 pub mod stories;
 mod talk;
 pub mod traffic;
@@ -22,7 +23,7 @@ pub use contents::{Contents, Link, TIMEOUTS};
 pub use counters::{Counters, zip};
 pub use host::HostWalk;
 pub(crate) use host::{half_without_time, without_time};
-pub use talk::{BACK, Crossing, FRONT, Family, Talk, World};
+pub use talk::{BACK, Crossing, FRONT, Family, LOCAL4, LOCAL6, Talk, World};
 
 /// How a frame left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,16 +1,23 @@
 //! Who talks to whom through the balancer: packets as they come in, and as they must go out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use adc_common::abi::{InterfaceId, Protocol};
 
 use super::{Contents, Exit, Link};
-use crate::packets::{Envelope, MacAddress, Segment, Tag};
+use crate::packets::{Envelope, MacAddress, Segment, Tag, Transport, ip_offset, transport_offset};
 
 /// Our interface towards clients.
 pub const FRONT: InterfaceId = InterfaceId(1);
 /// Our interface towards backends, with two arms.
 pub const BACK: InterfaceId = InterfaceId(2);
+
+/// The local IPv4 address of services with `full-nat`.
+pub const LOCAL4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 2, 0, 100));
+/// The local IPv6 address.
+pub const LOCAL6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x100));
+/// The VIP of services with IPv4 backends and IPv6 clients.
+const VIP64: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x64));
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub struct World {
     pub client_link: Link,
     /// How backends are reached.
     pub backend_link: Link,
+    /// Whether backends see a local address of ours instead of the client's.
+    pub full_nat: bool,
 }
 
 /// One client, one VIP, one backend.
@@ -136,6 +145,7 @@ impl World {
             contents,
             client_link,
             backend_link,
+            full_nat: false,
         };
         for family in Family::BOTH {
             for protocol in [Protocol::TCP, Protocol::UDP] {
@@ -147,6 +157,34 @@ impl World {
             }
         }
         world
+    }
+
+    /// The same services, which send from one local address per family; and one more per protocol, with an IPv6 VIP and
+    /// an IPv4 backend.
+    #[must_use]
+    pub fn with_full_nat(mut self) -> Self {
+        self.full_nat = true;
+        for protocol in [Protocol::TCP, Protocol::UDP] {
+            let talk = self.nat64(protocol);
+            let service = self.contents.service(talk.vip, protocol);
+            self.contents
+                .backend(service, talk.backend, &self.backend_link);
+        }
+        let services: Vec<_> = self.contents.services.keys().copied().collect();
+        for service in services {
+            self.contents.full_nat(service, &[LOCAL4, LOCAL6]);
+        }
+        self
+    }
+
+    /// An IPv6 client of a service with an IPv4 backend.
+    pub fn nat64(&self, protocol: Protocol) -> Talk {
+        let mut talk = self.talk(Family::V6, protocol);
+        let backend = self.talk(Family::V4, protocol).backend;
+        talk.vip.set_ip(VIP64);
+        talk.backend = SocketAddr::new("10.20.0.64".parse().expect("address"), backend.port());
+        talk.seen_as.set_ip(LOCAL4);
+        talk
     }
 
     /// A client of a service.
@@ -162,9 +200,17 @@ impl World {
         let address = |host: &str, port: u16| -> SocketAddr {
             format!("{host}:{port}").parse().expect("socket address")
         };
+        let local = match family {
+            Family::V4 => LOCAL4,
+            Family::V6 => LOCAL6,
+        };
+        let mut seen_as = address(client, 40_000);
+        if self.full_nat {
+            seen_as.set_ip(local);
+        }
         Talk {
             client: address(client, 40_000),
-            seen_as: address(client, 40_000),
+            seen_as,
             vip: address(vip, vip_port),
             backend: address(backend, backend_port),
             client_link: self.client_link.clone(),
@@ -211,7 +257,7 @@ impl Talk {
         let out = self.backend_link.outgoing(self.seen_as, self.backend);
         crossing(
             &self.client_link,
-            self.client_sends(segment),
+            &self.client_link.incoming(self.client, self.vip),
             &self.backend_link,
             out,
             segment,
@@ -223,7 +269,7 @@ impl Talk {
         let out = self.client_link.outgoing(self.vip, self.client);
         crossing(
             &self.backend_link,
-            self.backend_sends(segment),
+            &self.backend_link.incoming(self.backend, self.seen_as),
             &self.client_link,
             out,
             segment,
@@ -233,7 +279,7 @@ impl Talk {
 
 fn crossing(
     from: &Link,
-    frame: Vec<u8>,
+    incoming: &Envelope,
     to: &Link,
     mut out: Envelope,
     segment: &Segment,
@@ -249,9 +295,39 @@ fn crossing(
     };
     Crossing {
         by: from.interface,
-        frame,
+        frame: incoming.frame(segment),
         exit,
         via: to.interface,
-        out: out.frame(&segment.clone().ttl(segment.ttl.wrapping_sub(1))),
+        out: out.frame(&forwarded(segment, incoming, &out)),
     }
+}
+
+/// A segment one hop on; behind the other family's header, if it leaves in that (RFC 7915 §4.1, §5.1).
+fn forwarded(segment: &Segment, incoming: &Envelope, out: &Envelope) -> Segment {
+    let mut segment = segment.clone().ttl(segment.ttl.wrapping_sub(1));
+    if incoming.from.is_ipv4() == out.from.is_ipv4() {
+        return segment;
+    }
+    segment.class = segment
+        .class
+        .or(Some(if incoming.from.is_ipv4() { 0 } else { 0x28 }));
+    segment.extensions.clear();
+    segment.options.clear();
+    segment.flow_label = 0;
+    if out.from.is_ipv4() {
+        let frame = out.frame(&segment);
+        let total = frame.len() - segment.padding - ip_offset(&frame);
+        segment.dont_fragment = total > 1260;
+        let checksum = transport_offset(&frame)
+            + match segment.transport {
+                Transport::Tcp(_) => 16,
+                Transport::Udp(_) => 6,
+            };
+        segment.id = if segment.dont_fragment {
+            0
+        } else {
+            u16::from_be_bytes([frame[checksum], frame[checksum + 1]])
+        };
+    }
+    segment
 }

@@ -129,7 +129,12 @@ impl Traffic {
         let dice = &mut self.dice;
         let family = *dice.pick(&Family::BOTH);
         let protocol = *dice.pick(&[Protocol::TCP, Protocol::UDP]);
-        let mut talk = self.world.talk(family, protocol);
+        let crosses = self.world.full_nat && family == Family::V6 && dice.once_in(2);
+        let mut talk = if crosses {
+            self.world.nat64(protocol)
+        } else {
+            self.world.talk(family, protocol)
+        };
         let host = dice.below(200_u8);
         let address: IpAddr = match family {
             Family::V4 => [192, 0, 2, host].into(),
@@ -142,9 +147,14 @@ impl Traffic {
         };
         // Few ports: tuples are used again, and two services meet at one backend.
         talk.client = SocketAddr::new(address, 40_000 + dice.below(8_u16));
-        talk.seen_as = talk.client;
+        if self.world.full_nat {
+            // The backend may see another port; then these answers go to somebody else, or to nobody.
+            talk.seen_as.set_port(talk.client.port());
+        } else {
+            talk.seen_as = talk.client;
+        }
         // The other service at the same backend, if the world has one.
-        if dice.once_in(4) {
+        if !crosses && dice.once_in(4) {
             talk.vip.set_port(talk.vip.port() + 1000);
         }
         if dice.once_in(3) {
@@ -170,7 +180,12 @@ impl Traffic {
         } else {
             self.udp()
         };
-        let segment = self.vary(segment, exchange.talk.client.is_ipv4());
+        let sender = if from_client {
+            exchange.talk.client
+        } else {
+            exchange.talk.backend
+        };
+        let segment = self.vary(segment, sender.is_ipv4());
         if self.dice.once_in(50) {
             exchange.talk.client_link.far.0[5] = self.dice.below(4_u8);
         }

@@ -1,6 +1,9 @@
 //! Requests that change something at run time. Each becomes one [`Edit`].
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +31,9 @@ pub struct NewService {
     /// Forwarding mode; default `nat`.
     #[serde(default = "default_mode")]
     pub mode: Mode,
+    /// Local addresses to send from, for mode `full-nat`; default none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub snat: BTreeSet<IpAddr>,
     /// Scheduler; default `maglev`.
     #[serde(default = "default_scheduler")]
     pub scheduler: Scheduler,
@@ -106,6 +112,7 @@ impl From<NewService> for Edit {
                 protocol: new.protocol,
                 pool: new.pool,
                 mode: new.mode,
+                snat: new.snat,
                 scheduler: new.scheduler,
                 hash: new.hash,
                 timeouts: new.timeouts,

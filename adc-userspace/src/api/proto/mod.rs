@@ -13,6 +13,7 @@ mod flow;
 mod reason;
 mod refusal;
 mod service;
+mod snat;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use error::{ApiError, ErrorCode, Problem, sentence};
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
+pub use snat::SnatUse;
 pub use status::{ConfigSummary, InterfaceView, Severity, Status, Warning, warnings_about};
 pub use time::Timestamp;
 

@@ -1,6 +1,6 @@
 //! Services as people see them.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct ServiceView {
     pub protocol: TransportProtocol,
     /// How packets reach the backend.
     pub mode: Mode,
+    /// Local addresses that a `full-nat` service sends from; none in the other modes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub snat: BTreeSet<IpAddr>,
     /// How a backend is chosen for a new flow.
     pub scheduler: Scheduler,
     /// What the scheduler hashes.

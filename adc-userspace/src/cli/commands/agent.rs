@@ -21,7 +21,7 @@ use crate::{
         },
         output,
     },
-    model::{AdminState, BackendAddress, Mode, Scheduler, Timeouts, Weight},
+    model::{AdminState, BackendAddress, Scheduler, Timeouts, Weight},
 };
 
 /// Commands that talk to the agent.
@@ -55,6 +55,8 @@ impl Agent {
                 port,
                 protocol,
                 pool,
+                mode,
+                snat,
                 hash,
                 change,
             } => {
@@ -64,7 +66,8 @@ impl Agent {
                     port,
                     protocol: protocol.into(),
                     pool,
-                    mode: Mode::Nat,
+                    mode: mode.into(),
+                    snat: snat.into_iter().collect(),
                     scheduler: Scheduler::Maglev,
                     hash: hash.into(),
                     timeouts: Timeouts::default(),

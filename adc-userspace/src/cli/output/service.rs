@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     api::proto::{Origin, ServiceSummary, ServiceView},
-    model::{Hash, Mode, Scheduler},
+    model::{Hash, Scheduler},
 };
 
 pub(in crate::cli) fn services(services: &[ServiceView]) -> String {
@@ -48,9 +48,6 @@ pub(super) fn summary_table(services: &[ServiceSummary]) -> String {
 }
 
 pub(in crate::cli) fn service(service: &ServiceView) -> String {
-    let mode = match service.mode {
-        Mode::Nat => "nat",
-    };
     let scheduler = match service.scheduler {
         Scheduler::Maglev => "maglev",
     };
@@ -68,7 +65,7 @@ pub(in crate::cli) fn service(service: &ServiceView) -> String {
             "port",
             format!("{} {}", service.port, service.protocol.name()),
         ),
-        ("mode", mode.into()),
+        ("mode", mode(service)),
         ("scheduler", format!("{scheduler}, hash on {hash}")),
         (
             "timeouts",
@@ -95,6 +92,15 @@ pub(in crate::cli) fn service(service: &ServiceView) -> String {
     ]);
     text.push('\n');
     text + &backend::backends(&service.backends)
+}
+
+fn mode(service: &ServiceView) -> String {
+    let name = service.mode.name();
+    if service.snat.is_empty() {
+        return name.to_owned();
+    }
+    let addresses: Vec<_> = service.snat.iter().map(ToString::to_string).collect();
+    format!("{name} from {}", addresses.join(", "))
 }
 
 pub(super) const fn origin(origin: Origin) -> &'static str {

@@ -1,6 +1,10 @@
 //! `[service.NAME]`.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::{
     super::{bounds, error::Fault},
@@ -11,6 +15,8 @@ use crate::model::{
 };
 
 const VIP: &str = "an IPv4 or IPv6 address without port or prefix, such as \"203.0.113.10\"";
+
+const SNAT: &str = "an array of local addresses, such as [\"10.2.0.100\", \"fd00:2::100\"]";
 
 pub(super) fn services(root: &Section<'_>) -> BTreeMap<ServiceName, Service> {
     let mut services = BTreeMap::new();
@@ -34,6 +40,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
     let pool = pool.and_then(|name| section.name_at::<PoolName>(&section.key("pool"), name));
     let protocol = section.word("protocol").unwrap_or(TransportProtocol::Tcp);
     let mode = section.word("mode").unwrap_or(Mode::Nat);
+    let snat = snat(section);
     let scheduler = section.word("scheduler").unwrap_or(Scheduler::Maglev);
     let hash = section.word("hash").unwrap_or(Hash::FiveTuple);
     let timeouts = timeouts(section.table("timeouts"));
@@ -43,6 +50,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
         protocol,
         pool: pool?,
         mode,
+        snat,
         scheduler,
         hash,
         timeouts,
@@ -57,6 +65,23 @@ fn vip(section: &Section<'_>) -> Option<IpAddr> {
         section.fault("vip", fault.allowed(VIP));
     }
     vip
+}
+
+fn snat(section: &Section<'_>) -> BTreeSet<IpAddr> {
+    let mut addresses = BTreeSet::new();
+    for (path, text) in section.texts("snat", SNAT) {
+        match text.parse::<IpAddr>() {
+            Err(_) => {
+                let fault = Fault::new("not an IP address").value(text);
+                section.fault_at(&path, fault.allowed(VIP));
+            }
+            Ok(address) if !addresses.insert(address) => {
+                section.fault_at(&path, Fault::new("listed twice").value(text));
+            }
+            Ok(_) => {}
+        }
+    }
+    addresses
 }
 
 fn timeouts(section: Section<'_>) -> Timeouts {

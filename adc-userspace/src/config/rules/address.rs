@@ -6,7 +6,7 @@ use super::super::error::Fault;
 
 const ALLOWED: &str = "a unicast address that is reachable from the network";
 
-/// What is wrong with the address of a VIP or backend (`what`), if anything.
+/// What is wrong with the address of a VIP, backend or SNAT address (`what`), if anything.
 pub(super) fn address_fault(address: SocketAddr, what: &str) -> Option<Fault> {
     let problem = match address.ip() {
         IpAddr::V4(v4) => v4_problem(v4),
@@ -18,8 +18,8 @@ pub(super) fn address_fault(address: SocketAddr, what: &str) -> Option<Fault> {
     };
     let problem = problem.or(zone.then_some("has a zone; write it without"))?;
     let shown = match what {
-        "VIP" => address.ip().to_string(),
-        _ => address.to_string(),
+        "backend" => address.to_string(),
+        _ => address.ip().to_string(),
     };
     let fault = Fault::new(format!("a {what} can not have this address: it {problem}"));
     Some(fault.value(shown).allowed(ALLOWED))

@@ -2,6 +2,7 @@
 //! runtime edits. Pure; every broken rule is reported, not only the first.
 
 mod address;
+mod mode;
 mod place;
 mod uniqueness;
 
@@ -10,11 +11,11 @@ mod tests;
 
 pub(super) use self::place::{Breach, Place};
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use self::address::address_fault;
 use super::{bounds, error::Fault, words::closest};
-use crate::model::{Backend, Config, Mode, MonitorName, Pool, PoolName, Service, ServiceName};
+use crate::model::{Backend, Config, MonitorName, Pool, PoolName, Service, ServiceName};
 
 /// Every rule that `config` breaks; empty = valid.
 pub(super) fn check(config: &Config) -> Vec<Breach> {
@@ -94,8 +95,9 @@ fn check_service(
             breaches.push(Breach::new(place, fault));
         }
     }
-    if let Some(pool) = config.pools.get(&service.pool) {
-        check_families(name, service, pool, breaches);
+    let pool = config.pools.get(&service.pool);
+    mode::check(name, service, pool, breaches);
+    if pool.is_some() {
         return;
     }
     let pools = config.pools.keys().map(PoolName::as_str);
@@ -120,39 +122,6 @@ fn timeouts(service: &Service) -> [(&'static str, u32); 7] {
     ]
 }
 
-/// Mode `nat` rewrites addresses inside one header, so both must be of one family.
-fn check_families(name: &ServiceName, service: &Service, pool: &Pool, breaches: &mut Vec<Breach>) {
-    match service.mode {
-        Mode::Nat => {}
-    }
-    let other = |b: &&Backend| b.address.ip().is_ipv4() != service.vip.is_ipv4();
-    let Some((backend_name, backend)) = pool.backends.iter().find(|(_, b)| other(b)) else {
-        return;
-    };
-    let count = pool.backends.values().filter(other).count();
-    let (vip, theirs) = (family(service.vip), family(backend.address.ip()));
-    let more = if count > 1 {
-        format!(" (and {} more)", count - 1)
-    } else {
-        String::new()
-    };
-    let fault = Fault::new(format!(
-        "mode nat does not translate between families: this VIP is {vip}, but {address}{more} of pool {pool_name} is {theirs}; give {theirs} backends a pool of their own and a service with an {theirs} VIP; first one:",
-        address = backend.address,
-        pool_name = service.pool,
-    ));
-    let backend = Place::Backend(service.pool.clone(), backend_name.clone(), "address");
-    let breach = Breach::new(
-        Place::Service(name.clone(), "vip"),
-        fault.value(service.vip.to_string()),
-    );
-    breaches.push(breach.with(backend));
-}
-
-fn family(address: IpAddr) -> &'static str {
-    if address.is_ipv4() { "IPv4" } else { "IPv6" }
-}
-
 /// The tables must hold what the configuration asks for.
 fn check_totals(config: &Config, breaches: &mut Vec<Breach>) {
     let pool_size = |s: &Service| {
@@ -164,8 +133,15 @@ fn check_totals(config: &Config, breaches: &mut Vec<Breach>) {
     let services = config.services.len();
     let backends: usize = config.services.values().map(pool_size).sum();
     let limits = &config.dataplane.limits;
+    let snat: BTreeSet<_> = config.services.values().flat_map(|s| &s.snat).collect();
     let totals = [
         ("services", services, limits.services, "services"),
+        (
+            "services",
+            snat.len().div_ceil(2),
+            limits.services,
+            "pairs of SNAT addresses, and there is room for one per service of the limit",
+        ),
         (
             "backends",
             backends,

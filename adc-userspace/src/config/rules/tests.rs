@@ -56,7 +56,7 @@ fn a_family_mismatch_says_what_to_do() {
         config.services.values_mut().next().unwrap().vip = "2001:db8::10".parse().unwrap();
     });
     assert_eq!(text.len(), 1, "{text:?}");
-    assert!(text[0].contains("this VIP is IPv6, but 10.0.0.1:80 of pool web is IPv4; give IPv4 backends a pool of their own and a service with an IPv4 VIP"), "{}", text[0]);
+    assert!(text[0].contains("this VIP is IPv6, but 10.0.0.1:80 of pool web is IPv4; give IPv4 backends a pool of their own and a service with an IPv4 VIP, or use mode full-nat; first one: pool web backend a"), "{}", text[0]);
 }
 
 #[test]
@@ -72,5 +72,122 @@ fn a_pool_counts_once_per_service_that_uses_it() {
         over[0].contains("the configuration has 2 backends"),
         "{}",
         over[0]
+    );
+}
+
+/// The configuration, with these lines for its service and its backend.
+fn with(service: &str, backend: &str) -> Vec<String> {
+    let text = format!(
+        "dataplane.interfaces = [\"eth0\"]\npool.web.backends = [{{ name = \"a\", address = \"{backend}\" }}]\n[service.www]\nport = 80\npool = \"web\"\n{service}\n"
+    );
+    match parse(&text, Path::new("adc.toml")) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+fn refused(service: &str, backend: &str, words: &str) {
+    let errors = with(service, backend);
+    assert!(
+        errors.iter().any(|error| error.contains(words)),
+        "{words}: {errors:?}"
+    );
+}
+
+#[test]
+fn full_nat_wants_local_addresses_of_the_backends_family() {
+    let v4 = r#"vip = "203.0.113.10"
+mode = "full-nat"
+"#;
+    let snat = |list: &str| format!("{v4}snat = [{list}]");
+    assert_eq!(with(&snat("\"10.2.0.100\""), "10.0.0.1:80"), [""; 0]);
+    refused(
+        v4,
+        "10.0.0.1:80",
+        "list some that belong to this node alone",
+    );
+    refused(&snat(""), "10.0.0.1:80", "there are none");
+    refused(&snat("\"fd00::1\""), "10.0.0.1:80", "add an IPv4 address");
+    refused(
+        &snat("\"203.0.113.10\""),
+        "10.0.0.1:80",
+        "the VIP of service www",
+    );
+    refused(
+        &snat("\"10.0.0.1\""),
+        "10.0.0.1:80",
+        "that of pool web backend a",
+    );
+    refused(&snat("\"127.0.0.1\""), "10.0.0.1:80", "loopback");
+    refused(
+        &snat("\"10.2.0.100\", \"10.2.0.100\""),
+        "10.0.0.1:80",
+        "listed twice",
+    );
+    let many: Vec<_> = (0..17).map(|n| format!("\"10.2.0.{n}\"")).collect();
+    refused(&snat(&many.join(", ")), "10.0.0.1:80", "1 to 16 addresses");
+    refused(
+        "vip = \"203.0.113.10\"\nsnat = [\"10.2.0.100\"]",
+        "10.0.0.1:80",
+        "set mode = \"full-nat\"",
+    );
+}
+
+#[test]
+fn families_mix_only_where_a_mode_translates_them() {
+    let service = |mode: &str, vip: &str, snat: &str| {
+        format!("mode = \"{mode}\"\nvip = \"{vip}\"\nsnat = [{snat}]")
+    };
+    let six = "2001:db8::10";
+    assert_eq!(
+        with(&service("full-nat", six, "\"10.2.0.100\""), "10.0.0.1:80"),
+        [""; 0]
+    );
+    refused(
+        &service("full-nat", "203.0.113.10", "\"fd00::100\""),
+        "[fd00::1]:80",
+        "from IPv6 clients to IPv4 backends (NAT64), not the other way",
+    );
+    refused(
+        &service("nat", six, ""),
+        "10.0.0.1:80",
+        "or use mode full-nat",
+    );
+    refused(
+        &service("dsr-l2", six, ""),
+        "10.0.0.1:80",
+        "sends the packet unchanged",
+    );
+    let words = with(&service("dsr-ipip", six, ""), "10.0.0.1:80");
+    assert!(
+        !words.iter().any(|error| error.contains("families")),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn modes_with_direct_return_translate_no_ports() {
+    for mode in ["dsr-l2", "dsr-ipip", "dsr-gue"] {
+        let service = format!("mode = \"{mode}\"\nvip = \"203.0.113.10\"");
+        refused(
+            &service,
+            "10.0.0.1:8080",
+            "let the backends listen on port 80",
+        );
+        let words = with(&service, "10.0.0.1:80");
+        assert!(
+            !words.iter().any(|error| error.contains("ports")),
+            "{words:?}"
+        );
+    }
+}
+
+#[test]
+fn a_mode_that_is_not_built_is_refused_by_name() {
+    let service = "mode = \"dsr-gue\"\nvip = \"203.0.113.10\"";
+    refused(
+        service,
+        "10.0.0.1:80",
+        "does not forward in this mode; allowed: nat, full-nat",
     );
 }

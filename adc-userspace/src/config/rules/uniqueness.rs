@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, breaches: &mut Vec<Breach>) {
     services_do_not_overlap(config, breaches);
     backends_are_listed_once(config, breaches);
     no_backend_is_a_vip(config, breaches);
+    snat_addresses_are_nothing_else(config, breaches);
 }
 
 fn services_do_not_overlap(config: &Config, breaches: &mut Vec<Breach>) {
@@ -60,6 +61,35 @@ fn no_backend_is_a_vip(config: &Config, breaches: &mut Vec<Breach>) {
                     .value(backend.address.to_string());
                 let other = Place::Service((*service).clone(), "vip");
                 breaches.push(Breach::new(at, fault).with(other));
+            }
+        }
+    }
+}
+
+/// A local address is not a VIP, whose unknown ports are answered for differently, nor a backend, which is another host.
+/// Services may share one: flows keep their ports apart.
+fn snat_addresses_are_nothing_else(config: &Config, breaches: &mut Vec<Breach>) {
+    let vips = config.services.iter();
+    let vips: HashMap<_, _> = vips.map(|(name, s)| (s.vip, name)).collect();
+    let backends = config.pools.iter().flat_map(|(pool_name, pool)| {
+        let backends = pool.backends.iter();
+        backends.map(move |(name, backend)| (backend.address.ip(), (pool_name, name)))
+    });
+    let backends: HashMap<_, _> = backends.collect();
+    for (name, service) in &config.services {
+        for address in &service.snat {
+            let at = || Place::Service(name.clone(), "snat");
+            if let Some(owner) = vips.get(address) {
+                let problem = "packets can not be sent from here: give adc an address of its own, this one is the VIP of";
+                let fault = Fault::new(problem).value(address.to_string());
+                let other = Place::Service((*owner).clone(), "vip");
+                breaches.push(Breach::new(at(), fault).with(other));
+            }
+            if let Some((pool, backend)) = backends.get(address) {
+                let problem = "packets can not be sent from here: give adc an address of its own, this one is that of";
+                let fault = Fault::new(problem).value(address.to_string());
+                let other = Place::Backend((*pool).clone(), (*backend).clone(), "address");
+                breaches.push(Breach::new(at(), fault).with(other));
             }
         }
     }

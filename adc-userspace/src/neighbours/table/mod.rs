@@ -236,6 +236,7 @@ impl Table {
         Ok(NextHop {
             ifindex: exit.ifindex,
             mac: self.mac_of(key)?,
+            device: self.device_of(key),
             vlan: exit.vlan,
             inner_vlan: exit.inner_vlan,
             via: key.address,
@@ -243,12 +244,14 @@ impl Table {
         })
     }
 
+    fn device_of(&self, key: HopKey) -> String {
+        let link = self.links.get(&key.ifindex);
+        link.map_or_else(String::new, |link| link.name.clone())
+    }
+
     fn mac_of(&self, key: HopKey) -> Result<Mac, Obstacle> {
         let address = key.address;
-        let device = self
-            .links
-            .get(&key.ifindex)
-            .map_or_else(String::new, |link| link.name.clone());
+        let device = self.device_of(key);
         match self.neighbours.get(&key) {
             Some(Entry { mac: Some(mac), .. }) => Ok(*mac),
             Some(entry) if entry.state.is_valid() => Err(Obstacle::NotEthernet { address, device }),

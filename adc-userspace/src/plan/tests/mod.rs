@@ -1,5 +1,6 @@
 //! Plans, checked change by change.
 
+mod down;
 mod identity;
 mod lifecycle;
 mod order;
@@ -53,6 +54,7 @@ fn service(place: &str, pool: &str) -> Service {
         protocol: TransportProtocol::Tcp,
         pool: name(pool),
         mode: Mode::Nat,
+        snat: BTreeSet::new(),
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
         timeouts: Timeouts::default(),

@@ -13,7 +13,7 @@ use crate::{
 const REMOVED: TableCounters = TableCounters { removed: 1, ..ONE };
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut cases = vec![reset_across_families()];
     for family in Family::BOTH {
         cases.extend([
             reset_both_ends(family),
@@ -161,6 +161,25 @@ fn reset_both_ends(family: Family) -> Case {
             FRONT,
             failure.talk.client_sends(&request("R", 14)),
             Reason::BackendDown,
+        )
+        .counts(ONE)
+        .leaves(1, 0)
+}
+
+fn reset_across_families() -> Case {
+    let world = World::two_arm().with_full_nat();
+    let failure = failure(&world, world.nat64(Protocol::TCP), BackendFlags::DOWN_RESET);
+    failure
+        .established("NAT64: reset: the client gets an IPv6 RST, the backend an IPv4 one".into())
+        .sent(
+            "the client's data",
+            failure.client_reset(&request("PA", 0).data(b"GET / HTTP/1.1"), BACKEND + 1),
+            Reason::BackendDownReset,
+        )
+        .sent(
+            "the backend's data",
+            failure.backend_reset(&answer("PA", 0).data(b"late"), CLIENT.wrapping_add(1)),
+            Reason::BackendDownReset,
         )
         .counts(ONE)
         .leaves(1, 0)

@@ -4,9 +4,12 @@
 mod bad;
 mod clients;
 mod down;
+mod full_nat;
 mod handshake;
 mod header;
 mod life;
+mod nat64;
+mod odd;
 mod passed;
 mod tagged;
 mod udp;
@@ -22,11 +25,14 @@ pub fn all() -> Vec<Case> {
     [
         handshake::cases(),
         life::cases(),
+        odd::cases(),
         udp::cases(),
         tagged::cases(),
         header::cases(),
         clients::cases(),
         down::cases(),
+        full_nat::cases(),
+        nat64::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),

@@ -44,7 +44,7 @@ backends = [
 vip = "203.0.113.10"
 port = "80"
 pool = "webb"
-mode = "full-nat"
+mode = "fullnat"
 "#;
     assert_eq!(
         errors(text),
@@ -55,7 +55,7 @@ mode = "full-nat"
             "adc.toml:12: pool.web.backends[2].address: `localhost:80`: not an IP address (host names are not resolved); allowed: an IP address with a port, such as \"10.0.0.11:8080\" or \"[2001:db8::1]:80\", or without one if the pool has a `port`",
             "adc.toml:12: pool.web.backends[2].wieght: unknown key; allowed: address, admin, name, weight; did you mean `weight`?",
             "adc.toml:16: service.www.port: `80`: is of type string; allowed: a whole number without quotes, 1 to 65535",
-            "adc.toml:18: service.www.mode: `full-nat`: not built yet; allowed: nat",
+            "adc.toml:18: service.www.mode: `fullnat`: unknown value; allowed: nat, full-nat, dsr-l2, dsr-ipip, dsr-gue; did you mean `full-nat`?",
             "7 errors",
         ]
         .map(|line| line.replace("`80`: is of type string", "`\"80\"`: is of type string"))

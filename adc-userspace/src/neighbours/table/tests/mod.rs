@@ -110,6 +110,7 @@ fn a_route_and_a_reachable_neighbour_make_a_next_hop() {
     table.apply(neighbour(key(2), Nud::Reachable, Some(MAC)));
     let hop = NextHop {
         ifindex: 2,
+        device: "eth0".to_owned(),
         mac: MAC,
         vlan: None,
         inner_vlan: None,

@@ -1,0 +1,119 @@
+//! Addresses that this machine answers for: the VIPs on one interface, and those that `full-nat` sends from on the
+//! interfaces that lead to the backends, because it is backends that ask for them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use adc_common::abi::ForwardingMode;
+
+use super::{snat::local_addresses, state::Agent};
+use crate::neighbours::vips;
+
+/// Addresses by the interface that is to carry them.
+pub(super) type Addresses = BTreeMap<String, BTreeSet<IpAddr>>;
+
+/// What is on the interfaces because of us.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// As last asked for.
+    pub(super) wanted: Addresses,
+    /// Interfaces that may hold something else of ours, from an earlier agent or configuration.
+    leftovers: BTreeSet<String>,
+}
+
+impl Carried {
+    /// For an agent that starts: an earlier one may have used any of these interfaces.
+    pub(super) fn on(interfaces: &[String]) -> Self {
+        Self {
+            wanted: Addresses::new(),
+            leftovers: interfaces.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Agent {
+    /// Addresses that should be on interfaces. None at all if people put the VIPs where they belong.
+    pub(super) fn wanted_addresses(&self) -> Addresses {
+        let Some(vip_interface) = &self.config.dataplane.vip_interface else {
+            return Addresses::new();
+        };
+        let services = self.config.services.values();
+        let vips = services.map(|service| service.vip).collect();
+        let mut wanted = Addresses::from([(vip_interface.clone(), vips)]);
+        // From the tables, not from the configuration: flows of what was removed go on.
+        let observed = self.dataplane.tables.observed();
+        for backend in observed.backends.values() {
+            let address = IpAddr::from(backend.address);
+            let service = observed.services.get(&backend.service);
+            let full_nat = service.filter(|service| service.mode == ForwardingMode::FULL_NAT);
+            if let (Some(service), Some(device)) = (full_nat, self.devices.get(&address)) {
+                let on = wanted.entry(device.clone()).or_default();
+                on.extend(local_addresses(service, address));
+            }
+        }
+        wanted
+    }
+
+    /// Puts the addresses where they belong, and tells of what changed.
+    pub(super) async fn reconcile_addresses(&mut self) {
+        if self.stopping {
+            return;
+        }
+        let wanted = self.wanted_addresses();
+        let used = std::mem::take(&mut self.carried.wanted);
+        self.carried.leftovers.extend(used.into_keys());
+        let mut trouble = None;
+        for (interface, addresses) in &wanted {
+            if let Some(error) = self.reconcile_interface(interface, addresses).await {
+                trouble.get_or_insert(error);
+            }
+            self.carried.leftovers.remove(interface);
+        }
+        // Where nothing is wanted any more. An interface that is gone has taken everything with it.
+        for interface in std::mem::take(&mut self.carried.leftovers) {
+            match vips::remove_all_ours(&interface).await {
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => tracing::info!(interface, ?removed, "addresses"),
+                Err(error) => tracing::debug!(interface, "removing addresses: {error}"),
+            }
+        }
+        self.carried.wanted = wanted;
+        self.troubles.vips = trouble;
+    }
+
+    /// The error, if there is one.
+    async fn reconcile_interface(
+        &self,
+        interface: &str,
+        wanted: &BTreeSet<IpAddr>,
+    ) -> Option<String> {
+        match vips::reconcile(interface, wanted).await {
+            Ok(done) if done.added.is_empty() && done.removed.is_empty() => None,
+            Ok(done) => {
+                tracing::info!(interface, added = ?done.added, removed = ?done.removed, "addresses");
+                None
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if self.troubles.vips.as_ref() == Some(&error) {
+                    tracing::debug!(interface, "addresses: {error}");
+                } else {
+                    tracing::error!(interface, "addresses: {error}; trying again");
+                }
+                Some(error)
+            }
+        }
+    }
+
+    /// Takes off everything that adc put on.
+    pub(super) async fn remove_addresses(&self) {
+        let carried = self.carried.wanted.keys();
+        for interface in carried.chain(&self.carried.leftovers) {
+            if let Err(error) = vips::remove_all_ours(interface).await {
+                tracing::warn!(interface, "removing addresses: {error}");
+            }
+        }
+    }
+}
