@@ -51,7 +51,7 @@ fn adc_bench_drop(_ctx: XdpContext) -> u32 {
 #[xdp]
 #[expect(clippy::needless_pass_by_value, reason = "the macro hands it over")]
 fn adc_bench_yardstick(ctx: XdpContext) -> u32 {
-    match yardstick_key(&ctx).and_then(|key| YARDSTICK.get_ptr(&key)) {
+    match yardstick_key(&ctx).and_then(|key| YARDSTICK.get_ptr(key)) {
         Some(_) => XDP_DROP,
         None => XDP_ABORTED,
     }

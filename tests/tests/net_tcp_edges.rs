@@ -125,15 +125,15 @@ fn a_client_that_crashed_connects_again_from_the_same_port() {
     for _ in 0..3 {
         let mut stream = connect(&scene, 41_003, ONE_REPETITION).unwrap();
         assert!(echoes(&mut stream));
-        crash(stream);
+        crash(&stream);
     }
     assert!(echoes(
         &mut connect(&scene, 41_003, ONE_REPETITION).unwrap()
     ));
 }
 
-/// Closes without a word, as a machine that lost its power.
-fn crash(stream: TcpStream) {
+/// Makes the connection end without a word when it is closed, as if its machine had lost its power.
+fn crash(stream: &TcpStream) {
     let on: libc::c_int = 1;
     // SAFETY: the option value is an integer of the size given.
     let result = unsafe {

@@ -79,6 +79,7 @@ fn turn_around<A: Family, P: PacketBuf, T: Tables>(
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "20 bytes")]
 fn header<A: Family>(to: &Tuple<A>, seq: [u8; 4]) -> BareTcp {
     let control = [DATA_OFFSET, RST, 0, 0];
     let [high, low] = (size_of::<BareTcp>() as u16).to_be_bytes();

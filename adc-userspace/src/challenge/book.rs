@@ -228,6 +228,10 @@ mod tests {
         let questions = |book: &mut Book| round(book, &flows).0.into_iter().flatten().count();
         assert_eq!(questions(&mut book), PER_ROUND);
         assert_eq!(questions(&mut book), PER_ROUND);
-        assert_eq!(questions(&mut book), 10);
+        for _ in 0..TIMES {
+            assert_eq!(questions(&mut book), 5);
+        }
+        assert_eq!(questions(&mut book), 0);
+        assert!(book.is_idle(0));
     }
 }
