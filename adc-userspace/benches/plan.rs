@@ -120,6 +120,7 @@ fn desired(weight: u16) -> Desired {
             .map(|n| (IpAddr::from([10, 0, 0, n]), Hop::default()))
             .collect(),
         sources: BTreeMap::new(),
+        down: BTreeMap::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     walk::{Family, Way},
 };
 
-/// One place where the decapsulator runs. It is told UDP port 6080, and both VIPs of [`frames`].
+/// One place where the decapsulator runs. It is told UDP port 6080, and both VIPs of the frames that are sent.
 pub trait Decap {
     /// For messages.
     fn name(&self) -> &'static str;

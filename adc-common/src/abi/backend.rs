@@ -25,6 +25,27 @@ impl BackendFlags {
     /// (`bpf_map_get_fd_by_id`, kernel/bpf/syscall.c).
     pub const IN_RING: Self = Self(2);
 
+    /// Its monitors say that it is down, and its pool's `on_down` is `reset`: TCP segments of its flows are answered
+    /// with a RST, datagrams are scheduled anew.
+    pub const DOWN_RESET: Self = Self(4);
+
+    /// Its monitors say that it is down, and its pool's `on_down` is `reselect`: what clients send in its flows is
+    /// scheduled anew.
+    pub const DOWN_RESELECT: Self = Self(8);
+
+    /// Whether its flows are to leave it.
+    #[inline(always)]
+    pub const fn is_down(self) -> bool {
+        self.0 & (Self::DOWN_RESET.0 | Self::DOWN_RESELECT.0) != 0
+    }
+
+    /// Whether packets may be sent to it: its next hop is known, and its flows are not to leave it. One comparison.
+    #[inline(always)]
+    pub const fn is_usable(self) -> bool {
+        self.0 & (Self::HOP_RESOLVED.0 | Self::DOWN_RESET.0 | Self::DOWN_RESELECT.0)
+            == Self::HOP_RESOLVED.0
+    }
+
     /// With the bits of `other` set, or cleared.
     #[inline(always)]
     pub const fn with(self, other: Self, set: bool) -> Self {

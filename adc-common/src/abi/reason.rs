@@ -103,6 +103,8 @@ reasons! {
     PacketTooBig = 43, Dropped, "packet_too_big", "Larger than the MTU of the way on; its sender was told so by ICMP.";
     NeedsFragmenting = 44, Dropped, "needs_fragmenting", "Larger than the MTU of the way on, and its sender expects fragmentation (IPv4 without DF, or an IPv6 MTU below 1280), which adc does not do.";
     IcmpLimited = 45, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";
+    BackendDown = 46, Dropped, "backend_down", "The backend of the flow is down, and the packet can neither be scheduled anew nor answered.";
+    BackendDownReset = 47, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
 }
 
 #[expect(

@@ -1,6 +1,7 @@
 //! What to do with a parsed packet. Tables may change here; the packet does not.
 
 use super::{
+    down,
     family::Family,
     handshake,
     parse::{self, vlan_id},
@@ -10,7 +11,7 @@ use super::{
     track,
     wire::tcp_flags::{FIN, RST, SYN},
 };
-use crate::abi::{BackendFlags, FlowEntry, FlowFlags, Hop, Phase, Reason, Tick};
+use crate::abi::{FlowEntry, FlowFlags, Hop, Phase, Reason, Tick};
 
 /// How stale an entry's `last_seen` may get before a packet refreshes it: a write per second, not per packet.
 const REFRESH_AFTER: Tick = Tick::from_secs(1);
@@ -36,16 +37,21 @@ where
         aim(entry, delivery);
         idle < EXPIRY_CHECK_AFTER && is_settled(packet, tables, entry, seen)
     });
-    match settled {
-        Some(true) => follow(tables, delivery),
+    let followed = match settled {
+        Some(true) => Some(follow(tables, delivery)),
         Some(false) if track::examine(packet, tables, scratch) => {
-            follow(tables, &mut scratch.delivery)
+            Some(down::follow(tables, scratch))
         }
         // No validated flow: a handshake in progress, a new flow, or not ours.
-        Some(false) | None => match handshake::advance(packet, tables, scratch) {
-            Some(reason) => reason,
-            None => schedule::new_flow(packet, tables, scratch),
-        },
+        Some(false) | None => handshake::advance(packet, tables, scratch),
+    };
+    let followed = match followed {
+        Some(Reason::BackendDown) => down::leave(tables, scratch),
+        followed => followed,
+    };
+    match followed {
+        Some(reason) => reason,
+        None => schedule::new_flow(packet, tables, scratch),
     }
 }
 
@@ -110,8 +116,12 @@ pub(super) fn towards_backend<A: Family, T: Tables>(
     let Some(backend) = tables.backend(delivery.backend) else {
         return Reason::BackendUnset;
     };
-    if !backend.flags.contains(BackendFlags::HOP_RESOLVED) {
-        return Reason::NextHopUnresolved;
+    if !backend.flags.is_usable() {
+        return if backend.flags.is_down() {
+            Reason::BackendDown
+        } else {
+            Reason::NextHopUnresolved
+        };
     }
     delivery.hop.assign(&backend.hop);
     reason

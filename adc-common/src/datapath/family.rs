@@ -7,7 +7,7 @@ use super::{
     ports::PacketBuf,
     wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ipv4Tail, Ipv6Tail},
 };
-use crate::abi::{Addr4, Addr6, Addr16, Tuple};
+use crate::abi::{Addr4, Addr6, Addr16, Protocol, Tuple};
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
 /// What of an IP header a packet around it, or about it, needs.
@@ -67,7 +67,21 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
     ) -> Option<()>
     where
         Self: Sized;
+
+    /// Writes such a header at `offset`, for a packet of our own that carries `length` bytes of `protocol`.
+    fn write_bare<P: PacketBuf>(
+        packet: &mut P,
+        offset: usize,
+        to: &Tuple<Self>,
+        protocol: Protocol,
+        length: usize,
+    ) -> Option<()>
+    where
+        Self: Sized;
 }
+
+/// TTL of packets of our own (RFC 1700: 64).
+const OWN_HOP_LIMIT: u8 = 64;
 
 /// What one hop less does to the word of TTL and protocol: the TTL was not 0, so nothing is borrowed.
 const TTL_DECREMENT: Delta = Delta::replace16(u16::from_ne_bytes([1, 0]), 0);
@@ -139,6 +153,40 @@ impl Family for Addr4 {
         tail.dst_addr = to.dst.0;
         packet.set_header(offset, &tail)
     }
+
+    /// Never fragmented, so its identification means nothing (RFC 6864 §4.1).
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a few dozen bytes")]
+    fn write_bare<P: PacketBuf>(
+        packet: &mut P,
+        offset: usize,
+        to: &Tuple<Self>,
+        protocol: Protocol,
+        length: usize,
+    ) -> Option<()> {
+        let [high, low] = ((Self::HEADER as usize + length) as u16).to_be_bytes();
+        let start = [0x45, 0, high, low];
+        // Identification 0, DF.
+        let middle = [0, 0, 0x40, 0];
+        let mut tail = Ipv4Tail {
+            ttl: OWN_HOP_LIMIT,
+            proto: protocol.0,
+            check: [0, 0],
+            src_addr: to.src.0,
+            dst_addr: to.dst.0,
+        };
+        let sum = (to.src.checksum_words())
+            .plus(to.dst.checksum_words())
+            .plus(Delta::of_word(u32::from_ne_bytes(start)))
+            .plus(Delta::of_word(u32::from_ne_bytes(middle)))
+            .plus(Delta::of_word(u32::from_ne_bytes([
+                tail.ttl, tail.proto, 0, 0,
+            ])));
+        tail.check = checksum::of(sum);
+        packet.set_header(offset, &start)?;
+        packet.set_header(offset + 4, &middle)?;
+        packet.set_header(offset + Ipv4Tail::OFFSET, &tail)
+    }
 }
 
 impl Family for Addr6 {
@@ -209,5 +257,26 @@ impl Family for Addr6 {
         tail.src_addr = to.src.0;
         tail.dst_addr = to.dst.0;
         packet.set_header(offset, &tail)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a few dozen bytes")]
+    fn write_bare<P: PacketBuf>(
+        packet: &mut P,
+        offset: usize,
+        to: &Tuple<Self>,
+        protocol: Protocol,
+        length: usize,
+    ) -> Option<()> {
+        let tail = Ipv6Tail {
+            payload_len: (length as u16).to_be_bytes(),
+            next_hdr: protocol.0,
+            hop_limit: OWN_HOP_LIMIT,
+            src_addr: to.src.0,
+            dst_addr: to.dst.0,
+        };
+        // Version 6, no class, no label.
+        packet.set_header(offset, &[0x60_u8, 0, 0, 0])?;
+        packet.set_header(offset + Ipv6Tail::OFFSET, &tail)
     }
 }

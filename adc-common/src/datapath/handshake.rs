@@ -3,8 +3,9 @@
 use core::mem::MaybeUninit;
 
 use super::{
-    decide::{aim, follow},
+    decide::aim,
     direct,
+    down::follow,
     family::Family,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     schedule::{is_still_chosen, last_hop},
@@ -121,7 +122,7 @@ where
     if matches!(step, Step::Promote(_)) {
         promote(tables, seen, delivery, other_key);
     }
-    Some(follow(tables, delivery))
+    Some(follow(tables, scratch))
 }
 
 /// What the packet does, and the initial sequence number of its sender as far as known then.
@@ -223,6 +224,8 @@ const fn reply_step(phase: Phase, flags: u8, acked: u32) -> Step {
             }
         }
         Phase::PICKED_UP | Phase::ESTABLISHED => Step::Promote(Phase::ESTABLISHED),
+        // Simultaneous open (RFC 9293 §3.5): the client's SYN-ACK must acknowledge this one.
+        Phase::SYN_SENT if flags & (SYN | ACK) == SYN => Step::Enter(Phase::SYN_RECEIVED),
         // A challenge ACK from an older connection, or data before the client's ACK arrives: the client judges.
         _ => Step::Keep,
     }

@@ -10,6 +10,7 @@ use super::{
     icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
     ports::{Clock, FlowTables, PacketBuf, Tables},
+    reset,
     scratch::Scratch,
     verdict::{Action, Verdict},
 };
@@ -143,6 +144,12 @@ where
     };
     scratch.reason = refusal;
     let reason = *black_box(&scratch.reason);
+    if reason == Reason::BackendDownReset && reset::answer(packet, tables, scratch) {
+        return Verdict {
+            reason,
+            action: Action::Transmit,
+        };
+    }
     if reason != Reason::TtlExceeded && reason != Reason::PacketTooBig {
         return Verdict::stay(reason);
     }

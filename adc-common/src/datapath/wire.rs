@@ -104,6 +104,21 @@ pub(super) struct TcpControl {
 
 const _: () = assert!(size_of::<TcpControl>() == size_of::<TcpHdr>());
 
+/// A TCP header without options, to be written: control is data offset, flags and window.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct BareTcp {
+    pub(super) source: [u8; 2],
+    pub(super) dest: [u8; 2],
+    pub(super) seq: [u8; 4],
+    pub(super) ack_seq: [u8; 4],
+    pub(super) control: [u8; 4],
+    pub(super) check: [u8; 2],
+    pub(super) urgent: [u8; 2],
+}
+
+const _: () = assert!(size_of::<BareTcp>() == size_of::<TcpHdr>());
+
 /// The first four bytes of an IPv6 extension header. All kinds share the first two (RFC 8200 §4), the others are
 /// those of a routing header (§4.4).
 #[repr(C)]
@@ -145,6 +160,7 @@ wire_header!(
     Ipv4Tail,
     Ipv6Tail,
     TcpControl,
+    BareTcp,
     ExtensionHeader,
     IcmpHeader,
     FragmentHeader,

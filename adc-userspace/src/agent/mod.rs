@@ -7,6 +7,7 @@
 mod addresses;
 mod adopt;
 mod capture;
+mod challenges;
 mod configure;
 mod explain;
 mod flow_view;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::{
     addresses::Carried,
     adopt::{self, KnownIds},
+    challenges::Challenger,
     configure,
     interfaces::Interface,
     locks,
@@ -184,6 +185,7 @@ async fn bring_up(
         sweep: SweepReport::default(),
         swept: None,
         draining_out: Vec::new(),
+        challenger: Challenger::start(),
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,

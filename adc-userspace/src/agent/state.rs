@@ -12,7 +12,10 @@ use adc_common::abi::{BackendId, Hop, VlanId};
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
-use super::{addresses::Carried, interfaces::Interface, monitors::Monitors, snat::Refusals};
+use super::{
+    addresses::Carried, challenges::Challenger, interfaces::Interface, monitors::Monitors,
+    snat::Refusals,
+};
 use crate::{
     api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
@@ -20,7 +23,7 @@ use crate::{
     health::{self, Checker, HealthEvent, TargetKey},
     model::{AttachMode, Backend, Config, EffectiveState, Health, Pool, PoolName, Weight},
     neighbours::{NextHop, NextHopEvent, Obstacle, Resolution, Resolver},
-    plan::{self, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
+    plan::{self, Down, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
 };
 
 /// How old the flow figures of a metrics scrape may be; people and programs that ask get them fresh.
@@ -67,6 +70,7 @@ pub(super) struct Agent {
     pub(super) sweep: SweepReport,
     pub(super) swept: Option<Instant>,
     pub(super) draining_out: Vec<DrainingOut>,
+    pub(super) challenger: Challenger,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -222,11 +226,20 @@ impl Agent {
         weights
     }
 
+    /// Backends that monitors found down; in a pool without monitors none is.
+    fn down(&self) -> Down {
+        let down = |(key, (health, _)): (&TargetKey, &(Health, String))| {
+            (*health == Health::Down).then(|| (key.pool.clone(), key.backend))
+        };
+        self.health.iter().filter_map(down).collect()
+    }
+
     /// What would have to change for `config` to be what the maps hold; `counted` = flows were swept after the
     /// last plan, so that what no flow names may be cleared.
     pub(super) fn plan_for(&self, config: &Config, counted: bool) -> Result<Plan, PlanError> {
         let tables = &self.dataplane.tables;
-        let mut desired = plan::desired(config, &self.weights(config), &self.hops);
+        let mut desired = plan::desired(config, &self.weights(config), &self.hops)
+            .with_down(config, &self.down());
         desired.sources.clone_from(&self.sources);
         let mut observed = tables.observed().clone();
         if counted {
@@ -256,6 +269,9 @@ impl Agent {
             .context("applying the plan")?;
         self.draining_out.clone_from(&plan.draining_out);
         self.troubles.plan = None;
+        if !plan.is_empty() {
+            self.challenge();
+        }
         Ok(plan)
     }
 
@@ -302,6 +318,7 @@ impl Agent {
                 Err(error) => self.troubles.plan = Some(sentence(error.as_ref())),
             }
         }
+        self.challenge();
         if let Err(error) = self.note_refusals() {
             tracing::error!("counting refused flows: {}", sentence(error.as_ref()));
         }

@@ -18,8 +18,8 @@ use crate::dataplane::OrphanTotals;
 use crate::{
     model::{
         AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
-        MssClamp, Node, Pool, Scheduler, ServiceName, Telemetry, Timeouts, TransportProtocol,
-        Tunnel, Weight,
+        MssClamp, Node, OnDown, Pool, Scheduler, ServiceName, Telemetry, Timeouts,
+        TransportProtocol, Tunnel, Weight,
     },
     telemetry::MetricsSnapshot,
 };
@@ -139,6 +139,7 @@ fn config_summary() -> ConfigSummary {
 fn config() -> Config {
     let pool = Pool {
         monitors: vec!["http".parse().unwrap()],
+        on_down: OnDown::default(),
         backends: BTreeMap::new(),
     };
     Config {

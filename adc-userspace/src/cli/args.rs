@@ -15,8 +15,8 @@ use super::{
 use crate::{
     api::{DEFAULT_SOCKET, proto::AddressRange},
     model::{
-        AdminState, AttachMode, BackendName, Hash, Mode, MonitorName, PoolName, ServiceName,
-        TransportProtocol, Tunnel,
+        AdminState, AttachMode, BackendName, Hash, Mode, MonitorName, OnDown, PoolName,
+        ServiceName, TransportProtocol, Tunnel,
     },
     telemetry::LogFormat,
 };
@@ -199,6 +199,9 @@ pub(super) enum PoolCommand {
         /// A monitor of the configuration that checks its backends; may be repeated
         #[arg(long = "monitor", value_name = "NAME")]
         monitors: Vec<MonitorName>,
+        /// What becomes of the flows of a backend that goes down
+        #[arg(long, value_enum, default_value = "keep", value_name = "POLICY")]
+        on_down: OnDownArg,
         #[command(flatten)]
         change: Change,
     },
@@ -375,6 +378,10 @@ value_enum!(
 value_enum!(
     /// Hash as typed.
     HashArg => Hash { FiveTuple, Source }
+);
+value_enum!(
+    /// Policy for flows of a backend that goes down, as typed.
+    OnDownArg => OnDown { Reset, Reselect, Keep }
 );
 value_enum!(
     /// Admin state as typed.

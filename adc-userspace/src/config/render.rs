@@ -117,7 +117,10 @@ fn status(range: StatusRange) -> Value {
 fn pool(pool: &Pool) -> Item {
     let backends: ArrayOfTables = pool.backends.iter().map(backend).collect();
     let monitors = pool.monitors.iter().map(MonitorName::as_str);
-    let mut entries = vec![("monitors", value(monitors.collect::<Array>()))];
+    let mut entries = vec![
+        ("monitors", value(monitors.collect::<Array>())),
+        ("on_down", value(pool.on_down.word())),
+    ];
     if !backends.is_empty() {
         entries.push(("backends", backends.into()));
     }

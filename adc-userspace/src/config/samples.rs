@@ -11,8 +11,8 @@ use proptest::{option, prelude::*, sample::select};
 use super::edit::Edit;
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Hash, HttpCheck,
-    InitialState, Limits, Mode, Monitor, MonitorKind, MssClamp, Node, Pool, Scheduler, Service,
-    StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
+    InitialState, Limits, Mode, Monitor, MonitorKind, MssClamp, Node, OnDown, Pool, Scheduler,
+    Service, StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -134,8 +134,11 @@ fn pool(v4: bool) -> impl Strategy<Value = Pool> {
         ][..],
     );
     let backend = option::weighted(0.6, (0..=2u16, admin));
-    prop::collection::vec(backend, BACKENDS.len()).prop_map(move |backends| Pool {
+    let on_down = select(&[OnDown::Reset, OnDown::Reselect, OnDown::Keep][..]);
+    let backends = prop::collection::vec(backend, BACKENDS.len());
+    (backends, on_down).prop_map(move |(backends, on_down)| Pool {
         monitors: Vec::new(),
+        on_down,
         backends: backends
             .into_iter()
             .enumerate()

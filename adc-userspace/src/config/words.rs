@@ -1,7 +1,7 @@
 //! Enums as the file spells them, and the nearest word to a misspelt one.
 
 use crate::model::{
-    AdminState, AttachMode, Hash, InitialState, Mode, Scheduler, TransportProtocol,
+    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, Scheduler, TransportProtocol,
 };
 
 /// An enum that the file spells in words.
@@ -64,6 +64,14 @@ impl Words for InitialState {
 
 impl Words for AdminState {
     const ALL: &'static [Self] = &[Self::Enabled, Self::Draining, Self::Maintenance];
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Words for OnDown {
+    const ALL: &'static [Self] = &[Self::Reset, Self::Reselect, Self::Keep];
 
     fn word(self) -> &'static str {
         self.name()

@@ -123,6 +123,14 @@ where
         self.half_open.get(key)
     }
 
+    /// Visits both entries of every validated flow.
+    pub(super) fn walk_main(
+        &self,
+        visit: impl FnMut(&FlowKey<A>, &FlowEntry<A>),
+    ) -> Result<(), DataplaneError> {
+        self.main.walk(visit)
+    }
+
     pub(super) fn for_each(
         &self,
         now: Tick,
@@ -274,7 +282,7 @@ fn is_stale<A>(entry: &FlowEntry<A>, now: Tick, timeouts: &Timeouts) -> bool {
 }
 
 /// An address of either family, for generic code over both.
-pub(super) struct IpAddrOf(IpAddr);
+pub(super) struct IpAddrOf(pub(super) IpAddr);
 
 impl From<Addr4> for IpAddrOf {
     fn from(Addr4(octets): Addr4) -> Self {

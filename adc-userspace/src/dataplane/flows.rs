@@ -7,7 +7,7 @@ use std::{
 
 use adc_common::abi::{Addr4, Addr6, BackendId, Phase, Protocol, Tick};
 
-use super::{error::DataplaneError, family::Family, loader::Maps};
+use super::{ends::FlowEnds, error::DataplaneError, family::Family, loader::Maps};
 
 /// The four flow tables.
 pub struct FlowTables {
@@ -143,6 +143,12 @@ impl FlowTables {
     ) -> Result<(), DataplaneError> {
         self.v4.for_each(now, timeouts, &mut visit)?;
         self.v6.for_each(now, timeouts, &mut visit)
+    }
+
+    /// Visits every validated TCP flow.
+    pub fn for_each_ends(&self, mut visit: impl FnMut(FlowEnds)) -> Result<(), DataplaneError> {
+        self.v4.ends(&mut visit)?;
+        self.v6.ends(&mut visit)
     }
 
     /// Removes what is over and counts what lives; of `retiring` backends also half-open flows that are over,

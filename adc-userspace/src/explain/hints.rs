@@ -111,6 +111,12 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::IcmpLimited => {
             "so many packets were due an ICMP error that this one got none: a scan, a routing loop, or a sender that ignores what it is told"
         }
+        Reason::BackendDown => {
+            "the flow's backend is down (`adc backend list`), and its pool's on_down lets go of such flows: the client's next attempt reaches another backend"
+        }
+        Reason::BackendDownReset => {
+            "the flow's backend is down (`adc backend list`), and its pool says on_down = \"reset\": both ends are told, and the client connects again"
+        }
         Reason::HeadroomError => {
             "the driver leaves no room for a VLAN tag: `adc doctor -i INTERFACE`, or attach = \"skb\""
         }

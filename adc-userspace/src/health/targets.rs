@@ -114,7 +114,7 @@ mod tests {
 
     use crate::model::{
         AdminState, AttachMode, Backend, BodyMatch, Dataplane, HttpCheck, InitialState, Limits,
-        MonitorKind, Node, Pool, Telemetry, Weight,
+        MonitorKind, Node, OnDown, Pool, Telemetry, Weight,
     };
 
     use super::*;
@@ -146,6 +146,7 @@ mod tests {
             .map(|(name, address)| (name.parse().unwrap(), backend(address)));
         Pool {
             monitors: monitors.iter().map(|name| name.parse().unwrap()).collect(),
+            on_down: OnDown::default(),
             backends: backends.collect(),
         }
     }

@@ -15,7 +15,7 @@ pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
 pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
-pub use pool::{AdminState, Backend, BackendAddress, Pool, Weight};
+pub use pool::{AdminState, Backend, BackendAddress, OnDown, Pool, Weight};
 pub(crate) use service::answers_ping;
 pub use service::{
     Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,

@@ -15,6 +15,9 @@ use super::{BackendName, MonitorName};
 pub struct Pool {
     /// Monitors; a backend is up while all of them say so. Empty = always up.
     pub monitors: Vec<MonitorName>,
+    /// What becomes of the flows of a backend that goes down.
+    #[serde(default)]
+    pub on_down: OnDown,
     /// Backends by name.
     pub backends: BTreeMap<BackendName, Backend>,
 }
@@ -40,6 +43,21 @@ pub struct BackendAddress(pub SocketAddr);
 #[serde(transparent)]
 pub struct Weight(pub u16);
 
+/// What becomes of the flows of a backend that goes down. Down is what monitors say; an admin state, a lost next hop
+/// and a removed backend leave flows alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDown {
+    /// Both ends of TCP get a RST, at once even if they are silent; UDP as with `reselect`.
+    Reset,
+    /// What clients send is scheduled anew: UDP goes on elsewhere, TCP ends with the RST of a backend that does not
+    /// know the connection.
+    Reselect,
+    /// They stay bound to it, and go on when it comes back.
+    #[default]
+    Keep,
+}
+
 /// What people decided about a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,7 +66,7 @@ pub enum AdminState {
     Enabled,
     /// Keeps its flows, gets no new ones.
     Draining,
-    /// Gets no new flows; checks go on; its flows are left to end (DESIGN: `on_down` is a later capability).
+    /// Gets no new flows; checks go on; its flows are left to end.
     Maintenance,
 }
 
@@ -78,6 +96,17 @@ impl BackendAddress {
 impl fmt::Display for BackendAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl OnDown {
+    /// As written in config, CLI and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Reselect => "reselect",
+            Self::Keep => "keep",
+        }
     }
 }
 

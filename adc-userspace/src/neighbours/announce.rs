@@ -80,17 +80,17 @@ fn checksum(source: [u8; 16], destination: [u8; 16], body: &[u8]) -> [u8; 2] {
 
 /// Sends frames as they are. One for many frames: closing a packet socket waits for an RCU grace period
 /// (`packet_release`, net/packet/af_packet.c), tens of milliseconds that add up over hundreds of VIPs.
-pub(super) struct Announcer(Socket);
+pub(crate) struct Announcer(Socket);
 
 impl Announcer {
     /// Opens the socket.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         // Protocol 0: the socket only sends and is handed no packet.
         Ok(Self(Socket::new(Domain::PACKET, Type::RAW, None)?))
     }
 
     /// Sends out of the interface with that index.
-    pub(super) fn send(&self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
         self.0.send_to(frame, &link_address(ifindex)?).map(drop)
     }
 }

@@ -20,6 +20,7 @@ pub mod table;
 pub(crate) mod testnet;
 pub mod vips;
 
+pub(crate) use announce::Announcer as FrameSender;
 pub use facts::{HopKey, Link, LinkKind, Neighbour, Nud, RouteAnswer};
 pub use resolver::{NextHopEvent, Resolver, Snapshot};
 

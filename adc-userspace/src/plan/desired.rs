@@ -1,18 +1,18 @@
 //! What the tables should hold.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::{IpAddr, SocketAddr},
 };
 
 use adc_common::abi::{
-    Addr16, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port, Protocol, ServiceEntry,
-    ServiceKey, Tick,
+    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port, Protocol,
+    ServiceEntry, ServiceKey, Tick,
 };
 
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, MssClamp, Pool, PoolName, Service, ServiceName, Timeouts,
-    TransportProtocol, Tunnel, Weight,
+    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Service, ServiceName,
+    Timeouts, TransportProtocol, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -21,6 +21,9 @@ pub type EffectiveWeights = BTreeMap<(PoolName, BackendAddress), Weight>;
 
 /// Next hop towards each backend address. An address that is missing is not resolved.
 pub type Hops = BTreeMap<IpAddr, Hop>;
+
+/// Backends that are down by what their monitors say.
+pub type Down = BTreeSet<(PoolName, BackendAddress)>;
 
 /// Everything that should be in the tables, without ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Desired {
     pub hops: Hops,
     /// Local addresses that the routes to backends prefer, by backend address: outer sources of tunnels.
     pub sources: BTreeMap<IpAddr, IpAddr>,
+    /// Flags of backends that are down and whose flows are to leave them, by service.
+    pub down: BTreeMap<(ServiceKey, SocketAddr), BackendFlags>,
 }
 
 /// One service.
@@ -75,7 +80,32 @@ pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desi
             .map(|(address, hop)| (address.to_canonical(), *hop))
             .collect(),
         sources: BTreeMap::new(),
+        down: BTreeMap::new(),
     }
+}
+
+impl Desired {
+    /// Takes the flows of these backends from them, where their pool says so.
+    #[must_use]
+    pub fn with_down(mut self, config: &Config, down: &Down) -> Self {
+        for service in config.services.values() {
+            let on_down = config.pools.get(&service.pool).map(|pool| pool.on_down);
+            let flag = match on_down {
+                Some(OnDown::Reset) => BackendFlags::DOWN_RESET,
+                Some(OnDown::Reselect) => BackendFlags::DOWN_RESELECT,
+                Some(OnDown::Keep) | None => continue,
+            };
+            let of_pool = down.iter().filter(|(pool, _)| *pool == service.pool);
+            self.down
+                .extend(of_pool.map(|(_, address)| ((key_of(service), identity(*address)), flag)));
+        }
+        self
+    }
+}
+
+/// The tables hold address and port only: no scope, and a v4-mapped address is IPv4.
+fn identity(address: BackendAddress) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn backends_of(
@@ -93,9 +123,7 @@ fn backends_of(
         .values()
         .map(|backend| {
             let address = backend.address;
-            // The tables hold address and port only: no scope, and a v4-mapped address is IPv4.
-            let identity = SocketAddr::new(address.ip().to_canonical(), address.port());
-            (identity, weight_of(address))
+            (identity(address), weight_of(address))
         })
         .collect()
 }

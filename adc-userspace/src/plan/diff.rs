@@ -189,10 +189,13 @@ impl Target {
                 continue;
             };
             let entry = backend_entry(*address, id, &desired.hops);
-            let entry = match &service.tunnel {
+            let mut entry = match &service.tunnel {
                 Some(tunnel) => wrapped(entry, service.entry.mode, tunnel, &desired.sources),
                 None => entry,
             };
+            if let Some(down) = desired.down.get(&(key, *address)) {
+                entry.flags = entry.flags.with(*down, true);
+            }
             self.backends.insert(backend, entry);
             // Without a next hop a backend would only be a way to lose packets.
             if *weight > Weight(0) && entry.flags.contains(BackendFlags::HOP_RESOLVED) {
@@ -226,12 +229,17 @@ impl Target {
             if self.backends.contains_key(id) || has_no_flows(*id, entry, observed) {
                 continue;
             }
+            let before = entry.flags;
             // Its flows go on as they are: the tunnel stays what it was.
-            let entry = BackendEntry {
+            let mut entry = BackendEntry {
                 tunnel_port: entry.tunnel_port,
                 tunnel_source: entry.tunnel_source,
                 ..backend_entry(identity(entry), entry.service, hops)
             };
+            // Nobody checks it any more, so it stays what it was.
+            for down in [BackendFlags::DOWN_RESET, BackendFlags::DOWN_RESELECT] {
+                entry.flags = entry.flags.with(down, before.contains(down));
+            }
             kept.push(DrainingOut { id: *id, entry });
         }
         self.backends

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use adc_common::abi::{BackendEntry, BackendFlags, ServiceId, ServiceKey};
+use adc_common::abi::{BackendEntry, ServiceId, ServiceKey};
 
 use super::{Change, Observed, RingSpec, diff::Target};
 
@@ -12,18 +12,18 @@ pub(super) fn emit(target: &Target, observed: &Observed) -> Vec<Change> {
     let mut changes = Vec::new();
     remove_index(target, observed, &mut changes);
     put_services(target, observed, &mut changes);
-    // A backend that has its next hop comes before the ring that may name it, and one that has lost it after
-    // the ring has let it go.
-    put_backends(target, observed, resolved, &mut changes);
+    // A backend that has its next hop comes before the ring that may name it, and one that has lost it, or whose
+    // flows are to leave it, after the ring has let it go.
+    put_backends(target, observed, usable, &mut changes);
     put_rings(target, observed, &mut changes);
-    put_backends(target, observed, |entry| !resolved(entry), &mut changes);
+    put_backends(target, observed, |entry| !usable(entry), &mut changes);
     put_index(target, observed, &mut changes);
     clear(target, observed, &mut changes);
     changes
 }
 
-fn resolved(entry: &BackendEntry) -> bool {
-    entry.flags.contains(BackendFlags::HOP_RESOLVED)
+fn usable(entry: &BackendEntry) -> bool {
+    entry.flags.is_usable()
 }
 
 /// A marker outlives the services of its VIP.

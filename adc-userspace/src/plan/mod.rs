@@ -27,7 +27,7 @@ mod tests;
 mod text;
 
 pub use change::{Change, DrainingOut, Plan, ServiceLabel};
-pub use desired::{Desired, DesiredService, EffectiveWeights, Hops, desired, key_of};
+pub use desired::{Desired, DesiredService, Down, EffectiveWeights, Hops, desired, key_of};
 pub use diff::diff;
 pub use ids::PlanError;
 pub use observed::{Observed, RingSpec};

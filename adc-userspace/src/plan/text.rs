@@ -153,7 +153,8 @@ impl Display for HopText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self(entry) = self;
         if !entry.flags.contains(BackendFlags::HOP_RESOLVED) {
-            return f.write_str("no next hop");
+            f.write_str("no next hop")?;
+            return f.write_str(down_text(entry.flags));
         }
         let Hop {
             mac,
@@ -172,7 +173,18 @@ impl Display for HopText<'_> {
                 write!(f, " vlan {}", tag.0)?;
             }
         }
-        Ok(())
+        f.write_str(down_text(entry.flags))
+    }
+}
+
+/// What becomes of the flows of a backend.
+fn down_text(flags: BackendFlags) -> &'static str {
+    if flags.contains(BackendFlags::DOWN_RESET) {
+        ", down: its flows are reset"
+    } else if flags.contains(BackendFlags::DOWN_RESELECT) {
+        ", down: its flows are scheduled anew"
+    } else {
+        ""
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Monitor {
 pub struct Pool {
     /// Names of its monitors.
     pub monitors: Vec<String>,
+    /// What becomes of the flows of a backend that goes down; `None` = not written.
+    pub on_down: Option<&'static str>,
     /// Its backends.
     pub backends: Vec<Backend>,
 }
@@ -163,8 +165,12 @@ impl Config {
     #[must_use]
     pub fn pool(mut self, name: &str, monitors: &[&str], backends: Vec<Backend>) -> Self {
         let monitors = monitors.iter().map(|&monitor| monitor.to_owned()).collect();
-        self.pools
-            .push((name.to_owned(), Pool { monitors, backends }));
+        let pool = Pool {
+            monitors,
+            backends,
+            ..Pool::default()
+        };
+        self.pools.push((name.to_owned(), pool));
         self
     }
 
@@ -281,6 +287,9 @@ impl Monitor {
 impl Pool {
     fn write(&self, name: &str, to: &mut String) {
         line!(to, "\n[pool.{name}]\nmonitors = {:?}", self.monitors);
+        if let Some(on_down) = self.on_down {
+            line!(to, "on_down = {on_down:?}");
+        }
         for backend in &self.backends {
             line!(to, "[[pool.{name}.backends]]\nname = {:?}", backend.name);
             line!(

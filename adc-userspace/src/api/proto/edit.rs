@@ -12,7 +12,8 @@ use crate::config::edit::Edit;
 use crate::model::answers_ping;
 use crate::model::{
     AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, MssClamp,
-    Pool, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
+    OnDown, Pool, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Tunnel,
+    Weight,
 };
 
 /// Body of `POST /api/v1/services`.
@@ -64,6 +65,9 @@ pub struct NewPool {
     /// Its monitors; none = its backends are always up.
     #[serde(default)]
     pub monitors: Vec<MonitorName>,
+    /// What becomes of the flows of a backend that goes down; default `keep`.
+    #[serde(default)]
+    pub on_down: OnDown,
 }
 
 /// Body of `POST /api/v1/pools/{pool}/backends`.
@@ -137,6 +141,7 @@ impl From<NewPool> for Edit {
             name: new.name,
             pool: Pool {
                 monitors: new.monitors,
+                on_down: new.on_down,
                 backends: BTreeMap::new(),
             },
         }

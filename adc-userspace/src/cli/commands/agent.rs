@@ -99,9 +99,14 @@ impl Agent {
             PoolCommand::Add {
                 name,
                 monitors,
+                on_down,
                 change,
             } => {
-                let new = NewPool { name, monitors };
+                let new = NewPool {
+                    name,
+                    monitors,
+                    on_down: on_down.into(),
+                };
                 let applied = block_on(client.add_pool(&new, change.dry_run))?;
                 self.show(&applied, output::applied)
             }

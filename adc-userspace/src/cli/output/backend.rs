@@ -142,6 +142,7 @@ pub(in crate::cli) fn pools(pools: &BTreeMap<PoolName, Pool>) -> String {
         Column::Text("POOL"),
         Column::Number("BACKENDS"),
         Column::Text("MONITORS"),
+        Column::Text("ON DOWN"),
     ];
     let rows = pools.iter().map(|(name, pool)| {
         let monitors: Vec<_> = pool.monitors.iter().map(ToString::to_string).collect();
@@ -150,7 +151,13 @@ pub(in crate::cli) fn pools(pools: &BTreeMap<PoolName, Pool>) -> String {
         } else {
             monitors.join(", ")
         };
-        vec![name.to_string(), pool.backends.len().to_string(), monitors]
+        let (backends, on_down) = (pool.backends.len(), pool.on_down.name());
+        vec![
+            name.to_string(),
+            backends.to_string(),
+            monitors,
+            on_down.to_owned(),
+        ]
     });
     table(&columns, rows)
 }

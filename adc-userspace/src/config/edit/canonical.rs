@@ -16,13 +16,13 @@ pub(super) fn between(file: &Config, running: &Config) -> Vec<Edit> {
     }
     for (name, pool) in &file.pools {
         match running.pools.get(name) {
-            Some(now) if now.monitors == pool.monitors => {}
+            Some(now) if same_policy(now, pool) => {}
             Some(_) | None => edits.push(Edit::PoolRemove { name: name.clone() }),
         }
     }
     for (name, pool) in &running.pools {
         match file.pools.get(name) {
-            Some(before) if before.monitors == pool.monitors => {
+            Some(before) if same_policy(before, pool) => {
                 backends_between(name, before, pool, &mut edits);
             }
             Some(_) | None => edits.push(Edit::PoolAdd {
@@ -40,6 +40,11 @@ pub(super) fn between(file: &Config, running: &Config) -> Vec<Edit> {
         }
     }
     edits
+}
+
+/// Whether two pools differ in their backends at most.
+fn same_policy(one: &Pool, other: &Pool) -> bool {
+    one.monitors == other.monitors && one.on_down == other.on_down
 }
 
 fn backends_between(pool: &PoolName, file: &Pool, running: &Pool, edits: &mut Vec<Edit>) {

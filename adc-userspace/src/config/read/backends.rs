@@ -36,6 +36,7 @@ fn pool(name: &PoolName, section: &Section<'_>, paths: &mut BackendPaths) -> Poo
         .filter_map(|(path, monitor)| section.name_at::<MonitorName>(&path, monitor));
     let mut pool = Pool {
         monitors: monitors.collect(),
+        on_down: section.word("on_down").unwrap_or_default(),
         backends: BTreeMap::new(),
     };
     for entry in section.tables("backends") {

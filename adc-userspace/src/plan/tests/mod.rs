@@ -1,5 +1,6 @@
 //! Plans, checked change by change.
 
+mod down;
 mod full_nat;
 mod identity;
 mod lifecycle;
@@ -16,8 +17,8 @@ use adc_common::abi::{BackendId, Hop, InterfaceId, Mac, ServiceId, ServiceKey, V
 use super::{Desired, EffectiveWeights, Hops, Observed, Plan, desired, diff};
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, Config, Dataplane, Hash, Limits, Mode,
-    MssClamp, Node, Pool, PoolName, Scheduler, Service, Telemetry, Timeouts, TransportProtocol,
-    Tunnel, Weight,
+    MssClamp, Node, OnDown, Pool, PoolName, Scheduler, Service, Telemetry, Timeouts,
+    TransportProtocol, Tunnel, Weight,
 };
 
 fn limits() -> Limits {
@@ -76,6 +77,7 @@ fn pool(backends: &[(&str, u16)]) -> Pool {
     });
     Pool {
         monitors: Vec::new(),
+        on_down: OnDown::default(),
         backends: backends.collect(),
     }
 }

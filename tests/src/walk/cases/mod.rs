@@ -4,6 +4,7 @@
 mod bad;
 mod clients;
 mod direct;
+mod down;
 mod fragments;
 mod full_nat;
 mod handshake;
@@ -12,6 +13,7 @@ mod icmp_errors;
 mod life;
 mod mss;
 mod nat64;
+mod odd;
 mod passed;
 mod ping;
 mod tagged;
@@ -29,10 +31,12 @@ pub fn all() -> Vec<Case> {
     [
         handshake::cases(),
         life::cases(),
+        odd::cases(),
         udp::cases(),
         tagged::cases(),
         header::cases(),
         clients::cases(),
+        down::cases(),
         full_nat::cases(),
         nat64::cases(),
         passed::cases(),
