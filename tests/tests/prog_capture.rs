@@ -94,7 +94,7 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
         }
         assert!(records.next().is_none(), "packet {n}: one record too many");
     }
-    assert!(forwarded > packets / 3, "only {forwarded} were forwarded");
+    assert!(forwarded > packets / 5, "only {forwarded} were forwarded");
     assert_eq!(records.counters().lost, 0);
     announce(format_args!("{packets} packets, {forwarded} forwarded"));
 }
