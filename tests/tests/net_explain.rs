@@ -146,8 +146,12 @@ fn what_is_not_forwarded_has_its_reason_and_a_hint() {
     );
     for told in [&traceroute, &stray, &nobody] {
         assert!(told["hint"].is_string(), "{told}");
+    }
+    for told in [&stray, &nobody] {
         assert!(told.get("after").is_none(), "{told}");
     }
+    // The sender would be told.
+    assert_eq!(traceroute["after"][2]["header"], "icmp", "{traceroute}");
     let people = scene.agent.ok(&["explain", "tcp", &from, &to]);
     assert!(people.contains("adc backend list"), "{people}");
     let wrong = scene
