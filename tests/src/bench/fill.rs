@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use adc_common::{
     abi::{
-        Addr4, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowFlags, FlowKey,
-        ForwardingMode, HashOn, Hop, InterfaceEntry, InterfaceId, Mac, Phase, Port, ServiceEntry,
-        ServiceId, ServiceIndexEntry, ServiceKey, Tick, VlanId,
+        Addr4, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowFlags, FlowKey, HashOn, Hop,
+        InterfaceEntry, InterfaceId, Mac, Phase, Port, ServiceEntry, ServiceId, ServiceIndexEntry,
+        ServiceKey, Tick, VlanId,
     },
     bench::{BACKENDS, SERVICE_PORT, YardstickKey, backend_of},
 };
@@ -48,13 +48,12 @@ pub(crate) fn service(object: &mut Ebpf, tables: Tables) {
     let key = ServiceKey::new(address, Port::new(SERVICE_PORT), tables.protocol);
     let mut service = ServiceEntry {
         key,
-        mode: ForwardingMode::NAT,
+        mode: tables.mode,
         hash_on: HashOn::FIVE_TUPLE,
         timeouts: [TIMEOUT; Phase::CAPACITY],
         ..Default::default()
     };
-    if tables.full_nat {
-        service.mode = ForwardingMode::FULL_NAT;
+    if tables.is_full_nat() {
         service.snat[0] = frame::local(tables.ipv6).into();
         service.snat_v4 = u8::from(!tables.ipv6);
         service.snat_v6 = u8::from(tables.ipv6);
@@ -110,6 +109,7 @@ fn backends(object: &mut Ebpf, tables: Tables) -> Vec<Member> {
             service: SERVICE,
             hop: hop(BACKEND_MAC),
             flags: BackendFlags::HOP_RESOLVED,
+            tunnel_source: frame::local(tables.ipv6).into(),
             ..Default::default()
         };
         table
@@ -147,11 +147,16 @@ where
     let mut map = hash::<FlowKey<A>, FlowEntry<A>>(object, table);
     let last_seen = now();
     for flow in numbers {
-        let (forward, reply) = tuples::<A>(flow, tables.full_nat);
-        for (own, other, flags) in [
-            (forward, reply, FlowFlags::default()),
-            (reply, forward, FlowFlags::REPLY),
-        ] {
+        let (forward, reply) = tuples::<A>(flow, tables.is_full_nat());
+        let entries = if tables.is_direct() {
+            vec![(forward, forward.reversed(), tables.mode.flow_flags())]
+        } else {
+            vec![
+                (forward, reply, FlowFlags::default()),
+                (reply, forward, FlowFlags::REPLY),
+            ]
+        };
+        for (own, other, flags) in entries {
             let entry = FlowEntry {
                 other,
                 hop: hop(CLIENT_MAC),

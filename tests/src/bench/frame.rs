@@ -133,7 +133,7 @@ fn template(path: Path) -> [u8; FRAME6] {
         Kind::Reply => (
             BACKEND_MAC,
             (FIRST_BACKEND, BACKEND_PORT),
-            if path.tables.full_nat {
+            if path.tables.is_full_nat() {
                 (LOCAL, local_port_of(0))
             } else {
                 (client, client_port_of(0))

@@ -1,14 +1,14 @@
 //! Which way packets go, and what the row is called.
 
 use adc_common::{
-    abi::{Phase, Protocol, Reason},
+    abi::{FlowFlags, ForwardingMode, Phase, Protocol, Reason},
     bench::{FRESH, FRESH_FLOWS, FULL_NAT, IPV6, REPLY},
 };
 
 /// Which flow tables, and how they are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tables {
-    pub(crate) full_nat: bool,
+    pub(crate) mode: ForwardingMode,
     pub(crate) ipv6: bool,
     pub(crate) protocol: Protocol,
 }
@@ -43,33 +43,42 @@ pub(crate) const FLOW_COUNTS: [u32; 4] = [1, 1_024, 65_536, MOST_FLOWS];
 
 impl Tables {
     pub(crate) const TCP4: Self = Self {
-        full_nat: false,
+        mode: ForwardingMode::NAT,
         ipv6: false,
         protocol: Protocol::TCP,
     };
 
-    pub(crate) const ALL: [Self; 5] = [
+    const fn tcp4(mode: ForwardingMode) -> Self {
+        Self { mode, ..Self::TCP4 }
+    }
+
+    const fn nat(ipv6: bool, protocol: Protocol) -> Self {
+        let mode = ForwardingMode::NAT;
+        Self {
+            mode,
+            ipv6,
+            protocol,
+        }
+    }
+
+    pub(crate) const ALL: [Self; 7] = [
         Self::TCP4,
-        Self {
-            full_nat: true,
-            ..Self::TCP4
-        },
-        Self {
-            full_nat: false,
-            ipv6: true,
-            protocol: Protocol::TCP,
-        },
-        Self {
-            full_nat: false,
-            ipv6: false,
-            protocol: Protocol::UDP,
-        },
-        Self {
-            full_nat: false,
-            ipv6: true,
-            protocol: Protocol::UDP,
-        },
+        Self::tcp4(ForwardingMode::FULL_NAT),
+        Self::tcp4(ForwardingMode::DSR_L2),
+        Self::tcp4(ForwardingMode::DSR_IPIP),
+        Self::nat(true, Protocol::TCP),
+        Self::nat(false, Protocol::UDP),
+        Self::nat(true, Protocol::UDP),
     ];
+
+    /// Whether backends answer clients directly: then there are no replies.
+    pub(crate) fn is_direct(self) -> bool {
+        self.mode.flow_flags() != FlowFlags::default()
+    }
+
+    pub(crate) fn is_full_nat(self) -> bool {
+        self.mode == ForwardingMode::FULL_NAT
+    }
 
     /// Rows of these tables, in an order in which the main table never holds more flows than send packets: the
     /// others would lengthen the chains that are searched.
@@ -78,6 +87,7 @@ impl Tables {
         FLOW_COUNTS
             .into_iter()
             .flat_map(move |flows| [(path(Kind::Forward), flows), (path(Kind::Reply), flows)])
+            .filter(move |(path, _)| !(self.is_direct() && path.kind == Kind::Reply))
             .chain([(path(Kind::New), FRESH_FLOWS)])
     }
 
@@ -116,23 +126,28 @@ impl Path {
             Kind::Reply => "reply",
             Kind::New => "new",
         };
-        let mode = if self.tables.full_nat {
-            "full-nat"
-        } else {
-            "nat"
+        let mode = match self.tables.mode {
+            ForwardingMode::FULL_NAT => "full-nat",
+            ForwardingMode::DSR_L2 => "dsr-l2",
+            ForwardingMode::DSR_IPIP => "dsr-ipip",
+            _ => "nat",
         };
         format!("{mode}-{protocol}{family}-{kind}")
     }
 
     /// Bits of [`adc_common::bench::Traffic::kind`].
-    pub(crate) const fn bits(self) -> u32 {
+    pub(crate) fn bits(self) -> u32 {
         let family = if self.tables.ipv6 { IPV6 } else { 0 };
         let kind = match self.kind {
             Kind::Forward => 0,
             Kind::Reply => REPLY,
             Kind::New => FRESH,
         };
-        let mode = if self.tables.full_nat { FULL_NAT } else { 0 };
+        let mode = if self.tables.is_full_nat() {
+            FULL_NAT
+        } else {
+            0
+        };
         family | kind | mode
     }
 }
@@ -152,7 +167,7 @@ mod tests {
     fn rows_are_named_mode_protocol_family_and_direction() {
         let path = Path {
             tables: Tables {
-                full_nat: false,
+                mode: ForwardingMode::NAT,
                 ipv6: true,
                 protocol: Protocol::UDP,
             },
