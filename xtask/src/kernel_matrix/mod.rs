@@ -26,7 +26,7 @@ use packages::Tools;
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
 /// How long one kernel may take from power-on to power-off, in seconds.
-const BOOT_TIMEOUT: u32 = 300;
+const BOOT_TIMEOUT: u32 = 600;
 
 /// Guest memory.
 const MEMORY: &str = "2G";
