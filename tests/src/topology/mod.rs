@@ -65,6 +65,8 @@ pub struct Topology {
     pub backends: Vec<BackendHost>,
     /// Interfaces of the adc node, the one towards the client first.
     pub interfaces: Vec<Link>,
+    /// The switch's end of the adc node's last interface.
+    pub switch_port: Link,
     switch: Bridge,
     label: &'static str,
     storage: Storage,
@@ -99,20 +101,20 @@ impl Topology {
         let switch = Bridge::new(&format!("{label}switch"));
 
         let mut interfaces = Vec::new();
-        let client_link = match wiring {
+        let (client_link, switch_port) = match wiring {
             Wiring::TwoArm => {
                 let pair = VethPair::connect((&client, "eth0"), (&adc, "eth0"));
                 let (inside, port) = switch.plug(&adc, "eth1", "adc");
                 pair.a.enable_gro();
                 port.enable_gro();
                 interfaces.extend([pair.b, inside]);
-                pair.a
+                (pair.a, port)
             }
             Wiring::OneArm => {
                 let (only, port) = switch.plug(&adc, "eth0", "adc");
                 port.enable_gro();
                 interfaces.push(only);
-                switch.plug(&client, "eth0", "client").0
+                (switch.plug(&client, "eth0", "client").0, port)
             }
         };
         let first = &interfaces[0];
@@ -138,6 +140,7 @@ impl Topology {
             adc,
             backends: Vec::new(),
             interfaces,
+            switch_port,
             switch,
             label,
             storage: Storage::new(),
