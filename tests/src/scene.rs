@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     agent::{Agent, Backend, Config, Monitor},
     drive::Load,
+    process::Process,
     serve::{self, TcpServer},
     topology::{Topology, VIP_V4, VIP_V6},
 };
@@ -78,6 +79,23 @@ impl Scene {
             .service("www", WWW, "tcp", "web")
             .service("www6", WWW6, "tcp", "web6")
             .service("echo", ECHO, "tcp", "echo")
+    }
+
+    /// Starts a second agent with directories, pins and a metrics port of its own, but the same interfaces and VIPs.
+    pub fn spawn_rival(&self) -> Process {
+        let mut text = self.config.text();
+        for (own, other) in [
+            (self.config.run_dir(), "run2"),
+            (self.config.state_dir(), "state2"),
+        ] {
+            let other = self.topology.directory().join(other);
+            text = text.replace(&own.display().to_string(), &other.display().to_string());
+        }
+        let pins = self.config.pin_path().display().to_string();
+        text = text.replace(&pins, &format!("{pins}/other"));
+        text = text.replace("127.0.0.1:9551", "127.0.0.1:9552");
+        self.agent.write_config_text(&text);
+        self.agent.spawn_beside("other")
     }
 
     /// HTTP requests over both address families until stopped, about 800 a second.

@@ -48,19 +48,7 @@ fn a_start_that_fails_beside_another_agent_takes_nothing_of_it_away() {
     let scene = Scene::new(Topology::two_arm(1));
     let load = scene.load();
     // Directories of its own, but the same interfaces and VIPs.
-    let mut other = scene.config.text();
-    for (from, to) in [
-        (scene.config.run_dir(), "run2"),
-        (scene.config.state_dir(), "state2"),
-    ] {
-        let to = scene.topology.directory().join(to);
-        other = other.replace(&from.display().to_string(), &to.display().to_string());
-    }
-    let pins = scene.config.pin_path().display().to_string();
-    other = other.replace(&pins, &format!("{pins}/other"));
-    other = other.replace("127.0.0.1:9551", "127.0.0.1:9552");
-    scene.agent.write_config_text(&other);
-    let mut process = scene.agent.spawn_beside("other");
+    let mut process = scene.spawn_rival();
     let status = process.wait(A_START);
     assert!(!status.success(), "{}", process.log());
     assert!(has_vips(&scene.topology), "{}", process.log());

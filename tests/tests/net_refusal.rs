@@ -71,19 +71,7 @@ fn an_interface_that_has_an_xdp_program_is_not_taken_over() {
     let scene = Scene::new(Topology::two_arm(1));
     let load = scene.load();
     // Somebody else's program: that of an agent with directories of its own.
-    let mut other = scene.config.text();
-    for (from, to) in [
-        (scene.config.run_dir(), "run2"),
-        (scene.config.state_dir(), "state2"),
-    ] {
-        let to = scene.topology.directory().join(to);
-        other = other.replace(&from.display().to_string(), &to.display().to_string());
-    }
-    let pins = scene.config.pin_path().display().to_string();
-    other = other.replace(&pins, &format!("{pins}/other"));
-    other = other.replace("127.0.0.1:9551", "127.0.0.1:9552");
-    scene.agent.write_config_text(&other);
-    let mut process = scene.agent.spawn_beside("other");
+    let mut process = scene.spawn_rival();
     let status = process.wait(Duration::from_secs(15));
     assert!(!status.success(), "{}", process.log());
     assert_says(&process.log(), &["eth0", "already"]);

@@ -94,7 +94,12 @@ fn captured_packets_meet_the_same_fate_and_the_records_say_so() {
         }
         assert!(records.next().is_none(), "packet {n}: one record too many");
     }
-    assert!(forwarded > packets / 5, "only {forwarded} were forwarded");
+    // Few packets are mostly first packets.
+    let one_in = if is_emulated() { 5 } else { 3 };
+    assert!(
+        forwarded > packets / one_in,
+        "only {forwarded} were forwarded"
+    );
     assert_eq!(records.counters().lost, 0);
     announce(format_args!("{packets} packets, {forwarded} forwarded"));
 }
