@@ -8,6 +8,7 @@ mod action;
 mod clock;
 mod maps;
 mod packet;
+mod self_check;
 mod tables;
 
 use adc_common::{abi::BackendId, datapath::process};
@@ -26,7 +27,9 @@ fn adc_ingress(ctx: XdpContext) -> u32 {
         ctx.ingress_ifindex(),
         verdict.reason.index()
     );
-    action::of(verdict)
+    let action = action::of(verdict);
+    self_check::hand_over(&ctx, action);
+    action
 }
 
 /// Which backend a packet is counted for. Only the program that captures has a use for it.

@@ -3,13 +3,15 @@
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
     FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES, ORPHAN_RING_BYTES,
-    OrphanRecord, Reason, ReasonCounters, Ring, ServiceEntry, ServiceIndexEntry, ServiceKey,
-    TableCounters,
+    OrphanRecord, Reason, ReasonCounters, Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters,
+    ServiceEntry, ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
     bindings::bpf_map_type::BPF_MAP_TYPE_ARRAY,
-    btf_maps::{Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{
+        Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf,
+    },
     helpers::generated::bpf_map_lookup_elem,
     macros::btf_map,
 };
@@ -84,6 +86,12 @@ pub(crate) static REASON_COUNTERS: PerCpuArray<ReasonCounters, { Reason::CAPACIT
 
 #[btf_map]
 pub(crate) static TABLE_COUNTERS: PerCpuArray<TableCounters, 1> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static PROGRAMS: ProgramArray<{ SELF_CHECK_PROGRAMS as usize }> = ProgramArray::new();
+
+#[btf_map]
+pub(crate) static SELF_CHECKS: PerCpuArray<SelfCheckCounters, 1> = PerCpuArray::new();
 
 #[btf_map]
 pub(crate) static SCRATCH4: PerCpuArray<Scratch<Addr4>, 1> = PerCpuArray::new();

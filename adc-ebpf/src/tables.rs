@@ -4,7 +4,7 @@ use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
         FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
-        RING_SLOTS, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+        RING_SLOTS, Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -17,7 +17,8 @@ use aya_ebpf::{
 use crate::maps::{
     BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6,
     HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, ORPHANS, REASON_COUNTERS, RINGS,
-    RingArray, SCRATCH4, SCRATCH6, SERVICE_INDEX, SERVICES, SNAT_CURSORS, TABLE_COUNTERS,
+    RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX, SERVICES, SNAT_CURSORS,
+    TABLE_COUNTERS,
 };
 
 /// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
@@ -239,6 +240,13 @@ impl Tables for KernelTables {
             // SAFETY: as above.
             change(unsafe { &mut *counters });
         }
+    }
+
+    #[inline(always)]
+    fn self_check<R>(&self, visit: impl FnOnce(&mut SelfCheckCounters) -> R) -> Option<R> {
+        let counters = SELF_CHECKS.get_ptr_mut(0)?;
+        // SAFETY: as above.
+        Some(visit(unsafe { &mut *counters }))
     }
 
     #[inline(always)]

@@ -34,7 +34,7 @@ fn host_and_kernel_agree_on_every_packet() {
     };
     announce(format_args!("{packets} packets, {SEED}={seed}"));
     let mut host = HostWalk::default();
-    let mut kernel = Program::load(ROOMY);
+    let mut kernel = Program::load_checked(ROOMY);
     let mut run = |world, seed, packets, floor| {
         agree(&mut host, &mut kernel, world, seed, packets, floor);
     };
@@ -43,6 +43,13 @@ fn host_and_kernel_agree_on_every_packet() {
     for (way, seed) in Way::ALL.into_iter().zip(seed + 2..) {
         run(direct_world(way), seed, packets / 6, ONE_WAY);
     }
+    let checks = kernel.maps.self_checks();
+    announce(format_args!("checksums: {checks:?}"));
+    assert_eq!(checks.failed, 0, "checksums became wrong on the way");
+    assert!(
+        checks.sound > checks.seen / 4,
+        "too few checksums were verified: {checks:?}"
+    );
 }
 
 /// What the traffic must at least amount to, or the comparison says little.

@@ -43,6 +43,12 @@ fn program_stays_within_its_verifier_budget() {
 }
 
 #[test]
+fn program_that_checks_itself_stays_within_its_verifier_budget() {
+    require!(object);
+    check(&mut Program::load_checked(LIMITS), "-checked");
+}
+
+#[test]
 fn program_that_captures_stays_within_its_verifier_budget() {
     require!(object, capture);
     let setup = CaptureSetup::default();

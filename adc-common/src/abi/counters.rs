@@ -33,6 +33,26 @@ abi_struct! {
 }
 
 abi_struct! {
+    /// Value of `SELF_CHECKS` (one element): packets whose checksums were verified on their way through.
+    pub struct SelfCheckCounters [56] {
+        /// Packets seen; one of N of them is checked.
+        pub seen: u64,
+        /// Came with right checksums and left with right ones.
+        pub sound: u64,
+        /// Came with right checksums and left with a wrong one: an error of this program.
+        pub failed: u64,
+        /// Came with a wrong checksum (a bad cable, or a sender that leaves checksums to hardware there is none of), and went on with it.
+        pub arrived_broken: u64,
+        /// Has no checksum that can be verified, or did not go on.
+        pub not_checked: u64,
+        /// No counter: 1 while the walk works on a packet that came with right checksums.
+        pub watching: u64,
+        /// No counter: what the walk told the driver to do, while the last program looks at the packet.
+        pub action: u64,
+    }
+}
+
+abi_struct! {
     /// Value of `TABLE_COUNTERS` (one element): what the packet walk did to the flow tables.
     pub struct TableCounters [32] {
         /// Flows inserted into the main tables.
@@ -45,3 +65,10 @@ abi_struct! {
         pub orphans: u64,
     }
 }
+
+/// Programs in `PROGRAMS`, which hand packets to each other while some are checked.
+pub const SELF_CHECK_PROGRAMS: u32 = 2;
+/// Index of the walk itself in `PROGRAMS`.
+pub const SELF_CHECK_WALK: u32 = 0;
+/// Index of the program that looks at what leaves.
+pub const SELF_CHECK_JUDGE: u32 = 1;

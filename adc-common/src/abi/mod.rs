@@ -25,7 +25,10 @@ pub use capture::{
     CaptureBits, CaptureCounters, CaptureRecord, CaptureSetup, CaptureSpace, CaptureVerdict,
     MAX_SNAPLEN,
 };
-pub use counters::{BackendCounters, ReasonCounters, TableCounters};
+pub use counters::{
+    BackendCounters, ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS, SELF_CHECK_WALK,
+    SelfCheckCounters, TableCounters,
+};
 pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};

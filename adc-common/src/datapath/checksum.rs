@@ -5,7 +5,7 @@
 //! number of words is gathered in one [`Delta`] and folded once.
 
 use super::family::Family;
-use crate::abi::{Port, Tuple};
+use crate::abi::{Port, Protocol, Tuple};
 
 /// A partial one's complement sum: what to add to the (un-complemented) checksum.
 ///
@@ -28,6 +28,31 @@ impl Delta {
     #[inline(always)]
     pub(super) const fn of_long(word: u64) -> Self {
         Self((word >> 32) + (word & 0xffff_ffff))
+    }
+
+    /// The sum of one 16-bit word.
+    #[inline(always)]
+    pub(super) const fn of_half(word: [u8; 2]) -> Self {
+        Self(u16::from_ne_bytes(word) as u64)
+    }
+
+    /// The sum of 32 bytes.
+    #[inline(always)]
+    pub(super) fn of_block(block: &[u8; 32]) -> Self {
+        let words: [u32; 8] = bytemuck::cast(*block);
+        let mut sum = 0_u64;
+        for word in words {
+            sum += u64::from(word);
+        }
+        Self(sum)
+    }
+
+    /// The sum of what a pseudo-header has besides addresses: `length` bytes of `protocol`.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "an IP packet has no more")]
+    pub(super) const fn of_transport(protocol: Protocol, length: usize) -> Self {
+        let [high, low] = (length as u16).to_be_bytes();
+        Self(u16::from_ne_bytes([0, protocol.0]) as u64 + u16::from_ne_bytes([high, low]) as u64)
     }
 
     /// The sum of the two ports of a packet.

@@ -9,7 +9,8 @@ use super::{
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
     FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, ORPHAN_BYTES,
-    OrphanRecord, Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters, Tick,
+    OrphanRecord, Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+    Tick,
 };
 
 /// Largest offset at which a header may start. Far above any legal header chain, and low enough that
@@ -159,6 +160,9 @@ pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
 
     /// Changes this CPU's flow table counters.
     fn count_table(&self, change: impl FnOnce(&mut TableCounters));
+
+    /// Runs `visit` on this CPU's counters of self-checks.
+    fn self_check<R>(&self, visit: impl FnOnce(&mut SelfCheckCounters) -> R) -> Option<R>;
 
     /// Counts a packet of `bytes` under its reason.
     fn count_reason(&self, reason: Reason, bytes: u64);

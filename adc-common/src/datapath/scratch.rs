@@ -7,6 +7,7 @@
 use super::{
     checksum::Delta,
     parse::{Frame, offset16},
+    soundness::Layer,
 };
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendId, FlowFlags, FlowKey, ForwardingMode, FragmentEntry,
@@ -140,6 +141,8 @@ pub struct Scratch<A> {
     pub(super) fragment: FragmentKey<A>,
     /// Where the parts of an ICMP error are.
     pub(super) quote: QuoteAt,
+    /// Where a self-check looks.
+    pub(super) layer: Layer,
     /// A first fragment on its way into a table.
     pub(super) first: FragmentEntry,
     /// What was decided.

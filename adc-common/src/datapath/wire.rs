@@ -164,6 +164,7 @@ wire_header!(
     ExtensionHeader,
     IcmpHeader,
     FragmentHeader,
+    [u8; 1],
     [u8; 2],
     [u8; 4],
     [u8; 8],

@@ -6,7 +6,8 @@ use crate::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
         FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
-        Reason, ReasonCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+        Reason, ReasonCounters, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey,
+        TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -72,6 +73,8 @@ pub struct HostTables {
     pub backend_counters: RefCell<HashMap<BackendId, BackendCounters>>,
     /// `TABLE_COUNTERS`.
     pub table_counters: RefCell<TableCounters>,
+    /// `SELF_CHECKS`.
+    pub self_checks: RefCell<SelfCheckCounters>,
     /// `ORPHANS`; never full.
     pub orphans: RefCell<Vec<OrphanRecord>>,
     /// `REASON_COUNTERS`.
@@ -253,6 +256,10 @@ impl Tables for HostTables {
 
     fn count_table(&self, change: impl FnOnce(&mut TableCounters)) {
         change(&mut self.table_counters.borrow_mut());
+    }
+
+    fn self_check<R>(&self, visit: impl FnOnce(&mut SelfCheckCounters) -> R) -> Option<R> {
+        Some(visit(&mut self.self_checks.borrow_mut()))
     }
 
     fn count_reason(&self, reason: Reason, bytes: u64) {

@@ -150,8 +150,11 @@ async fn bring_up(
     if fresh {
         find_missing(&config, &facts)?;
     }
-    let (dataplane, report) =
-        Dataplane::load(&config.dataplane.pin_path, &config.dataplane.limits)?;
+    let (dataplane, report) = Dataplane::load(
+        &config.dataplane.pin_path,
+        &config.dataplane.limits,
+        config.dataplane.self_check,
+    )?;
     let interfaces = interfaces(&config, &facts, &dataplane)?;
     let carried = Carried::on(&config.dataplane.interfaces);
     let started = Timestamp(SystemTime::now());

@@ -30,6 +30,8 @@ impl Agent {
         let mut warnings = self.own_warnings();
         warnings.extend(warnings_about(&services));
         warnings.extend(flows.tables.iter().filter_map(nearly_full));
+        let checks = self.dataplane.counters.self_checks()?;
+        warnings.extend(self_check_failed(checks.failed));
         warnings.extend(self.snat_uses()?.iter().filter_map(super::snat::warning));
         warnings.sort_by_key(|warning| warning.severity);
         let Timestamp(started) = self.started;
@@ -192,6 +194,7 @@ impl Agent {
             reasons: self.reasons()?,
             flows: self.flow_count(),
             tables: self.dataplane.counters.tables()?,
+            self_checks: self.dataplane.counters.self_checks()?,
             held_fragments: self.dataplane.orphans.counts().totals(),
             config_generation: self.generation,
             config_edits: self.edits.len(),
@@ -215,6 +218,18 @@ impl Agent {
         }
         reasons
     }
+}
+
+/// Nothing that arrives may bring this about.
+fn self_check_failed(packets: u64) -> Option<Warning> {
+    (packets > 0).then(|| Warning {
+        severity: Severity::Critical,
+        subject: "self-check".into(),
+        what: format!(
+            "{packets} packets came with right checksums and left with a wrong one: adc has an error"
+        ),
+        remedy: "`adc capture --after` shows such packets as they come and leave; please report one".into(),
+    })
 }
 
 /// Half-open tables are meant to be full under a flood: the oldest entries make room.

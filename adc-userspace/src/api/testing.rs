@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use adc_common::abi::{ReasonCounters, TableCounters};
+use adc_common::abi::{ReasonCounters, SelfCheckCounters, TableCounters};
 use hyper::body::Bytes;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
@@ -153,6 +153,7 @@ fn config() -> Config {
             attach: AttachMode::Native,
             pin_path: "/sys/fs/bpf/adc".into(),
             vip_interface: None,
+            self_check: 0,
             limits: Limits::default(),
         },
         telemetry: Telemetry { listen: None },
@@ -218,6 +219,7 @@ impl FakeControl {
             reasons: ReasonRow::all(&reasons()),
             flows: flow_count(),
             tables: TableCounters::default(),
+            self_checks: SelfCheckCounters::default(),
             held_fragments: OrphanTotals::default(),
             config_generation: 7,
             config_edits: 0,

@@ -28,6 +28,8 @@ pub(super) const STATUS: RangeInclusive<u16> = 100..=599;
 pub(super) const FLOWS: RangeInclusive<u32> = 1_024..=16_777_216;
 /// Capacity of a table indexed by a 16-bit id whose 0 means "unset".
 pub(super) const IDS: RangeInclusive<u32> = 1..=65_535;
+/// One packet of so many is checked; 0 = none.
+pub(super) const SELF_CHECK: RangeInclusive<u32> = 0..=1_000_000;
 /// Interfaces that one agent may attach to.
 pub(super) const MAX_INTERFACES: usize = 63;
 /// Longest interface name in bytes: `IFNAMSIZ` less the terminating zero.

@@ -46,6 +46,7 @@ fn dataplane(dataplane: &Dataplane) -> Item {
         ("attach", value(dataplane.attach.word())),
         ("pin_path", path(&dataplane.pin_path)),
         ("vip_interface", value(vip_interface.unwrap_or("none"))),
+        ("self_check", number(dataplane.self_check)),
         (
             "limits",
             table([

@@ -277,6 +277,7 @@ fn node_dataplane_telemetry() -> impl Strategy<Value = (Node, Dataplane, Telemet
                 attach,
                 pin_path: pin_path.into(),
                 vip_interface,
+                self_check: flows % 1_000,
                 limits,
             };
             let listen = listen.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use adc_common::abi::{BackendCounters, BackendId, Reason, ReasonCounters, TableCounters};
+use adc_common::abi::{
+    BackendCounters, BackendId, Reason, ReasonCounters, SelfCheckCounters, TableCounters,
+};
 use aya::{
     maps::{MapData, MapError, PerCpuArray, PerCpuValues},
     util::nr_cpus,
@@ -15,6 +17,7 @@ pub struct Counters {
     reasons: PerCpuArray<MapData, Mapped<ReasonCounters>>,
     tables: PerCpuArray<MapData, Mapped<TableCounters>>,
     backends: PerCpuArray<MapData, Mapped<BackendCounters>>,
+    self_checks: PerCpuArray<MapData, Mapped<SelfCheckCounters>>,
 }
 
 impl Counters {
@@ -33,6 +36,10 @@ impl Counters {
                 .take("BACKEND_COUNTERS")?
                 .try_into()
                 .map_err(fail("BACKEND_COUNTERS"))?,
+            self_checks: maps
+                .take("SELF_CHECKS")?
+                .try_into()
+                .map_err(fail("SELF_CHECKS"))?,
         })
     }
 
@@ -67,6 +74,23 @@ impl Counters {
             sum.removed = sum.removed.wrapping_add(cpu.removed);
             sum.full = sum.full.wrapping_add(cpu.full);
             sum.orphans = sum.orphans.wrapping_add(cpu.orphans);
+        }
+        Ok(sum)
+    }
+
+    /// What came of verifying checksums.
+    pub fn self_checks(&self) -> Result<SelfCheckCounters, DataplaneError> {
+        let values = self
+            .self_checks
+            .get(&0, 0)
+            .map_err(|error| DataplaneError::map("reading", "SELF_CHECKS", error))?;
+        let mut sum = SelfCheckCounters::default();
+        for Mapped(cpu) in values.iter() {
+            sum.seen = sum.seen.wrapping_add(cpu.seen);
+            sum.sound = sum.sound.wrapping_add(cpu.sound);
+            sum.failed = sum.failed.wrapping_add(cpu.failed);
+            sum.arrived_broken = sum.arrived_broken.wrapping_add(cpu.arrived_broken);
+            sum.not_checked = sum.not_checked.wrapping_add(cpu.not_checked);
         }
         Ok(sum)
     }

@@ -10,14 +10,15 @@ use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
         FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES,
-        ORPHAN_RING_BYTES, Reason, ReasonCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
+        ORPHAN_RING_BYTES, Reason, ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS,
+        SELF_CHECK_WALK, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
         TableCounters,
     },
     datapath::Scratch,
 };
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::Map,
+    maps::{Map, ProgramArray},
     programs::{ProgramError, Xdp},
 };
 
@@ -40,6 +41,13 @@ const LOAD_ATTEMPTS: usize = 8;
 
 /// Name of the entry point in the object.
 const PROGRAM: &str = "adc_ingress";
+
+/// What is attached in its place while packets are checked, and what comes last then.
+const WATCH: &str = "adc_watch";
+const JUDGE: &str = "adc_judge";
+
+/// The map by which they hand packets on.
+const CHAIN: &str = "PROGRAMS";
 
 /// The object as `build.rs` embeds it; empty in a build without BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/adc-xdp"));
@@ -71,13 +79,19 @@ pub struct Dataplane {
     pub orphans: OrphanKeeper,
     /// Where the program is attached.
     pub attachments: Attachments,
+    /// One packet of so many is checked, or none (0).
+    self_check: u32,
     /// The program that stands in for it at the moment.
     pub(super) capture: Option<Running>,
 }
 
 impl Dataplane {
-    /// Loads the program, adopting pinned maps; attaches nothing yet.
-    pub fn load(pin_path: &Path, limits: &Limits) -> Result<(Self, LoadReport), DataplaneError> {
+    /// Loads the program, adopting pinned maps; attaches nothing yet. One packet of `self_check` is verified, or none (0).
+    pub fn load(
+        pin_path: &Path,
+        limits: &Limits,
+        self_check: u32,
+    ) -> Result<(Self, LoadReport), DataplaneError> {
         if OBJECT.is_empty() {
             return Err(DataplaneError::NoObject);
         }
@@ -88,6 +102,7 @@ impl Dataplane {
         // Only asked for once the kernel has refused. Without any level that second question is itself refused
         // (EINVAL), and hides why.
         loader.verifier_log_level(VerifierLogLevel::STATS);
+        loader.override_global("SELF_CHECK_EVERY", &self_check, true);
         for shape in &shapes {
             if let Some(capacity) = pins.adoptable(shape)? {
                 report.adopted = true;
@@ -101,7 +116,7 @@ impl Dataplane {
             loader.map_max_entries(shape.name, shape.entries);
             loader.map_pin_path(shape.name, pins.map(shape.name));
         }
-        let mut ebpf = match load_object(&mut loader) {
+        let mut ebpf = match load_object(&mut loader, self_check) {
             Ok(ebpf) => ebpf,
             Err(error) => {
                 // Maps are pinned before the program is loaded. Left behind, they would look adopted to the next start.
@@ -129,6 +144,7 @@ impl Dataplane {
                 counters,
                 orphans,
                 attachments,
+                self_check,
                 capture: None,
             },
             report,
@@ -144,13 +160,31 @@ impl Dataplane {
     pub(super) fn program(
         &mut self,
     ) -> Result<(&mut Xdp, &mut Attachments, &PinDirectory), DataplaneError> {
-        Ok((program(&mut self.ebpf)?, &mut self.attachments, &self.pins))
+        let entry = if self.self_check == 0 { PROGRAM } else { WATCH };
+        let program = program(&mut self.ebpf, entry)?;
+        Ok((program, &mut self.attachments, &self.pins))
     }
 }
 
-fn load_object(loader: &mut EbpfLoader<'_>) -> Result<Ebpf, DataplaneError> {
+fn load_object(loader: &mut EbpfLoader<'_>, self_check: u32) -> Result<Ebpf, DataplaneError> {
     let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;
-    load_program(program(&mut ebpf)?)?;
+    load_program(program(&mut ebpf, PROGRAM)?)?;
+    if self_check != 0 {
+        load_program(program(&mut ebpf, WATCH)?)?;
+        load_program(program(&mut ebpf, JUDGE)?)?;
+        let mut chain: ProgramArray<_> = Maps(&mut ebpf)
+            .take(CHAIN)?
+            .try_into()
+            .map_err(|error| DataplaneError::map("opening", CHAIN, error))?;
+        for (index, name) in [(SELF_CHECK_WALK, PROGRAM), (SELF_CHECK_JUDGE, JUDGE)] {
+            let fd = program(&mut ebpf, name)?
+                .fd()
+                .map_err(|error| load_error(&error))?;
+            chain
+                .set(index, fd, 0)
+                .map_err(|error| DataplaneError::map("writing", CHAIN, error))?;
+        }
+    }
     Ok(ebpf)
 }
 
@@ -167,11 +201,11 @@ pub(super) fn load_program(program: &mut Xdp) -> Result<(), DataplaneError> {
     outcome.map_err(|error| load_error(&error))
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
-    ebpf.program_mut(PROGRAM)
+fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp, DataplaneError> {
+    ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or_else(|| DataplaneError::Load {
-            reason: format!("the embedded object has no XDP program `{PROGRAM}`; build adc again"),
+            reason: format!("the embedded object has no XDP program `{name}`; build adc again"),
         })
 }
 
@@ -194,7 +228,7 @@ impl Maps<'_> {
     /// Another handle of the program, for test runs.
     pub(super) fn program(&mut self) -> Result<OwnedFd, DataplaneError> {
         let failed = |reason: String| DataplaneError::Load { reason };
-        let fd = program(self.0)?
+        let fd = program(self.0, PROGRAM)?
             .fd()
             .map_err(|error| failed(error.to_string()))?;
         fd.as_fd()
@@ -237,6 +271,8 @@ pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<u32, [u32; 2]>("REDIRECT", MAX_INTERFACES),
         shape::<u32, ReasonCounters>("REASON_COUNTERS", Reason::CAPACITY),
         shape::<u32, TableCounters>("TABLE_COUNTERS", 1),
+        shape::<u32, u32>("PROGRAMS", SELF_CHECK_PROGRAMS),
+        shape::<u32, SelfCheckCounters>("SELF_CHECKS", 1),
         shape::<u32, Scratch<Addr4>>("SCRATCH4", 1),
         shape::<u32, Scratch<Addr6>>("SCRATCH6", 1),
     ]

@@ -6,7 +6,7 @@ use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
         FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
-        Reason, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+        Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -369,6 +369,11 @@ impl<S: Source> Tables for Overlay<'_, S> {
 
     fn count_table(&self, change: impl FnOnce(&mut TableCounters)) {
         change(&mut TableCounters::default());
+    }
+
+    /// Never: what is explained is not counted.
+    fn self_check<R>(&self, _visit: impl FnOnce(&mut SelfCheckCounters) -> R) -> Option<R> {
+        None
     }
 
     fn count_reason(&self, reason: Reason, _bytes: u64) {

@@ -166,6 +166,7 @@ mod tests {
                 attach: AttachMode::Native,
                 pin_path: "/sys/fs/bpf/adc".into(),
                 vip_interface: None,
+                self_check: 0,
                 limits: Limits::default(),
             },
             telemetry: Telemetry { listen: None },

@@ -37,6 +37,8 @@ pub struct Dataplane {
     /// Interface that VIPs are added to as /32 or /128, so that the kernel answers ARP and ND for
     /// them; default: the first of `interfaces`. `None` = the operator announces the VIPs.
     pub vip_interface: Option<String>,
+    /// One packet of so many has its checksums verified as it comes and as it leaves, 1 ..= 1 000 000; 0 = none.
+    pub self_check: u32,
     /// Table capacities.
     pub limits: Limits,
 }

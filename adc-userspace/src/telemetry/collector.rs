@@ -42,6 +42,7 @@ impl Collector for SnapshotCollector {
         checks(&mut out, &snapshot.backends)?;
         packets(&mut out, snapshot)?;
         flow_tables(&mut out, snapshot)?;
+        self_checks(&mut out, snapshot)?;
         held_fragments(&mut out, snapshot)
     }
 }
@@ -335,6 +336,21 @@ fn flow_tables(out: &mut Families<'_>, snapshot: &MetricsSnapshot) -> fmt::Resul
         "adc_flow_table_operations",
         "What the packet walk did to the flow tables.",
         done.map(|(operation, count)| ([("operation", operation)], count)),
+    )
+}
+
+fn self_checks(out: &mut Families<'_>, snapshot: &MetricsSnapshot) -> fmt::Result {
+    let checks = snapshot.self_checks;
+    let found = [
+        ("sound", checks.sound),
+        ("failed", checks.failed),
+        ("arrived_broken", checks.arrived_broken),
+        ("not_checked", checks.not_checked),
+    ];
+    out.counter(
+        "adc_self_check_packets",
+        "Packets whose checksums were verified on their way through, by what was found.",
+        found.map(|(result, count)| ([("result", result)], count)),
     )
 }
 

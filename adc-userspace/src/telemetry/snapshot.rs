@@ -1,6 +1,6 @@
 //! What a scrape shows.
 
-use adc_common::abi::TableCounters;
+use adc_common::abi::{SelfCheckCounters, TableCounters};
 
 use crate::api::proto::{
     BackendView, FlowCount, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
@@ -32,6 +32,8 @@ pub struct MetricsSnapshot {
     pub flows: FlowCount,
     /// What the packet walk did to the flow tables.
     pub tables: TableCounters,
+    /// What came of verifying checksums.
+    pub self_checks: SelfCheckCounters,
     /// What became of fragments that came before their first.
     pub held_fragments: OrphanTotals,
     /// Generation of the running configuration.

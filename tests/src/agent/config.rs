@@ -21,6 +21,8 @@ pub struct Config {
     pub interfaces: Vec<String>,
     /// `native` or `skb`.
     pub attach: &'static str,
+    /// One packet of so many has its checksums verified; 0 = none.
+    pub self_check: u32,
     /// Metrics listener, in the adc node's namespace.
     pub metrics: SocketAddr,
     /// Monitors by name.
@@ -144,6 +146,7 @@ impl Config {
         Self {
             interfaces: topology.interface_names(),
             attach: "native",
+            self_check: 1,
             metrics: ([127, 0, 0, 1], 9551).into(),
             monitors: Vec::new(),
             pools: Vec::new(),
@@ -257,6 +260,7 @@ impl Config {
         line!(text, "\n[dataplane]\ninterfaces = {:?}", self.interfaces);
         line!(text, "attach = {:?}", self.attach);
         line!(text, "pin_path = \"{}\"", self.pin_path.display());
+        line!(text, "self_check = {}", self.self_check);
         line!(text, "\n[metrics]\nlisten = \"{}\"", self.metrics);
         for (name, monitor) in &self.monitors {
             monitor.write(name, &mut text);

@@ -297,9 +297,30 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// Nothing that hosts send may make the agent's program break a checksum, and they send none that is broken.
+    fn assert_checksums(&self) {
+        let address = self.metrics;
+        let timeout = Duration::from_secs(5);
+        let Ok(response) = get_in(&self.namespace, address, "/metrics", timeout) else {
+            return;
+        };
+        let metrics = Metrics::parse(&response.body);
+        for result in ["failed", "arrived_broken"] {
+            let labels = [("result", result)];
+            let packets = metrics.sum("adc_self_check_packets_total", &labels);
+            assert_eq!(packets, 0, "packets whose checksums were found {result}");
+        }
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
-        if !std::thread::panicking() || is_cancelled() {
+        if is_cancelled() {
+            return;
+        }
+        if !std::thread::panicking() {
+            self.assert_checksums();
             return;
         }
         for arguments in [["status"].as_slice(), &["backend", "list"], &["drops"]] {

@@ -101,7 +101,9 @@ fn configuration(topology: &Topology) -> Config {
     let [vip4, vip6] = Stage::vips();
     let v4 = hosts.iter().map(|host| Backend::v4(host, SERVER_PORT));
     let v6 = hosts.iter().map(|host| Backend::v6(host, SERVER_PORT));
-    Config::new(topology)
+    let mut config = Config::new(topology);
+    config.self_check = 0;
+    config
         .monitor(MONITOR, Monitor::http())
         .pool(POOLS[0], &[MONITOR], v4.collect())
         .pool(POOLS[1], &[MONITOR], v6.collect())

@@ -42,7 +42,7 @@ impl Program {
     /// If there is no object, or the kernel refuses it.
     pub fn capturing(limits: Limits, setup: CaptureSetup) -> (Self, Records) {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        let mut program = Self::load_entry(&path, ENTRY, limits);
+        let mut program = Self::load_entry(&path, ENTRY, limits, 0);
         let mut wanted: Array<_, Raw<CaptureSetup>> = program.take_map("CAPTURE_SETUP");
         wanted.set(0, Raw(setup), 0).expect("CAPTURE_SETUP");
         let records = Records {

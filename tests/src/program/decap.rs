@@ -9,7 +9,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 
-use super::{SHORTEST_FRAME, chain, object, raw::Raw};
+use super::{SHORTEST_FRAME, chain_of, object, raw::Raw};
 use crate::decap::{Decap, VIPS};
 
 const ENTRY: &str = "adc_decap";
@@ -34,10 +34,10 @@ impl DecapProgram {
             .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
         let mut ebpf = EbpfLoader::new()
             .load(&bytes)
-            .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain(&error)));
+            .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain_of(&error)));
         entry(&mut ebpf)
             .load()
-            .unwrap_or_else(|error| panic!("the kernel refuses the program: {}", chain(&error)));
+            .unwrap_or_else(|error| panic!("the kernel refuses the program: {}", chain_of(&error)));
         let mut take = |name: &str| ebpf.take_map(name).unwrap_or_else(|| panic!("no {name}"));
         let mut settings: Array<_, Raw<DecapSettings>> =
             take("DECAP_SETTINGS").try_into().expect("DECAP_SETTINGS");
@@ -89,7 +89,7 @@ impl Decap for DecapProgram {
                 data_out: Some(&mut out),
                 ..TestRunOptions::default()
             })
-            .unwrap_or_else(|error| panic!("BPF_PROG_TEST_RUN: {}", chain(&error)));
+            .unwrap_or_else(|error| panic!("BPF_PROG_TEST_RUN: {}", chain_of(&error)));
         out.truncate(usize::try_from(result.data_size_out).expect("frame length"));
         let now = self.counts();
         let counted: Vec<_> = DecapOutcome::ALL

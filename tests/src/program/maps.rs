@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{
     Addr16, BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason,
-    ReasonCounters, Ring, ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey, TableCounters,
+    ReasonCounters, Ring, SelfCheckCounters, ServiceEntry, ServiceId, ServiceIndexEntry,
+    ServiceKey, TableCounters,
 };
 use aya::{
     Ebpf,
@@ -41,6 +42,7 @@ pub struct Maps {
     reasons: PerCpuArray<MapData, Raw<ReasonCounters>>,
     backend_counters: PerCpuArray<MapData, Raw<BackendCounters>>,
     table_counters: PerCpuArray<MapData, Raw<TableCounters>>,
+    self_checks: PerCpuArray<MapData, Raw<SelfCheckCounters>>,
     /// What was poured last.
     contents: Contents,
     /// Backends whose counters may have moved.
@@ -75,6 +77,7 @@ impl Maps {
             reasons: take(ebpf, "REASON_COUNTERS"),
             backend_counters: take(ebpf, "BACKEND_COUNTERS"),
             table_counters: take(ebpf, "TABLE_COUNTERS"),
+            self_checks: take(ebpf, "SELF_CHECKS"),
             contents: Contents::default(),
             known_backends: BTreeSet::new(),
             arriving: None,
@@ -256,10 +259,22 @@ impl Maps {
                 counters.add_backend(*id, &value.0);
             }
         }
-        let values = self.table_counters.get(&0, 0).expect("TABLE_COUNTERS");
-        for value in values.iter() {
+        let table = self.table_counters.get(&0, 0).expect("TABLE_COUNTERS");
+        for value in table.iter() {
             counters.table = zip(counters.table, value.0, u64::wrapping_add);
         }
         counters
+    }
+
+    /// What came of verifying checksums; see [`super::Program::load_checked`].
+    ///
+    /// # Panics
+    /// If the kernel refuses.
+    pub fn self_checks(&self) -> SelfCheckCounters {
+        let values = self.self_checks.get(&0, 0).expect("SELF_CHECKS");
+        let cpus = values.iter().map(|Raw(cpu)| *cpu);
+        cpus.fold(SelfCheckCounters::default(), |sum, cpu| {
+            zip(sum, cpu, u64::wrapping_add)
+        })
     }
 }

@@ -17,9 +17,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adc_common::abi::InterfaceId;
+use adc_common::abi::{InterfaceId, SELF_CHECK_JUDGE, SELF_CHECK_WALK};
 use aya::{
     Ebpf, EbpfLoader,
+    maps::{MapData, ProgramArray},
     programs::{ProgramInfo, TestRun as _, TestRunOptions, Xdp},
 };
 
@@ -37,6 +38,10 @@ pub const OBJECT: &str = "ADC_XDP_OBJECT";
 
 /// Name of the program in the object.
 const ENTRY: &str = "adc_ingress";
+
+/// What runs in its place when packets are checked, and what comes last then.
+const WATCH: &str = "adc_watch";
+const JUDGE: &str = "adc_judge";
 
 /// Shortest frame that the kernel takes: an Ethernet header (`ETH_HLEN`).
 pub const SHORTEST_FRAME: usize = 14;
@@ -60,6 +65,8 @@ pub struct Limits {
 pub struct Program {
     ebpf: Ebpf,
     entry: &'static str,
+    /// By which programs hand packets on. The kernel empties it when its last handle is closed.
+    chain: Option<ProgramArray<MapData>>,
     /// Its maps.
     pub maps: Maps,
 }
@@ -91,10 +98,34 @@ impl Program {
     /// If the kernel refuses it; the verifier's log is in the message.
     pub fn load(limits: Limits) -> Self {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        Self::load_entry(&path, ENTRY, limits)
+        Self::load_entry(&path, ENTRY, limits, 0)
     }
 
-    fn load_entry(path: &Path, name: &'static str, limits: Limits) -> Self {
+    /// The same, and every packet has its checksums verified on its way through.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn load_checked(limits: Limits) -> Self {
+        let path = object().unwrap_or_else(|missing| panic!("{missing}"));
+        let mut program = Self::load_entry(&path, ENTRY, limits, 1);
+        let ebpf = &mut program.ebpf;
+        let map = ebpf.take_map("PROGRAMS").expect("PROGRAMS");
+        let mut chain = ProgramArray::try_from(map).expect("an array of programs");
+        for name in [WATCH, JUDGE] {
+            entry(ebpf, name)
+                .load()
+                .unwrap_or_else(|error| panic!("the kernel refuses {name}: {}", chain_of(&error)));
+        }
+        for (index, name) in [(SELF_CHECK_WALK, ENTRY), (SELF_CHECK_JUDGE, JUDGE)] {
+            let fd = entry(ebpf, name).fd().expect("a loaded program");
+            chain.set(index, fd, 0).expect("PROGRAMS");
+        }
+        program.entry = WATCH;
+        program.chain = Some(chain);
+        program
+    }
+
+    fn load_entry(path: &Path, name: &'static str, limits: Limits, self_check: u32) -> Self {
         // The walk may tell CPUs apart (`Tables::cpu`), and the host twin is CPU 0. A test run runs where its caller does.
         let mut first = CpuSet::new();
         first.set(0).expect("CPU 0");
@@ -106,16 +137,18 @@ impl Program {
             .map_max_entries("FLOWS6", limits.flows)
             .map_max_entries("HALF_OPEN4", limits.half_open)
             .map_max_entries("HALF_OPEN6", limits.half_open)
+            .override_global("SELF_CHECK_EVERY", &self_check, self_check != 0)
             .load(&bytes)
-            .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain(&error)));
+            .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain_of(&error)));
         entry(&mut ebpf, name)
             .load()
-            .unwrap_or_else(|error| panic!("the kernel refuses the program: {}", chain(&error)));
+            .unwrap_or_else(|error| panic!("the kernel refuses the program: {}", chain_of(&error)));
         // Taken only now: a map whose last handle is closed before the load is gone.
         let maps = Maps::take(&mut ebpf, limits);
         Self {
             ebpf,
             entry: name,
+            chain: None,
             maps,
         }
     }
@@ -138,7 +171,7 @@ impl Program {
                 data_out: Some(&mut out),
                 ..TestRunOptions::default()
             })
-            .unwrap_or_else(|error| panic!("BPF_PROG_TEST_RUN: {}", chain(&error)));
+            .unwrap_or_else(|error| panic!("BPF_PROG_TEST_RUN: {}", chain_of(&error)));
         let length = usize::try_from(result.data_size_out).expect("frame length");
         out.truncate(length);
         Some(Arrival {
@@ -147,14 +180,17 @@ impl Program {
         })
     }
 
-    /// What the kernel says about the loaded program.
+    /// What the kernel says about the loaded walk.
     ///
     /// # Panics
     /// If the kernel does not say.
     pub fn info(&mut self) -> ProgramInfo {
-        entry(&mut self.ebpf, self.entry)
-            .info()
-            .expect("program info")
+        let walk = if self.chain.is_some() {
+            ENTRY
+        } else {
+            self.entry
+        };
+        entry(&mut self.ebpf, walk).info().expect("program info")
     }
 }
 
@@ -177,7 +213,7 @@ fn exit(verdict: u32) -> Exit {
 }
 
 /// An error with its causes; aya puts the verifier's log into the last.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -8,7 +8,7 @@ use std::{
 
 use adc_common::{
     abi::{BackendId, FlowEntry, FlowFlags, HalfOpenEntry, InterfaceId, ServiceId, Tick},
-    datapath::{Action, process},
+    datapath::{Action, process_checked},
     host::{FlowMaps, HostClock, HostPacket, HostTables},
 };
 
@@ -78,7 +78,14 @@ impl Walk for HostWalk {
             .get(&interface)
             .map_or(u32::MAX, |entry| entry.ifindex);
         let mut packet = HostPacket::new(frame.to_vec(), ifindex);
-        let verdict = process(&mut packet, &self.tables, &self.clock);
+        let verdict = process_checked(&mut packet, &self.tables, &self.clock, 1);
+        let failed = self.tables.self_checks.borrow().failed;
+        assert_eq!(
+            failed,
+            0,
+            "a checksum became wrong on the way: {frame:02x?} left as {:02x?}",
+            packet.bytes()
+        );
         self.redirected = None;
         let exit = match verdict.action {
             Action::Pass => Exit::Pass,

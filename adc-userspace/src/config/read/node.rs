@@ -66,6 +66,9 @@ pub(super) fn dataplane(section: Section<'_>) -> Dataplane {
         attach: section.word("attach").unwrap_or(AttachMode::Native),
         pin_path: absolute_path(&section, "pin_path").unwrap_or("/sys/fs/bpf/adc".into()),
         vip_interface,
+        self_check: section
+            .integer("self_check", bounds::SELF_CHECK)
+            .unwrap_or(0),
         limits: limits(section.table("limits")),
     };
     section.finish();

@@ -38,6 +38,7 @@ fn empty_config() -> Config {
             attach: AttachMode::Native,
             pin_path: "/sys/fs/bpf/adc".into(),
             vip_interface: None,
+            self_check: 0,
             limits: limits(),
         },
         telemetry: Telemetry { listen: None },
