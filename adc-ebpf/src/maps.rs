@@ -3,14 +3,15 @@
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
     FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES, ORPHAN_RING_BYTES,
-    OrphanRecord, Reason, ReasonCounters, Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters,
+    OrphanRecord, RangeKey, Reason, ReasonCounters, Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters,
     ServiceEntry, ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
     bindings::bpf_map_type::BPF_MAP_TYPE_ARRAY,
     btf_maps::{
-        Array, ArrayOfMaps, DevMap, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf,
+        Array, ArrayOfMaps, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray,
+        RingBuf,
     },
     helpers::generated::bpf_map_lookup_elem,
     macros::btf_map,
@@ -49,6 +50,14 @@ pub(crate) static FRAGMENTS6: LruHashMap<FragmentKey<Addr6>, FragmentEntry, FRAG
 #[btf_map]
 pub(crate) static SERVICE_INDEX: HashMap<ServiceKey, ServiceIndexEntry, SERVICES_MAX> =
     HashMap::new();
+
+/// A [`RangeKey`] without its first word, which is aya's.
+#[repr(C)]
+pub(crate) struct RangeBits([u32; (size_of::<RangeKey>() - size_of::<u32>()) / size_of::<u32>()]);
+
+#[btf_map]
+pub(crate) static SERVICE_RANGES: LpmTrie<RangeBits, ServiceIndexEntry, SERVICES_MAX> =
+    LpmTrie::new();
 
 #[btf_map]
 pub(crate) static SERVICES: Array<ServiceEntry, SERVICES_MAX> = Array::new();

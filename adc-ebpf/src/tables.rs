@@ -3,13 +3,15 @@
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
-        RING_SLOTS, Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
+        OrphanRecord, RING_SLOTS, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId,
+        ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
+    btf_maps::lpm_trie::Key,
     cty::c_void,
     helpers::generated::{bpf_get_smp_processor_id, bpf_loop},
 };
@@ -17,8 +19,8 @@ use aya_ebpf::{
 use crate::maps::{
     BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6,
     HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, ORPHANS, REASON_COUNTERS, RINGS,
-    RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX, SERVICES, SNAT_CURSORS,
-    TABLE_COUNTERS,
+    RangeBits, RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX, SERVICE_RANGES, SERVICES,
+    SNAT_CURSORS, TABLE_COUNTERS,
 };
 
 /// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
@@ -145,6 +147,20 @@ impl Tables for KernelTables {
     fn service_id(&self, key: &ServiceKey) -> Option<ServiceId> {
         // SAFETY: only one aligned half-word of the entry is read, at once.
         unsafe { SERVICE_INDEX.get(key) }.map(|entry| entry.id)
+    }
+
+    #[inline(always)]
+    fn vip_flags(&self, marker: &ServiceKey) -> Option<IndexFlags> {
+        // SAFETY: only one byte of the entry is read.
+        unsafe { SERVICE_INDEX.get(marker) }.map(|entry| entry.flags)
+    }
+
+    #[inline(always)]
+    fn service_in_range(&self, key: &RangeKey) -> Option<ServiceId> {
+        let key = (&raw const *key).cast::<Key<RangeBits>>();
+        // SAFETY: both are a word and 20 bytes, without padding, and aya's type asks for no alignment.
+        let entry = SERVICE_RANGES.get(unsafe { &*key })?;
+        Some(entry.id)
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The same random packets through the walk on the host and in the kernel: same verdicts, same bytes, same
 //! counters, same flows.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::SocketAddr};
 
 use adc_common::abi::{Phase, Protocol, Tick};
 use adc_tests::{
@@ -51,6 +51,10 @@ fn host_and_kernel_agree_on_every_packet() {
         "too few checksums were verified: {checks:?}"
     );
 }
+
+/// Ports of the services with many, and every port.
+const RANGE: (u16, u16) = (2001, 2026);
+const ANY: (u16, u16) = (0, u16::MAX);
 
 /// What the traffic must at least amount to, or the comparison says little.
 #[derive(Clone, Copy)]
@@ -164,11 +168,31 @@ fn world() -> World {
             }
         }
     }
+    add_ranges(&mut world);
     // The two clocks differ, and an emulated kernel takes its time: nothing may expire.
     for service in world.contents.services.values_mut() {
         service.timeouts = [Tick::from_secs(86_400); Phase::CAPACITY];
     }
     world
+}
+
+/// Services with many ports, on the same backends; and one with any port.
+fn add_ranges(world: &mut World) {
+    world.range = Some(RANGE);
+    for family in Family::BOTH {
+        for protocol in [Protocol::TCP, Protocol::UDP] {
+            let talk = world.talk(family, protocol);
+            let any = family == Family::V6 && protocol == Protocol::UDP;
+            let ranges: &[_] = if any { &[RANGE, ANY] } else { &[RANGE] };
+            for ports in ranges {
+                let service = world.contents.range(talk.vip.ip(), *ports, protocol);
+                let backend = SocketAddr::new(talk.backend.ip(), 0);
+                world
+                    .contents
+                    .backend(service, backend, &world.backend_link);
+            }
+        }
+    }
 }
 
 fn hex(frame: &[u8]) -> String {

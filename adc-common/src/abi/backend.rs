@@ -68,7 +68,7 @@ abi_struct! {
     pub struct BackendEntry [52] {
         /// Address; [`Addr16::UNSET`] = slot unused.
         pub address: Addr16,
-        /// Port that packets are translated to.
+        /// Port that packets are translated to; 0 = they keep theirs.
         pub port: Port,
         /// The service this id belongs to.
         pub service: ServiceId,

@@ -14,6 +14,7 @@ mod flow;
 mod fragment;
 mod hop;
 mod orphan;
+mod range;
 mod reason;
 mod ring;
 mod service;
@@ -34,10 +35,11 @@ pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
 pub use orphan::{ORPHAN_BYTES, ORPHAN_RING_BYTES, Orphan, OrphanRecord};
+pub use range::{MAX_RANGE_PREFIXES, RangeKey};
 pub use reason::{Reason, ReasonClass};
 pub use ring::{RING_SLOTS, Ring};
 pub use service::{
-    ForwardingMode, HashOn, MAX_SNAT_ADDRESSES, SNAT_PORTS, ServiceEntry, ServiceId,
+    ForwardingMode, HashOn, IndexFlags, MAX_SNAT_ADDRESSES, SNAT_PORTS, ServiceEntry, ServiceId,
     ServiceIndexEntry, ServiceKey,
 };
 pub use tick::Tick;

@@ -54,35 +54,58 @@ impl HashOn {
 }
 
 abi_struct! {
-    /// Key of `SERVICE_INDEX`. A VIP also has one marker entry with port 0 and protocol 0, whose id is
+    /// What a service is known by, and key of `SERVICE_INDEX` unless it has many ports: those are found through
+    /// `SERVICE_RANGES` (see [`RangeKey`]). A VIP also has one marker entry with port 0 and protocol 0, whose id is
     /// unset: "this address is ours, whatever the port". A VIP that answers no echo requests has a second one, with
     /// protocol ICMP. An address that `full-nat` sends from has a marker entry with port 0 and protocol 255.
     pub struct ServiceKey [24] align 8 {
         /// The VIP.
         pub vip: Addr16,
-        /// Port clients connect to.
+        /// Port clients connect to; of many ports the first, 0 for any port.
         pub port: Port,
         /// TCP or UDP.
         pub protocol: Protocol,
         /// Zero.
-        pub _pad: [u8; 5],
+        pub _pad: u8,
+        /// Of many ports the last; 0 = `port` is the only one.
+        pub last_port: Port,
+        /// Zero.
+        pub _pad2: [u8; 2],
+    }
+}
+
+abi_newtype! {
+    /// Bit set in [`ServiceIndexEntry::flags`].
+    pub struct IndexFlags(pub u8) align 1
+}
+
+impl IndexFlags {
+    /// Of the marker of a VIP: `SERVICE_RANGES` has ports of it.
+    pub const RANGES: Self = Self(1);
+
+    /// Whether all bits of `other` are set.
+    #[inline(always)]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 }
 
 abi_struct! {
-    /// Value of `SERVICE_INDEX`.
+    /// Value of `SERVICE_INDEX` and of `SERVICE_RANGES`.
     pub struct ServiceIndexEntry [4] {
         /// The service, or unset for a VIP marker.
         pub id: ServiceId,
+        /// See [`IndexFlags`].
+        pub flags: IndexFlags,
         /// Zero.
-        pub _pad: [u8; 2],
+        pub _pad: u8,
     }
 }
 
 abi_struct! {
     /// Value of `SERVICES`, by [`ServiceId`].
     pub struct ServiceEntry [360] {
-        /// Its key in `SERVICE_INDEX`, so that an adopting agent can read its own tables back.
+        /// What it is known by, so that an adopting agent can read its own tables back.
         pub key: ServiceKey,
         /// See [`ForwardingMode`].
         pub mode: ForwardingMode,
@@ -111,8 +134,33 @@ impl ServiceEntry {
     pub const MSS_OF_MTU: u16 = u16::MAX;
 }
 
+impl ServiceIndexEntry {
+    /// The entry of a service; of a marker, if the id is unset.
+    pub const fn of(id: ServiceId, flags: IndexFlags) -> Self {
+        Self { id, flags, _pad: 0 }
+    }
+}
+
 impl ServiceKey {
-    /// Overwrites everything but the padding; see [`super::FlowKey::set`].
+    /// The key of a service with the ports `first` to `last`; with 0 to 65 535, of one with any port.
+    pub const fn range(vip: Addr16, first: Port, last: Port, protocol: Protocol) -> Self {
+        Self {
+            vip,
+            port: first,
+            protocol,
+            _pad: 0,
+            last_port: last,
+            _pad2: [0; 2],
+        }
+    }
+
+    /// The first and the last port, host order, of a service with many.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        let last = self.last_port.host();
+        (last != 0).then(|| (self.port.host(), last))
+    }
+
+    /// Overwrites everything but the padding and the last port, for lookups; see [`super::FlowKey::set`].
     #[inline(always)]
     pub fn set(&mut self, vip: Addr16, port: Port, protocol: Protocol) {
         self.vip = vip;
@@ -147,12 +195,7 @@ impl ServiceKey {
     /// A service's key.
     #[inline(always)]
     pub fn new(vip: Addr16, port: Port, protocol: Protocol) -> Self {
-        Self {
-            vip,
-            port,
-            protocol,
-            _pad: [0; 5],
-        }
+        Self::range(vip, port, Port([0, 0]), protocol)
     }
 
     /// The marker that says the VIP answers no echo requests. The same for both families.

@@ -11,12 +11,13 @@ use super::{
     parse::{Frame, transport, walk_extensions},
     ports::{FlowTables, PacketBuf, Tables},
     quote::Quote,
+    range::is_for_a_service,
     scratch::Scratch,
     tunnel::{self, untold},
     wire::FragmentHeader,
 };
 use crate::abi::{
-    Addr4, Addr6, FRAGMENT_LIFETIME, FlowFlags, FlowKey, Protocol, Reason, ReasonClass, ServiceId,
+    Addr4, Addr6, FRAGMENT_LIFETIME, FlowFlags, FlowKey, Protocol, Reason, ReasonClass,
 };
 use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 
@@ -285,13 +286,13 @@ where
     A: Family,
     T: Tables + FlowTables<A>,
 {
-    let key = &scratch.seen.key;
-    scratch
-        .index
-        .set(key.tuple.dst.into(), key.tuple.dport, key.protocol);
-    match tables.service_id(&scratch.index) {
-        Some(service) if service != ServiceId(0) => Reason::Fragment,
-        Some(_) | None => Reason::FragmentNotOurs,
+    let Scratch {
+        seen, index, range, ..
+    } = scratch;
+    if is_for_a_service(tables, &seen.key, index, range) {
+        Reason::Fragment
+    } else {
+        Reason::FragmentNotOurs
     }
 }
 

@@ -14,11 +14,12 @@ use super::{
     parse::offset16,
     ports::{FlowTables, PacketBuf, Tables},
     quote::{Message, Quote},
+    range::is_for_a_service,
     scratch::{Delivery, QuoteAt, Scratch},
     tunnel::{self, untold},
     wire::{ICMP_CHECKSUM, IcmpHeader, Ports, TCP_CHECKSUM, UDP_CHECKSUM},
 };
-use crate::abi::{FlowFlags, FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass, ServiceId};
+use crate::abi::{FlowFlags, FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass};
 
 /// An ICMP message. If it goes on, it is rewritten here.
 #[inline(always)]
@@ -160,13 +161,16 @@ where
     A: Family,
     T: Tables + FlowTables<A>,
 {
-    let about = &scratch.other;
-    scratch
-        .index
-        .set(about.tuple.dst.into(), about.tuple.dport, about.protocol);
-    match tables.service_id(&scratch.index) {
-        Some(service) if service != ServiceId(0) => Reason::IcmpErrorUntracked,
-        Some(_) | None => Reason::OtherProtocol,
+    let Scratch {
+        other,
+        index,
+        range,
+        ..
+    } = scratch;
+    if is_for_a_service(tables, other, index, range) {
+        Reason::IcmpErrorUntracked
+    } else {
+        Reason::OtherProtocol
     }
 }
 

@@ -22,6 +22,7 @@ mod parse;
 mod pipeline;
 mod ports;
 mod quote;
+mod range;
 mod reset;
 mod schedule;
 mod scratch;

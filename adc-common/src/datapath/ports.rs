@@ -8,9 +8,9 @@ use super::{
 };
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-    FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, ORPHAN_BYTES,
-    OrphanRecord, Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
-    Tick,
+    FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
+    ORPHAN_BYTES, OrphanRecord, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId,
+    ServiceKey, TableCounters, Tick,
 };
 
 /// Largest offset at which a header may start. Far above any legal header chain, and low enough that
@@ -122,6 +122,12 @@ pub trait FlowTables<A> {
 pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
     /// The service behind a key: `Some(unset)` for a VIP marker.
     fn service_id(&self, key: &ServiceKey) -> Option<ServiceId>;
+
+    /// What the index says of a VIP, by its marker; `None` if the key is none.
+    fn vip_flags(&self, marker: &ServiceKey) -> Option<IndexFlags>;
+
+    /// The service that a port of a VIP belongs to as one of many.
+    fn service_in_range(&self, key: &RangeKey) -> Option<ServiceId>;
 
     /// A service.
     fn service(&self, id: ServiceId) -> Option<&ServiceEntry>;

@@ -10,13 +10,14 @@ use super::{
     hash::flow_hash,
     parse::{Frame, src_mac, vlan_id},
     ports::{FlowTables, PacketBuf, Tables},
+    range,
     scratch::{Choice, Scratch, Seen},
     snat,
     wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
 use crate::abi::{
-    BackendId, FlowFlags, FlowKey, ForwardingMode, Hop, InterfaceId, Phase, Protocol, Reason,
-    ReasonClass, Ring, ServiceEntry, ServiceId, ServiceKey,
+    BackendId, FlowFlags, ForwardingMode, Hop, IndexFlags, InterfaceId, Phase, Port, Protocol,
+    Reason, ReasonClass, Ring, ServiceEntry, ServiceId,
 };
 use network_types::tcp::TcpHdr;
 
@@ -68,7 +69,7 @@ where
     if scratch.seen.key.tuple.src.is_embedded() || scratch.seen.key.tuple.dst.is_embedded() {
         return Reason::SnatNoFlow;
     }
-    let service = match service_of(tables, &scratch.seen.key, &mut scratch.index) {
+    let service = match service_of(tables, scratch) {
         Ok(service) => service,
         Err(reason) => return reason,
     };
@@ -142,17 +143,29 @@ where
 #[inline(always)]
 fn service_of<A: Family, T: Tables>(
     tables: &T,
-    key: &FlowKey<A>,
-    index: &mut ServiceKey,
+    scratch: &mut Scratch<A>,
 ) -> Result<ServiceId, Reason> {
+    let Scratch {
+        seen, index, range, ..
+    } = scratch;
+    let key = &seen.key;
     let vip = key.tuple.dst.into();
     index.set(vip, key.tuple.dport, key.protocol);
     if let Some(id) = tables.service_id(index).filter(|id| *id != ServiceId(0)) {
         return Ok(id);
     }
     index.set_vip_marker(vip);
-    if tables.service_id(index).is_some() {
-        return Err(Reason::VipOtherPort);
+    if let Some(flags) = tables.vip_flags(index) {
+        let service = if flags.contains(IndexFlags::RANGES) {
+            range::service_of(tables, key, range)
+        } else {
+            ServiceId(0)
+        };
+        return if service == ServiceId(0) {
+            Err(Reason::VipOtherPort)
+        } else {
+            Ok(service)
+        };
     }
     index.set_snat_marker(vip);
     Err(if tables.service_id(index).is_some() {
@@ -224,7 +237,11 @@ where
     delivery.to.src = seen.key.tuple.src;
     delivery.to.dst = address.ok_or(Reason::BackendUnset)?;
     delivery.to.sport = seen.key.tuple.sport;
-    delivery.to.dport = backend.port;
+    delivery.to.dport = if backend.port == Port([0, 0]) {
+        seen.key.tuple.dport
+    } else {
+        backend.port
+    };
     delivery.crosses = u16::from(delivery.to.dst.is_embedded());
     if full_nat && seen.frame.flags & RST != 0 {
         // Without an address and port of its own it would end another client's connection.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendId, FlowFlags, FlowKey, ForwardingMode, FragmentEntry,
-    FragmentKey, HalfOpenEntry, Hop, Phase, Reason, ServiceId, ServiceKey, Tick, Tuple,
+    FragmentKey, HalfOpenEntry, Hop, Phase, RangeKey, Reason, ServiceId, ServiceKey, Tick, Tuple,
 };
 
 /// A parsed packet and the time it is judged at.
@@ -149,4 +149,6 @@ pub struct Scratch<A> {
     pub(super) reason: Reason,
     /// Of this CPU and family; survives, too.
     pub(super) errors: Budget,
+    /// Key of a lookup among ranges of ports.
+    pub(super) range: RangeKey,
 }

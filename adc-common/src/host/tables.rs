@@ -5,9 +5,9 @@ use std::{cell::RefCell, collections::HashMap, fmt, hash::Hash};
 use crate::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
-        Reason, ReasonCounters, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey,
-        TableCounters,
+        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
+        OrphanRecord, Port, RangeKey, Reason, ReasonCounters, SelfCheckCounters, ServiceEntry,
+        ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -59,6 +59,8 @@ pub struct HostTables {
     pub scratch6: WorkingMemory<Addr6>,
     /// `SERVICE_INDEX`.
     pub index: HashMap<ServiceKey, ServiceId>,
+    /// `SERVICE_RANGES`.
+    pub ranges: HashMap<RangeKey, ServiceId>,
     /// `SERVICES`.
     pub services: HashMap<ServiceId, ServiceEntry>,
     /// `RINGS`: slots of each service.
@@ -194,6 +196,33 @@ fn insert_new<K: Eq + Hash + Copy, V: Copy>(
 impl Tables for HostTables {
     fn service_id(&self, key: &ServiceKey) -> Option<ServiceId> {
         self.index.get(key).copied()
+    }
+
+    fn vip_flags(&self, marker: &ServiceKey) -> Option<IndexFlags> {
+        self.index.get(marker)?;
+        let has_ranges = self.ranges.keys().any(|range| range.vip == marker.vip);
+        Some(IndexFlags(if has_ranges {
+            IndexFlags::RANGES.0
+        } else {
+            0
+        }))
+    }
+
+    fn service_in_range(&self, key: &RangeKey) -> Option<ServiceId> {
+        // From the port alone to all ports: what the kernel finds is the longest prefix that is there.
+        (RangeKey::FIXED_BITS..=RangeKey::ALL_BITS)
+            .rev()
+            .find_map(|prefix_len| {
+                let free = RangeKey::ALL_BITS - prefix_len;
+                let port = u32::from(key.port.host()) >> free << free;
+                let port = Port::new(u16::try_from(port).unwrap_or(0));
+                let key = RangeKey {
+                    prefix_len,
+                    port,
+                    ..*key
+                };
+                self.ranges.get(&key).copied()
+            })
     }
 
     fn service(&self, id: ServiceId) -> Option<&ServiceEntry> {

@@ -9,7 +9,7 @@ use super::state::Agent;
 use crate::{
     api::proto::{FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView},
     dataplane::{self, FlowRecord},
-    model::{BackendName, PoolName, ServiceName, TransportProtocol},
+    model::{BackendAddress, BackendName, PoolName, ServiceName, TransportProtocol},
     plan::key_of,
 };
 
@@ -19,7 +19,7 @@ pub(super) struct Names {
     pub(super) service: Option<ServiceName>,
     pub(super) pool: Option<PoolName>,
     pub(super) backend: Option<BackendName>,
-    address: Option<SocketAddr>,
+    address: Option<BackendAddress>,
 }
 
 impl Agent {
@@ -89,7 +89,7 @@ impl Agent {
         }
         let mut names = BTreeMap::new();
         for (id, entry) in &observed.backends {
-            let address = SocketAddr::new(entry.address.into(), entry.port.host());
+            let address = BackendAddress::of(entry);
             let mut known = Names {
                 address: Some(address),
                 ..Names::default()
@@ -99,7 +99,7 @@ impl Agent {
                 let pool = self.config.pools.get(&service.pool);
                 let backends = pool.into_iter().flat_map(|pool| &pool.backends);
                 for (backend_name, backend) in backends {
-                    if backend.address.0 == address {
+                    if backend.address == address {
                         known.pool = Some(service.pool.clone());
                         known.backend = Some(backend_name.clone());
                     }
@@ -123,7 +123,13 @@ fn flow_view(record: &FlowRecord, names: Option<&Names>) -> FlowView {
         client: record.client,
         vip: record.vip,
         // With direct return no packet has the backend's address on it, so the flow does not know it.
-        backend: names.address.unwrap_or(record.backend),
+        backend: names.address.map_or(record.backend, |address| {
+            if address.keeps_ports() {
+                SocketAddr::new(address.ip(), record.backend.port())
+            } else {
+                address.0
+            }
+        }),
         service: names.service,
         pool: names.pool,
         backend_name: names.backend,

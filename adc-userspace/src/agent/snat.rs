@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
 };
 
 use adc_common::abi::{
@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::state::Agent;
 use crate::{
     api::proto::{Severity, SnatUse, Warning},
-    model::{Mode, ServiceName},
+    model::{BackendAddress, Mode, ServiceName},
     plan::key_of,
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Refusals {
 }
 
 /// Who competes for the ports of a local address: flows to one backend of one protocol.
-type Destination = (SocketAddr, Protocol);
+type Destination = (BackendAddress, Protocol);
 
 impl Agent {
     /// Port use of every backend of every `full-nat` service, flows as last swept.
@@ -38,7 +38,7 @@ impl Agent {
         let rows = self.full_nat_backends();
         let mut by_destination: BTreeMap<Destination, Vec<(&ServiceEntry, u64)>> = BTreeMap::new();
         for (id, backend, service) in &rows {
-            let place = (address_of(backend), service.key.protocol);
+            let place = (BackendAddress::of(backend), service.key.protocol);
             let flows = self.sweep.flows_of(*id);
             by_destination
                 .entry(place)
@@ -51,7 +51,7 @@ impl Agent {
             let Some(name) = names.get(&backend.service) else {
                 continue;
             };
-            let address = address_of(backend);
+            let address = BackendAddress::of(backend);
             let own = local_addresses(service, address.ip());
             let rivals = by_destination.get(&(address, service.key.protocol));
             let shares =
@@ -128,10 +128,6 @@ pub(super) fn warning(snat: &SnatUse) -> Option<Warning> {
         ),
         remedy: "add addresses to `snat`, or backends to the pool".into(),
     })
-}
-
-fn address_of(backend: &BackendEntry) -> SocketAddr {
-    SocketAddr::new(backend.address.into(), backend.port.host())
 }
 
 /// Addresses that a service sends to this backend from.

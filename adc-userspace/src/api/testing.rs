@@ -18,7 +18,7 @@ use crate::dataplane::OrphanTotals;
 use crate::{
     model::{
         AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
-        MssClamp, Node, OnDown, Pool, Scheduler, ServiceName, Telemetry, Timeouts,
+        MssClamp, Node, OnDown, Pool, Ports, Scheduler, ServiceName, Telemetry, Timeouts,
         TransportProtocol, Tunnel, Weight,
     },
     telemetry::MetricsSnapshot,
@@ -33,7 +33,7 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
     ServiceView {
         name: name.parse().unwrap(),
         vip: "192.0.2.1".parse().unwrap(),
-        port: 80,
+        port: Ports::One(80),
         protocol: TransportProtocol::Tcp,
         mode: Mode::Nat,
         snat: BTreeSet::new(),

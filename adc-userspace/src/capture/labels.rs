@@ -13,6 +13,7 @@ use adc_common::abi::{
 use crate::{
     explain,
     model::{BackendName, PoolName, ServiceName},
+    plan,
 };
 
 /// What people call a backend.
@@ -65,11 +66,7 @@ impl Labels {
         let backend = self.backends.get(&record.backend);
         let service = match backend {
             Some(backend) => Some(backend.service),
-            None => tuple.and_then(|(_, to, protocol)| {
-                let port = Port::new(to.port());
-                let key = ServiceKey::new(to.ip().into(), port, Protocol(protocol));
-                self.index.get(&key).copied()
-            }),
+            None => tuple.and_then(|(_, to, protocol)| self.service_at(to, Protocol(protocol))),
         };
         let index = usize::try_from(record.reason).unwrap_or(usize::MAX);
         Sighting {
@@ -80,6 +77,23 @@ impl Labels {
             service: service.and_then(|id| self.services.get(&id)),
             backend,
         }
+    }
+
+    /// The service of an address and port, as the packet walk finds it.
+    fn service_at(&self, to: SocketAddr, protocol: Protocol) -> Option<ServiceId> {
+        let key = ServiceKey::new(to.ip().into(), Port::new(to.port()), protocol);
+        if let Some(id) = self.index.get(&key) {
+            return Some(*id);
+        }
+        let has_it = |range: &&ServiceKey| {
+            let ports = range.ports();
+            range.protocol == protocol
+                && ports.is_some_and(|(first, last)| (first..=last).contains(&to.port()))
+        };
+        // Ranges of one VIP do not overlap; any port is behind them all.
+        let ranges = plan::ranges_of(&self.index, key.vip).filter(has_it);
+        let narrowest = ranges.min_by_key(|range| range.ports().map(|(first, last)| last - first));
+        narrowest.and_then(|range| self.index.get(range)).copied()
     }
 
     /// Number in the file of the interface that a frame was on, and whether it was leaving.

@@ -1,9 +1,6 @@
 //! What can be typed.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -15,8 +12,8 @@ use super::{
 use crate::{
     api::{DEFAULT_SOCKET, proto::AddressRange},
     model::{
-        AdminState, AttachMode, BackendName, Hash, Mode, MonitorName, OnDown, PoolName,
-        ServiceName, TransportProtocol, Tunnel,
+        AdminState, AttachMode, BackendAddress, BackendName, Hash, Mode, MonitorName, OnDown,
+        PoolName, Ports, ServiceName, TransportProtocol, Tunnel,
     },
     telemetry::LogFormat,
 };
@@ -150,9 +147,9 @@ pub(super) enum ServiceCommand {
         /// Address clients connect to
         #[arg(long)]
         vip: IpAddr,
-        /// Port clients connect to
-        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-        port: u16,
+        /// Ports clients connect to: 443, 5000-5100 or any
+        #[arg(long)]
+        port: Ports,
         /// Transport protocol
         #[arg(long, value_enum, default_value = "tcp")]
         protocol: ProtocolArg,
@@ -222,8 +219,8 @@ pub(super) enum BackendCommand {
     Add {
         /// Its pool
         pool: PoolName,
-        /// Where it listens: 10.0.0.5:80 or [2001:db8::5]:80
-        address: SocketAddr,
+        /// Where it listens: 10.0.0.5:80 or [2001:db8::5]:80; without port it keeps those of services with many
+        address: BackendAddress,
         /// Its name; default ADDRESS
         #[arg(long)]
         name: Option<BackendName>,

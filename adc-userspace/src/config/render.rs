@@ -7,7 +7,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use super::words::{MonitorType, Words};
 use crate::model::{
     Backend, BackendName, BodyMatch, Config, Dataplane, HttpCheck, Monitor, MonitorKind,
-    MonitorName, MssClamp, Pool, Service, StatusRange, Timeouts, Tunnel,
+    MonitorName, MssClamp, Pool, Ports, Service, StatusRange, Timeouts, Tunnel,
 };
 
 /// Writes `config` as TOML that reads back as the same configuration.
@@ -140,7 +140,7 @@ fn backend((name, backend): (&BackendName, &Backend)) -> Table {
 fn service(service: &Service) -> Item {
     let mut entries = vec![
         ("vip", value(service.vip.to_string())),
-        ("port", number(service.port)),
+        ("port", ports(service.port)),
         ("protocol", value(service.protocol.word())),
         ("pool", value(service.pool.as_str())),
         ("mode", value(service.mode.word())),
@@ -166,6 +166,13 @@ fn service(service: &Service) -> Item {
         MssClamp::Bytes(bytes) => entries.push(("mss_clamp", number(bytes))),
     }
     table(entries)
+}
+
+fn ports(ports: Ports) -> Item {
+    match ports {
+        Ports::One(port) => number(port),
+        Ports::Range { .. } | Ports::Any => value(ports.to_string()),
+    }
 }
 
 fn timeouts(timeouts: &Timeouts) -> Item {

@@ -11,8 +11,9 @@ use proptest::{option, prelude::*, sample::select};
 use super::edit::Edit;
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Hash, HttpCheck,
-    InitialState, Limits, Mode, Monitor, MonitorKind, MssClamp, Node, OnDown, Pool, Scheduler,
-    Service, StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
+    InitialState, Limits, Mode, Monitor, MonitorKind, MssClamp, Node, OnDown, Pool, Ports,
+    Scheduler, Service, StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel,
+    Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -181,7 +182,14 @@ fn service(index: usize, pool: usize, (protocol, hash, ping, timeouts): ServiceV
     };
     Service {
         vip: vip.parse().unwrap(),
-        port: 80,
+        port: match index % 3 {
+            0 => Ports::One(80),
+            1 => Ports::Range {
+                first: 5000,
+                last: 5100,
+            },
+            _ => Ports::Any,
+        },
         protocol,
         pool: POOLS[pool].parse().unwrap(),
         mode: Mode::Nat,

@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
-    HalfOpenEntry, InterfaceEntry, InterfaceId, Ring, ServiceEntry, ServiceId, ServiceKey,
+    HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, RangeKey, Ring, ServiceEntry,
+    ServiceId, ServiceKey,
 };
 use aya::maps::{Array, MapData, MapError};
 
@@ -87,6 +88,15 @@ impl Source for Live<'_> {
     fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError> {
         let read = self.dataplane.tables.index.get(&Mapped(*key), 0);
         Ok(found(read, "SERVICE_INDEX")?.map(|Mapped(entry)| entry.id))
+    }
+
+    fn vip_flags(&self, marker: &ServiceKey) -> Result<Option<IndexFlags>, DataplaneError> {
+        let read = self.dataplane.tables.index.get(&Mapped(*marker), 0);
+        Ok(found(read, "SERVICE_INDEX")?.map(|Mapped(entry)| entry.flags))
+    }
+
+    fn service_in_range(&self, key: &RangeKey) -> Result<Option<ServiceId>, DataplaneError> {
+        self.dataplane.tables.ranges.find(key)
     }
 
     fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError> {

@@ -10,9 +10,9 @@ use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
         FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES,
-        ORPHAN_RING_BYTES, Reason, ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS,
-        SELF_CHECK_WALK, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
-        TableCounters,
+        MAX_RANGE_PREFIXES, ORPHAN_RING_BYTES, RangeKey, Reason, ReasonCounters, SELF_CHECK_JUDGE,
+        SELF_CHECK_PROGRAMS, SELF_CHECK_WALK, SelfCheckCounters, ServiceEntry, ServiceIndexEntry,
+        ServiceKey, TableCounters,
     },
     datapath::Scratch,
 };
@@ -251,6 +251,8 @@ pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
     let backends = limits.backends + 1;
     // A service has one entry, its VIP at most two markers, and its SNAT addresses one each, two on average.
     let index = limits.services * 5;
+    // While a range changes, its old and its new prefixes are there.
+    let ranges = limits.services * 2 * MAX_RANGE_PREFIXES;
     vec![
         shape::<FlowKey<Addr4>, FlowEntry<Addr4>>("FLOWS4", limits.flows_v4 * 2),
         shape::<FlowKey<Addr6>, FlowEntry<Addr6>>("FLOWS6", limits.flows_v6 * 2),
@@ -259,6 +261,7 @@ pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<FragmentKey<Addr4>, FragmentEntry>("FRAGMENTS4", FRAGMENT_ENTRIES),
         shape::<FragmentKey<Addr6>, FragmentEntry>("FRAGMENTS6", FRAGMENT_ENTRIES),
         shape::<ServiceKey, ServiceIndexEntry>("SERVICE_INDEX", index),
+        shape::<RangeKey, ServiceIndexEntry>("SERVICE_RANGES", ranges),
         shape::<u32, ServiceEntry>("SERVICES", services),
         shape::<u32, u32>("RINGS", services),
         shape::<u32, BackendEntry>("BACKENDS", backends),

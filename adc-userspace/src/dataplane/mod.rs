@@ -20,6 +20,7 @@ mod mapped;
 mod orphans;
 mod packet_log;
 mod pins;
+mod ranges;
 mod tables;
 
 pub use capture::CaptureReader;

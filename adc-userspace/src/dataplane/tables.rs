@@ -1,4 +1,4 @@
-//! Writer of `SERVICE_INDEX`, `SERVICES`, `RINGS` and `BACKENDS`.
+//! Writer of `SERVICE_INDEX`, `SERVICE_RANGES`, `SERVICES`, `RINGS` and `BACKENDS`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,8 +10,8 @@ use std::{
 
 use adc_common::abi::Addr16;
 use adc_common::abi::{
-    BackendCounters, BackendEntry, BackendFlags, BackendId, Ring, ServiceEntry, ServiceId,
-    ServiceIndexEntry, ServiceKey,
+    BackendCounters, BackendEntry, BackendFlags, BackendId, IndexFlags, Ring, ServiceEntry,
+    ServiceId, ServiceIndexEntry, ServiceKey,
 };
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
@@ -23,10 +23,11 @@ use super::{
     error::DataplaneError,
     loader::Maps,
     mapped::{Mapped, fd_of, is_missing},
+    ranges::Ranges,
 };
 use crate::{
     model::Limits,
-    plan::{Change, Observed},
+    plan::{Change, Observed, keys_of},
     ring::{self, Member},
 };
 
@@ -37,13 +38,14 @@ const RINGS_AT_ONCE: usize = 256;
 /// The configuration maps. [`Self::apply`] is their only writer.
 pub struct Tables {
     pub(super) index: HashMap<MapData, Mapped<ServiceKey>, Mapped<ServiceIndexEntry>>,
+    pub(super) ranges: Ranges,
     pub(super) services: Array<MapData, Mapped<ServiceEntry>>,
     rings: Map,
     pub(super) backends: Array<MapData, Mapped<BackendEntry>>,
     /// Where fragments of answers come from.
     pub(super) addresses: HashMap<MapData, Mapped<Addr16>, u32>,
     /// What was last written, so that unchanged rings stay untouched.
-    observed: Observed,
+    pub(super) observed: Observed,
     /// Who is in each ring. Kept out of `observed`, whose entries are compared with what is wanted.
     in_rings: BTreeMap<ServiceId, BTreeSet<BackendId>>,
     /// Counters of backends cleared since this process started, by service.
@@ -58,6 +60,7 @@ impl Tables {
                 .take("SERVICE_INDEX")?
                 .try_into()
                 .map_err(fail("SERVICE_INDEX"))?,
+            ranges: Ranges::new(maps)?,
             services: maps
                 .take("SERVICES")?
                 .try_into()
@@ -92,10 +95,14 @@ impl Tables {
 
     fn read_back(&mut self) -> Result<Observed, DataplaneError> {
         let mut observed = Observed::default();
+        let mut ranged = BTreeSet::new();
         for entry in &self.index {
             let (Mapped(key), Mapped(value)) =
                 entry.map_err(|error| DataplaneError::map("reading", "SERVICE_INDEX", error))?;
             observed.index.insert(key, value.id);
+            if value.flags.contains(IndexFlags::RANGES) {
+                ranged.insert(key.vip);
+            }
         }
         for id in 1..self.services.len() {
             let Mapped(entry) = self
@@ -106,6 +113,9 @@ impl Tables {
                 observed.services.insert(ServiceId(id16(id)), entry);
             }
         }
+        let prefixes = self.ranges.read()?;
+        let ranges = keys_of(&prefixes, &observed.services, |vip| ranged.contains(&vip));
+        observed.index.extend(ranges);
         for id in 1..self.backends.len() {
             let Mapped(mut entry) = self
                 .backends
@@ -153,7 +163,11 @@ impl Tables {
                 }
                 rest = later;
             } else {
-                self.apply_one(change, counters)?;
+                let applied = self.apply_one(change, counters);
+                if applied.is_err() {
+                    self.find_ranges_again(change)?;
+                }
+                applied?;
                 self.observed.record(change);
                 rest = rest.get(1..).unwrap_or_default();
             }
@@ -167,19 +181,17 @@ impl Tables {
         counters: &mut Counters,
     ) -> Result<(), DataplaneError> {
         match change {
+            Change::RemoveIndex { key, .. } if key.ports().is_some() => self.remove_range(key),
             Change::RemoveIndex { key, .. } => match self.index.remove(&Mapped(*key)) {
                 Ok(()) => Ok(()),
                 Err(error) if is_missing(&error) => Ok(()),
                 Err(error) => Err(DataplaneError::map("removing", "SERVICE_INDEX", error)),
             },
+            Change::PutIndex { key, id } if key.ports().is_some() => self.put_range(key, *id),
             Change::PutIndex { key, id } => {
-                let entry = ServiceIndexEntry {
-                    id: *id,
-                    _pad: [0; 2],
-                };
-                self.index
-                    .insert(Mapped(*key), Mapped(entry), 0)
-                    .map_err(|error| DataplaneError::map("writing", "SERVICE_INDEX", error))
+                let is_vip = *key == ServiceKey::vip_marker(key.vip);
+                let ranges = is_vip && self.has_ranges(key.vip, None);
+                self.set_index(key, *id, ranges)
             }
             Change::PutService { id, entry, .. } => self.set_service(*id, entry),
             Change::ClearService { id } => {
@@ -203,6 +215,24 @@ impl Tables {
                 self.swap_rings(std::slice::from_ref(change))
             }
         }
+    }
+
+    pub(super) fn set_index(
+        &mut self,
+        key: &ServiceKey,
+        id: ServiceId,
+        has_ranges: bool,
+    ) -> Result<(), DataplaneError> {
+        let ranges = IndexFlags::RANGES;
+        let flags = if has_ranges {
+            ranges
+        } else {
+            IndexFlags::default()
+        };
+        let entry = ServiceIndexEntry::of(id, flags);
+        self.index
+            .insert(Mapped(*key), Mapped(entry), 0)
+            .map_err(|error| DataplaneError::map("writing", "SERVICE_INDEX", error))
     }
 
     fn set_service(&mut self, id: ServiceId, entry: &ServiceEntry) -> Result<(), DataplaneError> {

@@ -5,8 +5,9 @@ use std::{cell::RefCell, collections::HashMap, hash::Hash};
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, InterfaceId, OrphanRecord,
-        Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
+        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
+        OrphanRecord, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey,
+        TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -289,6 +290,28 @@ impl<S: Source> Tables for Overlay<'_, S> {
     fn service_id(&self, key: &ServiceKey) -> Option<ServiceId> {
         let found = self.read(self.source.service_id(key));
         self.note(Step::ServiceLookup {
+            vip: key.vip.into(),
+            port: key.port.host(),
+            protocol: key.protocol,
+            found,
+        });
+        found
+    }
+
+    fn vip_flags(&self, marker: &ServiceKey) -> Option<IndexFlags> {
+        let flags = self.read(self.source.vip_flags(marker));
+        self.note(Step::ServiceLookup {
+            vip: marker.vip.into(),
+            port: marker.port.host(),
+            protocol: marker.protocol,
+            found: flags.map(|_| ServiceId(0)),
+        });
+        flags
+    }
+
+    fn service_in_range(&self, key: &RangeKey) -> Option<ServiceId> {
+        let found = self.read(self.source.service_in_range(key));
+        self.note(Step::RangeLookup {
             vip: key.vip.into(),
             port: key.port.host(),
             protocol: key.protocol,

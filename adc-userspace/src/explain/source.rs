@@ -2,7 +2,8 @@
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
-    HalfOpenEntry, InterfaceEntry, InterfaceId, ServiceEntry, ServiceId, ServiceKey,
+    HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, RangeKey, ServiceEntry, ServiceId,
+    ServiceKey,
 };
 
 use crate::dataplane::DataplaneError;
@@ -23,6 +24,12 @@ pub trait FlowSource<A> {
 pub trait Source: FlowSource<Addr4> + FlowSource<Addr6> {
     /// `SERVICE_INDEX`.
     fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError>;
+
+    /// `SERVICE_INDEX`: the flags of a VIP's marker.
+    fn vip_flags(&self, marker: &ServiceKey) -> Result<Option<IndexFlags>, DataplaneError>;
+
+    /// `SERVICE_RANGES`: the longest prefix that matches.
+    fn service_in_range(&self, key: &RangeKey) -> Result<Option<ServiceId>, DataplaneError>;
 
     /// `SERVICES`; `None` for an id beyond its end.
     fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError>;

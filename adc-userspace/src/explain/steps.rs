@@ -103,6 +103,17 @@ pub enum Step {
         /// The service; unset for the marker of a VIP.
         found: Option<ServiceId>,
     },
+    /// Looked for a service with many ports.
+    RangeLookup {
+        /// The VIP.
+        vip: IpAddr,
+        /// The port.
+        port: u16,
+        /// The protocol.
+        protocol: Protocol,
+        /// The service.
+        found: Option<ServiceId>,
+    },
     /// Read a service.
     Service {
         /// Which.

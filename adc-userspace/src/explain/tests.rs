@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowKey,
-        ForwardingMode, FragmentEntry, FragmentKey, HalfOpenEntry, Hop, InterfaceEntry,
-        InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, Reason, ServiceEntry, ServiceId,
-        ServiceKey, Tick,
+        ForwardingMode, FragmentEntry, FragmentKey, HalfOpenEntry, Hop, IndexFlags, InterfaceEntry,
+        InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, RangeKey, Reason, ServiceEntry,
+        ServiceId, ServiceKey, Tick,
     },
     datapath::{Action, Tables as _, process},
     host::{HostClock, HostPacket, HostTables},
@@ -54,6 +54,14 @@ flow_source!(Addr6, v6);
 impl Source for Below {
     fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError> {
         Ok(self.0.service_id(key))
+    }
+
+    fn vip_flags(&self, marker: &ServiceKey) -> Result<Option<IndexFlags>, DataplaneError> {
+        Ok(self.0.vip_flags(marker))
+    }
+
+    fn service_in_range(&self, key: &RangeKey) -> Result<Option<ServiceId>, DataplaneError> {
+        Ok(self.0.service_in_range(key))
     }
 
     fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError> {

@@ -1,6 +1,6 @@
 //! The trail in words.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use adc_common::{
     abi::{
@@ -8,6 +8,8 @@ use adc_common::{
     },
     datapath::InsertError,
 };
+
+use crate::model::BackendAddress;
 
 use super::{
     headers::mac_text,
@@ -34,6 +36,7 @@ pub const fn kind(step: &Step) -> &'static str {
         Step::FlowInsert { .. } => "flow-insert",
         Step::FlowRemove { .. } => "flow-remove",
         Step::ServiceLookup { .. } => "service-lookup",
+        Step::RangeLookup { .. } => "range-lookup",
         Step::Service { .. } => "service",
         Step::RingSlot { .. } => "ring-slot",
         Step::Backend { .. } => "backend",
@@ -93,6 +96,12 @@ pub fn text(step: &Step, now: Tick, names: &impl Names) -> String {
             protocol,
             found,
         } => service_lookup(SocketAddr::new(*vip, *port), *protocol, *found, names),
+        Step::RangeLookup {
+            vip,
+            port,
+            protocol,
+            found,
+        } => range_lookup(*vip, *port, *protocol, *found, names),
         Step::Service { id, entry: Some(_) } => format!("service {}", names.service(*id)),
         Step::Service { id, entry: None } => format!("service id {} is not in the table", id.0),
         Step::RingSlot {
@@ -161,9 +170,26 @@ fn service_lookup(
     }
 }
 
+fn range_lookup(
+    vip: IpAddr,
+    port: u16,
+    protocol: Protocol,
+    found: Option<ServiceId>,
+    names: &impl Names,
+) -> String {
+    let protocol = protocol_name(protocol);
+    match found {
+        Some(id) => format!(
+            "{protocol} port {port} of {vip} is in the range of service {}",
+            names.service(id)
+        ),
+        None => format!("{protocol} port {port} is in no range of {vip}"),
+    }
+}
+
 fn backend_text(id: BackendId, entry: &BackendEntry, names: &impl Names) -> String {
     let name = names.backend(id);
-    let address = SocketAddr::new(entry.address.into(), entry.port.host());
+    let address = BackendAddress::of(entry);
     if entry.flags.contains(BackendFlags::HOP_RESOLVED) {
         let hop = hop_text(&entry.hop, names);
         format!("backend {name} at {address}, next hop {hop}")

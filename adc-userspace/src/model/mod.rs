@@ -6,6 +6,7 @@ mod dataplane;
 mod monitor;
 mod name;
 mod pool;
+mod ports;
 mod service;
 mod state;
 mod wire;
@@ -15,7 +16,8 @@ pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
 pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
-pub use pool::{AdminState, Backend, BackendAddress, OnDown, Pool, Weight};
+pub use pool::{AdminState, Backend, BackendAddress, InvalidAddress, OnDown, Pool, Weight};
+pub use ports::{InvalidPorts, PORTS, Ports};
 pub(crate) use service::answers_ping;
 pub use service::{
     Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,

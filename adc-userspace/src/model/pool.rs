@@ -4,9 +4,11 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
+    str::FromStr,
 };
 
-use serde::{Deserialize, Serialize};
+use adc_common::abi::BackendEntry;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{BackendName, MonitorName};
 
@@ -33,9 +35,8 @@ pub struct Backend {
     pub admin: AdminState,
 }
 
-/// Where a backend listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Where a backend listens; port 0 = on every port that the service has. Written with the port, or without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BackendAddress(pub SocketAddr);
 
 /// Share of new flows, 0 ..= 1 000; 0 = none. Default 100.
@@ -87,15 +88,70 @@ impl BackendAddress {
         self.0.ip()
     }
 
-    /// The port.
+    /// The port; 0 = packets keep the one that the client asked for.
     pub fn port(self) -> u16 {
         self.0.port()
+    }
+
+    /// Whether packets keep the port that the client asked for.
+    pub fn keeps_ports(self) -> bool {
+        self.port() == 0
+    }
+
+    /// Where a backend in the tables listens.
+    pub fn of(entry: &BackendEntry) -> Self {
+        Self(SocketAddr::new(entry.address.into(), entry.port.host()))
     }
 }
 
 impl fmt::Display for BackendAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        if self.keeps_ports() {
+            self.ip().fmt(f)
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+/// Text that is no backend address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    /// Neither an address nor an address with a port.
+    #[error("not an IP address, with or without a port")]
+    Form,
+    /// Port 0 is reserved (RFC 6335 §6).
+    #[error("port 0 is no port")]
+    PortZero,
+}
+
+impl FromStr for BackendAddress {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(text).parse() {
+            return Ok(Self(SocketAddr::new(ip, 0)));
+        }
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() == 0 => Err(InvalidAddress::PortZero),
+            Ok(address) => Ok(Self(address)),
+            Err(_) => Err(InvalidAddress::Form),
+        }
+    }
+}
+
+impl Serialize for BackendAddress {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BackendAddress {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse()
+            .map_err(|error| de::Error::custom(format_args!("`{text}`: {error}")))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MssClamp, PoolName, Tunnel};
+use super::{MssClamp, PoolName, Ports, Tunnel};
 
 pub use adc_common::abi::MAX_SNAT_ADDRESSES;
 
@@ -13,8 +13,8 @@ pub use adc_common::abi::MAX_SNAT_ADDRESSES;
 pub struct Service {
     /// Address clients connect to.
     pub vip: IpAddr,
-    /// Port clients connect to, 1 ..= 65 535.
-    pub port: u16,
+    /// Ports clients connect to.
+    pub port: Ports,
     /// TCP or UDP.
     pub protocol: TransportProtocol,
     /// Where flows go.

@@ -12,7 +12,7 @@ use crate::model::ServiceName;
 /// `before` is what the table held, for people to read; applying does not look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Delete from `SERVICE_INDEX`: the service takes no new flows, or the address is no VIP any more.
+    /// Delete from `SERVICE_INDEX`, or from `SERVICE_RANGES` what only this key has: the service takes no new flows, or the address is no VIP any more.
     RemoveIndex {
         /// Key of a service, or of the marker of a VIP or SNAT address.
         key: ServiceKey,
@@ -53,7 +53,7 @@ pub enum Change {
         /// What was there; `None` = unknown.
         before: Option<RingSpec>,
     },
-    /// Write to `SERVICE_INDEX`.
+    /// Write to `SERVICE_INDEX`; for a service with many ports, all their prefixes to `SERVICE_RANGES`.
     PutIndex {
         /// Key of a service, or of the marker of a VIP or SNAT address.
         key: ServiceKey,

@@ -11,8 +11,8 @@ use adc_common::abi::{
 };
 
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Service, ServiceName,
-    Timeouts, TransportProtocol, Tunnel, Weight,
+    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Ports, Service,
+    ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -128,13 +128,20 @@ fn backends_of(
         .collect()
 }
 
-/// A service's key in `SERVICE_INDEX`.
+/// What a service is known by in the tables.
 pub fn key_of(service: &Service) -> ServiceKey {
     let protocol = match service.protocol {
         TransportProtocol::Tcp => Protocol::TCP,
         TransportProtocol::Udp => Protocol::UDP,
     };
-    ServiceKey::new(service.vip.into(), Port::new(service.port), protocol)
+    let vip = service.vip.into();
+    match service.port {
+        Ports::One(port) => ServiceKey::new(vip, Port::new(port), protocol),
+        Ports::Range { first, last } => {
+            ServiceKey::range(vip, Port::new(first), Port::new(last), protocol)
+        }
+        Ports::Any => ServiceKey::range(vip, Port::new(0), Port::new(u16::MAX), protocol),
+    }
 }
 
 fn entry_of(service: &Service) -> ServiceEntry {

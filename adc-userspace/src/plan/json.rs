@@ -1,12 +1,10 @@
 //! Plans as the API shows them. Fields may be added, not renamed or removed.
 
-use std::net::SocketAddr;
-
 use adc_common::abi::ServiceId;
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Change, DrainingOut, Plan, observed::identity, text::service_text};
-use crate::ring::Member;
+use super::{Change, DrainingOut, Plan, text::service_text};
+use crate::{model::BackendAddress, ring::Member};
 
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -37,7 +35,7 @@ struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     service_id: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    backend: Option<SocketAddr>,
+    backend: Option<BackendAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend_id: Option<u16>,
     /// What is in the ring afterwards.
@@ -49,7 +47,7 @@ struct View {
 
 #[derive(Serialize)]
 struct MemberView {
-    backend: SocketAddr,
+    backend: BackendAddress,
     backend_id: u16,
     weight: u16,
 }
@@ -58,7 +56,7 @@ struct MemberView {
 struct KeptView {
     service: String,
     service_id: u16,
-    backend: SocketAddr,
+    backend: BackendAddress,
     backend_id: u16,
 }
 
@@ -87,12 +85,12 @@ impl Plan {
             Change::PutService { id, .. } => view("put-service", *id),
             Change::ClearService { id } => view("clear-service", *id),
             Change::PutBackend { id, entry, .. } => View {
-                backend: Some(identity(entry)),
+                backend: Some(BackendAddress::of(entry)),
                 backend_id: Some(id.0),
                 ..view("put-backend", entry.service)
             },
             Change::ClearBackend { id, before } => View {
-                backend: Some(identity(before)),
+                backend: Some(BackendAddress::of(before)),
                 backend_id: Some(id.0),
                 ..view("clear-backend", before.service)
             },
@@ -111,7 +109,7 @@ impl Plan {
         KeptView {
             service: self.service(kept.entry.service, false),
             service_id: kept.entry.service.0,
-            backend: identity(&kept.entry),
+            backend: BackendAddress::of(&kept.entry),
             backend_id: kept.id.0,
         }
     }
@@ -119,7 +117,7 @@ impl Plan {
 
 fn member(member: &Member) -> MemberView {
     MemberView {
-        backend: member.identity,
+        backend: BackendAddress(member.identity),
         backend_id: member.backend.0,
         weight: member.weight.0,
     }

@@ -22,6 +22,7 @@ mod emit;
 mod ids;
 mod json;
 mod observed;
+mod ranges;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -31,3 +32,4 @@ pub use desired::{Desired, DesiredService, Down, EffectiveWeights, Hops, desired
 pub use diff::diff;
 pub use ids::PlanError;
 pub use observed::{Observed, RingSpec};
+pub use ranges::{keys_of, prefixes_only_of, ranges_of};

@@ -15,7 +15,8 @@ use crate::ring::Member;
 pub struct Observed {
     /// `SERVICES`: slots in use.
     pub services: BTreeMap<ServiceId, ServiceEntry>,
-    /// `SERVICE_INDEX`, markers (id 0) of VIPs and SNAT addresses included.
+    /// `SERVICE_INDEX`, markers (id 0) of VIPs and SNAT addresses included, and `SERVICE_RANGES` with one key for all
+    /// ports of a service.
     pub index: BTreeMap<ServiceKey, ServiceId>,
     /// `BACKENDS`: slots in use.
     pub backends: BTreeMap<BackendId, BackendEntry>,

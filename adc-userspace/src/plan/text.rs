@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Formatter},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
 };
 
 use adc_common::abi::{
@@ -11,8 +11,8 @@ use adc_common::abi::{
     ServiceEntry, ServiceId, ServiceKey, Tick, VlanId,
 };
 
-use super::{Change, Plan, RingSpec, ServiceLabel, observed::identity};
-use crate::model::{Mode, Weight};
+use super::{Change, Plan, RingSpec, ServiceLabel};
+use crate::model::{BackendAddress, Mode, Ports, Weight};
 
 /// How many backends a ring's line names before it only counts.
 const RING_DETAILS: usize = 6;
@@ -89,7 +89,11 @@ impl Plan {
 
     fn backend(&self, id: BackendId, entry: &BackendEntry) -> String {
         let service = self.service(entry.service, false);
-        format!("backend {} of {service} (id {})", identity(entry), id.0)
+        format!(
+            "backend {} of {service} (id {})",
+            BackendAddress::of(entry),
+            id.0
+        )
     }
 
     fn service_line(
@@ -120,11 +124,27 @@ impl Plan {
 
 /// `203.0.113.10:80/tcp`.
 pub(super) fn service_text(key: ServiceKey) -> String {
-    let place = SocketAddr::new(key.vip.into(), key.port.host());
+    let place = place_text(key);
     match key.protocol {
         Protocol::TCP => format!("{place}/tcp"),
         Protocol::UDP => format!("{place}/udp"),
         Protocol(other) => format!("{place}/{other}"),
+    }
+}
+
+/// `203.0.113.10:80`, `203.0.113.10:5000-5100` or `203.0.113.10:any`.
+fn place_text(key: ServiceKey) -> String {
+    let vip = IpAddr::from(key.vip);
+    let (first, last) = key.ports().unwrap_or((key.port.host(), key.port.host()));
+    let ports = match (first, last) {
+        (0, u16::MAX) => Ports::Any,
+        (first, last) if first == last => Ports::One(first),
+        (first, last) => Ports::Range { first, last },
+    };
+    if vip.is_ipv4() {
+        format!("{vip}:{ports}")
+    } else {
+        format!("[{vip}]:{ports}")
     }
 }
 
@@ -200,14 +220,20 @@ impl Display for Count {
 }
 
 /// Weight of each backend before and after, where they differ; 0 = not in the ring.
-fn moves(before: &RingSpec, after: &RingSpec) -> Vec<(SocketAddr, Weight, Weight)> {
-    let mut weights: BTreeMap<SocketAddr, (Weight, Weight)> = BTreeMap::new();
+fn moves(before: &RingSpec, after: &RingSpec) -> Vec<(BackendAddress, Weight, Weight)> {
+    let mut weights: BTreeMap<BackendAddress, (Weight, Weight)> = BTreeMap::new();
     let none = (Weight(0), Weight(0));
     for member in &before.members {
-        weights.entry(member.identity).or_insert(none).0 = member.weight;
+        weights
+            .entry(BackendAddress(member.identity))
+            .or_insert(none)
+            .0 = member.weight;
     }
     for member in &after.members {
-        weights.entry(member.identity).or_insert(none).1 = member.weight;
+        weights
+            .entry(BackendAddress(member.identity))
+            .or_insert(none)
+            .1 = member.weight;
     }
     weights
         .into_iter()
@@ -216,7 +242,7 @@ fn moves(before: &RingSpec, after: &RingSpec) -> Vec<(SocketAddr, Weight, Weight
         .collect()
 }
 
-struct Details(Vec<(SocketAddr, Weight, Weight)>);
+struct Details(Vec<(BackendAddress, Weight, Weight)>);
 
 impl Display for Details {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -70,7 +70,7 @@ pub struct Pool {
 pub struct Backend {
     /// Its name.
     pub name: String,
-    /// Where it listens.
+    /// Where it listens; port 0 is not written.
     pub address: SocketAddr,
     /// Share of new flows.
     pub weight: u16,
@@ -85,6 +85,8 @@ pub struct Service {
     pub protocol: &'static str,
     /// Its pool.
     pub pool: String,
+    /// A range of ports, or `any`, in place of the port.
+    pub ports: Option<&'static str>,
     /// Forwarding mode; `nat` unless a case says otherwise.
     pub mode: &'static str,
     /// Lines for its table, e.g. a scheduler or timeouts.
@@ -190,6 +192,7 @@ impl Config {
             vip: vip.into(),
             protocol,
             pool: pool.to_owned(),
+            ports: None,
             mode: "nat",
             extra: String::new(),
         };
@@ -202,6 +205,15 @@ impl Config {
     pub fn mode(mut self, mode: &'static str) -> Self {
         if let Some((_, service)) = self.services.last_mut() {
             service.mode = mode;
+        }
+        self
+    }
+
+    /// With a range of ports, or `any`, for the service added last.
+    #[must_use]
+    pub fn ports(mut self, ports: &'static str) -> Self {
+        if let Some((_, service)) = self.services.last_mut() {
+            service.ports = Some(ports);
         }
         self
     }
@@ -296,12 +308,11 @@ impl Pool {
         }
         for backend in &self.backends {
             line!(to, "[[pool.{name}.backends]]\nname = {:?}", backend.name);
-            line!(
-                to,
-                "address = \"{}\"\nweight = {}",
-                backend.address,
-                backend.weight
-            );
+            let address = match backend.address.port() {
+                0 => backend.address.ip().to_string(),
+                _ => backend.address.to_string(),
+            };
+            line!(to, "address = {address:?}\nweight = {}", backend.weight);
         }
     }
 }
@@ -309,7 +320,11 @@ impl Pool {
 impl Service {
     fn write(&self, name: &str, to: &mut String) {
         let (vip, port) = (self.vip.ip(), self.vip.port());
-        line!(to, "\n[service.{name}]\nvip = \"{vip}\"\nport = {port}");
+        line!(to, "\n[service.{name}]\nvip = \"{vip}\"");
+        match self.ports {
+            Some(ports) => line!(to, "port = {ports:?}"),
+            None => line!(to, "port = {port}"),
+        }
         line!(
             to,
             "protocol = {:?}\npool = {:?}\nmode = {:?}",

@@ -6,13 +6,16 @@ mod flows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{
-    Addr16, BackendCounters, BackendEntry, BackendId, InterfaceEntry, InterfaceId, Reason,
-    ReasonCounters, Ring, SelfCheckCounters, ServiceEntry, ServiceId, ServiceIndexEntry,
-    ServiceKey, TableCounters,
+    Addr16, BackendCounters, BackendEntry, BackendId, IndexFlags, InterfaceEntry, InterfaceId,
+    RangeKey, Reason, ReasonCounters, Ring, SelfCheckCounters, ServiceEntry, ServiceId,
+    ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use aya::{
     Ebpf,
-    maps::{Array, ArrayOfMaps, DevMap, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{
+        Array, ArrayOfMaps, DevMap, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf,
+        lpm_trie::Key,
+    },
 };
 use bytemuck::Zeroable as _;
 
@@ -27,6 +30,7 @@ pub struct Maps {
     /// The flow tables.
     pub flows: FlowMaps,
     index: HashMap<MapData, Raw<ServiceKey>, Raw<ServiceIndexEntry>>,
+    ranges: LpmTrie<MapData, [u32; 5], Raw<ServiceIndexEntry>>,
     services: Array<MapData, Raw<ServiceEntry>>,
     backends: Array<MapData, Raw<BackendEntry>>,
     backend_addresses: HashMap<MapData, Raw<Addr16>, u32>,
@@ -59,11 +63,18 @@ fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> T {
         .unwrap_or_else(|error| panic!("map {name}: {error}"))
 }
 
+/// As aya wants it.
+fn range_key(key: &RangeKey) -> Key<[u32; 5]> {
+    let [prefix_len, bits @ ..] = bytemuck::cast::<RangeKey, [u32; 6]>(*key);
+    Key::new(prefix_len, bits)
+}
+
 impl Maps {
     pub(super) fn take(ebpf: &mut Ebpf, limits: Limits) -> Self {
         Self {
             flows: FlowMaps::take(ebpf, limits),
             index: take(ebpf, "SERVICE_INDEX"),
+            ranges: take(ebpf, "SERVICE_RANGES"),
             services: take(ebpf, "SERVICES"),
             backends: take(ebpf, "BACKENDS"),
             backend_addresses: take(ebpf, "BACKEND_ADDRESSES"),
@@ -91,10 +102,16 @@ impl Maps {
     pub fn write(&mut self, contents: &Contents) {
         self.clear();
         for (key, id) in &contents.index {
-            let entry = ServiceIndexEntry {
-                id: *id,
-                _pad: [0; 2],
-            };
+            if key.ports().is_some() {
+                for range in RangeKey::of_service(key) {
+                    let entry = ServiceIndexEntry::of(*id, IndexFlags::default());
+                    self.ranges
+                        .insert(&range_key(&range), Raw(entry), 0)
+                        .expect("SERVICE_RANGES");
+                }
+                continue;
+            }
+            let entry = ServiceIndexEntry::of(*id, contents.index_flags(key));
             self.index
                 .insert(Raw(*key), Raw(entry), 0)
                 .expect("SERVICE_INDEX");
@@ -150,6 +167,14 @@ impl Maps {
             .collect();
         for key in keys {
             self.index.remove(&key).expect("SERVICE_INDEX");
+        }
+        let keys: Vec<_> = self
+            .ranges
+            .keys()
+            .map(|key| key.expect("SERVICE_RANGES"))
+            .collect();
+        for key in keys {
+            self.ranges.remove(&key).expect("SERVICE_RANGES");
         }
         for id in self.contents.services.keys() {
             let unset = Raw(ServiceEntry::zeroed());

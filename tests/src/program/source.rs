@@ -2,7 +2,8 @@
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
-    HalfOpenEntry, InterfaceEntry, InterfaceId, ServiceEntry, ServiceId, ServiceKey,
+    HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, RangeKey, ServiceEntry, ServiceId,
+    ServiceKey,
 };
 use adc_userspace::{
     dataplane::{self, DataplaneError},
@@ -55,6 +56,14 @@ flow_source!(Addr6, flow6, half_open6, fragment6);
 impl Source for Maps {
     fn service_id(&self, key: &ServiceKey) -> Result<Option<ServiceId>, DataplaneError> {
         Ok(self.index_entry(key).map(|entry| entry.id))
+    }
+
+    fn vip_flags(&self, marker: &ServiceKey) -> Result<Option<IndexFlags>, DataplaneError> {
+        Ok(self.index_entry(marker).map(|entry| entry.flags))
+    }
+
+    fn service_in_range(&self, key: &RangeKey) -> Result<Option<ServiceId>, DataplaneError> {
+        Ok(self.range_entry(key).map(|entry| entry.id))
     }
 
     fn service(&self, id: ServiceId) -> Result<Option<ServiceEntry>, DataplaneError> {

@@ -6,9 +6,9 @@ use std::{
 };
 
 use adc_common::abi::{
-    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, InterfaceEntry,
-    InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, ServiceEntry, ServiceId, ServiceKey, Tick,
-    VlanId,
+    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, IndexFlags,
+    InterfaceEntry, InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, ServiceEntry, ServiceId,
+    ServiceKey, Tick, VlanId,
 };
 
 use crate::packets::{MacAddress, Tag};
@@ -31,7 +31,7 @@ pub struct Link {
 pub struct Contents {
     /// `INTERFACES` and `INTERFACE_INDEX`.
     pub interfaces: BTreeMap<InterfaceId, InterfaceEntry>,
-    /// `SERVICE_INDEX`, without markers.
+    /// `SERVICE_INDEX`, and `SERVICE_RANGES` by the service's own key.
     pub index: BTreeMap<ServiceKey, ServiceId>,
     /// `SERVICES`.
     pub services: BTreeMap<ServiceId, ServiceEntry>,
@@ -73,6 +73,26 @@ impl Contents {
         self.services.insert(id, entry);
         self.rings.insert(id, Vec::new());
         id
+    }
+
+    /// Adds a service with many ports, without backends, and its VIP; 0 to 65 535 = any port.
+    pub fn range(&mut self, vip: IpAddr, ports: (u16, u16), protocol: Protocol) -> ServiceId {
+        let id = self.service(SocketAddr::new(vip, ports.0), protocol);
+        let entry = self.services.get_mut(&id).expect("service");
+        self.index.remove(&entry.key);
+        entry.key.last_port = Port::new(ports.1);
+        self.index.insert(entry.key, id);
+        id
+    }
+
+    /// The flags of an entry of `SERVICE_INDEX`.
+    pub fn index_flags(&self, key: &ServiceKey) -> IndexFlags {
+        let ranged = |other: &ServiceKey| other.vip == key.vip && other.ports().is_some();
+        if *key == ServiceKey::vip_marker(key.vip) && self.index.keys().any(ranged) {
+            IndexFlags::RANGES
+        } else {
+            IndexFlags::default()
+        }
     }
 
     /// Makes a service send from these addresses, IPv4 first.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use adc_common::{
-    abi::{BackendId, FlowEntry, FlowFlags, HalfOpenEntry, InterfaceId, ServiceId, Tick},
+    abi::{BackendId, FlowEntry, FlowFlags, HalfOpenEntry, InterfaceId, RangeKey, ServiceId, Tick},
     datapath::{Action, process_checked},
     host::{FlowMaps, HostClock, HostPacket, HostTables},
 };
@@ -57,7 +57,13 @@ impl Walk for HostWalk {
 
     fn reload(&mut self, contents: &Contents) {
         let tables = &mut self.tables;
-        tables.index = contents.index.iter().map(|(k, v)| (*k, *v)).collect();
+        let index = contents.index.iter().map(|(key, id)| (*key, *id));
+        let (ranges, index): (HashMap<_, _>, HashMap<_, _>) =
+            index.partition(|(key, _)| key.ports().is_some());
+        tables.ranges = (ranges.iter())
+            .flat_map(|(key, id)| RangeKey::of_service(key).map(|range| (range, *id)))
+            .collect();
+        tables.index = index;
         tables.services = contents.services.iter().map(|(k, v)| (*k, *v)).collect();
         tables.backends = contents.backends.iter().map(|(k, v)| (*k, *v)).collect();
         tables.interfaces = contents.interfaces.iter().map(|(k, v)| (*k, *v)).collect();

@@ -47,6 +47,8 @@ pub struct World {
     pub backend_link: Link,
     /// Whether backends see a local address of ours instead of the client's.
     pub full_nat: bool,
+    /// Ports of the VIPs that belong to a service with many, which keeps them.
+    pub range: Option<(u16, u16)>,
 }
 
 /// One client, one VIP, one backend.
@@ -148,6 +150,7 @@ impl World {
             client_link,
             backend_link,
             full_nat: false,
+            range: None,
         };
         for family in Family::BOTH {
             for protocol in [Protocol::TCP, Protocol::UDP] {

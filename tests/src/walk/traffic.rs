@@ -158,6 +158,15 @@ impl Traffic {
         if !crosses && dice.once_in(4) {
             talk.vip.set_port(talk.vip.port() + 1000);
         }
+        // A port of a range, or just beside it.
+        if let Some((first, last)) = self.world.range
+            && !crosses
+            && dice.once_in(4)
+        {
+            let port = first - 2 + dice.below(last - first + 5);
+            talk.vip.set_port(port);
+            talk.backend.set_port(port);
+        }
         if dice.once_in(3) {
             talk.client_link.tags = vec![Tag::customer(1 + dice.below(3_u16))];
         }

@@ -138,7 +138,7 @@ impl Agent {
             backends.values().find(|backend| {
                 backend.address == address
                     && backend.flags.contains(BackendFlags::HOP_RESOLVED)
-                    && (!own_port || backend.port == port)
+                    && (!own_port || backend.port == port || backend.port == Port::default())
             })
         };
         of_source(true)

@@ -1,6 +1,6 @@
 //! What the walk did, in people's words.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use adc_common::{
     abi::{BackendId, InterfaceId, Reason, ServiceId, Tick},
@@ -15,7 +15,7 @@ use crate::{
     api::proto::{ExplainStep, ExplainedBackend, Explanation},
     explain::{self, Names, Step, Walked},
     health::TargetKey,
-    model::{Health, ServiceName, Weight},
+    model::{BackendAddress, Health, ServiceName, Weight},
     plan::key_of,
 };
 
@@ -133,7 +133,7 @@ impl Agent {
         let entry = self.dataplane.tables.observed().backends.get(&id)?;
         let named = names.backends.get(&id).cloned().unwrap_or_default();
         let mut explained = ExplainedBackend {
-            address: SocketAddr::new(entry.address.into(), entry.port.host()),
+            address: BackendAddress::of(entry),
             pool: named.pool,
             name: named.backend,
             admin: None,

@@ -12,8 +12,8 @@ use crate::config::edit::Edit;
 use crate::model::answers_ping;
 use crate::model::{
     AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, MssClamp,
-    OnDown, Pool, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Tunnel,
-    Weight,
+    OnDown, Pool, PoolName, Ports, Scheduler, Service, ServiceName, Timeouts, TransportProtocol,
+    Tunnel, Weight,
 };
 
 /// Body of `POST /api/v1/services`.
@@ -24,8 +24,8 @@ pub struct NewService {
     pub name: ServiceName,
     /// Address clients connect to.
     pub vip: IpAddr,
-    /// Port clients connect to.
-    pub port: u16,
+    /// Ports clients connect to.
+    pub port: Ports,
     /// TCP or UDP.
     pub protocol: TransportProtocol,
     /// Where flows go.
@@ -74,7 +74,7 @@ pub struct NewPool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackend {
-    /// Its name; default `address:port`.
+    /// Its name; default its address, with the port if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<BackendName>,
     /// Where it listens.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ReasonKind, TcpFlags};
 use crate::model::{
-    AdminState, BackendName, Health, PoolName, ServiceName, TransportProtocol, Weight,
+    AdminState, BackendAddress, BackendName, Health, PoolName, ServiceName, TransportProtocol,
+    Weight,
 };
 
 /// A packet to explain.
@@ -118,7 +119,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedBackend {
     /// Where packets are sent.
-    pub address: SocketAddr,
+    pub address: BackendAddress,
     /// Its pool; absent if it was removed and its flows live on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolName>,

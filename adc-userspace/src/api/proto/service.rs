@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackendView, Traffic};
 use crate::model::{
-    Hash, Mode, MssClamp, PoolName, Scheduler, ServiceName, Timeouts, TransportProtocol, Tunnel,
+    Hash, Mode, MssClamp, PoolName, Ports, Scheduler, ServiceName, Timeouts, TransportProtocol,
+    Tunnel,
 };
 
 /// Where a service or backend comes from.
@@ -26,8 +27,8 @@ pub struct ServiceView {
     pub name: ServiceName,
     /// Address clients connect to.
     pub vip: IpAddr,
-    /// Port clients connect to.
-    pub port: u16,
+    /// Ports clients connect to.
+    pub port: Ports,
     /// TCP or UDP.
     pub protocol: TransportProtocol,
     /// How packets reach the backend.
@@ -68,8 +69,8 @@ pub struct ServiceSummary {
     pub name: ServiceName,
     /// Address clients connect to.
     pub vip: IpAddr,
-    /// Port clients connect to.
-    pub port: u16,
+    /// Ports clients connect to.
+    pub port: Ports,
     /// TCP or UDP.
     pub protocol: TransportProtocol,
     /// Where flows go.

@@ -1,10 +1,8 @@
 //! Ports of the local addresses that `full-nat` sends from.
 
-use std::net::SocketAddr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::model::ServiceName;
+use crate::model::{BackendAddress, ServiceName};
 
 /// How much of what a service can use towards one backend is in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +10,7 @@ pub struct SnatUse {
     /// The service.
     pub service: ServiceName,
     /// The backend.
-    pub backend: SocketAddr,
+    pub backend: BackendAddress,
     /// Live flows to the backend from the service's local addresses, those of other services included.
     pub flows: u64,
     /// Ports of the local addresses: as many flows are possible at a time.

@@ -21,7 +21,7 @@ use crate::{
         },
         output,
     },
-    model::{AdminState, BackendAddress, MssClamp, Scheduler, Timeouts, Tunnel, Weight},
+    model::{AdminState, MssClamp, Scheduler, Timeouts, Tunnel, Weight},
 };
 
 /// Commands that talk to the agent.
@@ -134,7 +134,7 @@ impl Agent {
             } => {
                 let new = NewBackend {
                     name,
-                    address: BackendAddress(address),
+                    address,
                     weight: Weight(weight),
                     admin: admin.into(),
                 };

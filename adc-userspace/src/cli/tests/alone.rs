@@ -63,7 +63,7 @@ fn what_makes_no_sense_is_a_usage_error_that_names_the_value() {
             "service add -www- --vip 192.0.2.1 --port 80 --pool web",
             "-w",
         ),
-        ("backend add web 10.0.0.5", "10.0.0.5"),
+        ("backend add web 10.0.0.5:0", "10.0.0.5"),
         ("backend weight web web1 1001", "1001"),
         ("flow list --client everybody", "everybody"),
         ("backend drain web", "<NAME>"),

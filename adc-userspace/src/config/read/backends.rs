@@ -1,9 +1,6 @@
 //! `[pool.NAME]` and `[[pool.NAME.backends]]`.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
     super::{bounds, error::Fault},
@@ -11,10 +8,11 @@ use super::{
     section::Section,
 };
 use crate::model::{
-    AdminState, Backend, BackendAddress, BackendName, MonitorName, Pool, PoolName, Weight,
+    AdminState, Backend, BackendAddress, BackendName, InvalidAddress, MonitorName, Pool, PoolName,
+    Weight,
 };
 
-const ADDRESS: &str = "an IP address with a port, such as \"10.0.0.11:8080\" or \"[2001:db8::1]:80\", or without one if the pool has a `port`";
+const ADDRESS: &str = "an IP address with a port, such as \"10.0.0.11:8080\" or \"[2001:db8::1]:80\", or without one if the pool has a `port` or the service a range";
 
 pub(super) fn pools(root: &Section<'_>, paths: &mut BackendPaths) -> BTreeMap<PoolName, Pool> {
     let mut pools = BTreeMap::new();
@@ -94,17 +92,19 @@ fn add_backend(
 
 fn address(entry: &Section<'_>, port: Option<u16>) -> Option<BackendAddress> {
     let text = entry.text("address")?;
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(BackendAddress(address));
-    }
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    let problem = match (bare.unwrap_or(text).parse::<IpAddr>(), port) {
-        (Ok(ip), Some(port)) => return Some(BackendAddress(SocketAddr::new(ip, port))),
-        (Ok(_), None) => "has no port, and neither has the pool",
-        (Err(_), _) if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains("::") => {
+    let problem = match text.parse::<BackendAddress>() {
+        Ok(address) if address.keeps_ports() => {
+            let port = port.unwrap_or(0);
+            return Some(BackendAddress(SocketAddr::new(address.ip(), port)));
+        }
+        Ok(address) => return Some(address),
+        Err(InvalidAddress::PortZero) => "port 0 is no port",
+        Err(InvalidAddress::Form)
+            if text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains("::") =>
+        {
             "not an IP address (host names are not resolved)"
         }
-        (Err(_), _) => "not an IP address with a port",
+        Err(InvalidAddress::Form) => "not an IP address with a port",
     };
     entry.fault("address", Fault::new(problem).value(text).allowed(ADDRESS));
     None

@@ -12,7 +12,8 @@ use super::{
     wire,
 };
 use crate::model::{
-    Hash, Mode, PoolName, Scheduler, Service, ServiceName, Timeouts, TransportProtocol,
+    Hash, Mode, PORTS, PoolName, Ports, Scheduler, Service, ServiceName, Timeouts,
+    TransportProtocol,
 };
 
 const VIP: &str = "an IPv4 or IPv6 address without port or prefix, such as \"203.0.113.10\"";
@@ -32,11 +33,11 @@ pub(super) fn services(root: &Section<'_>) -> BTreeMap<ServiceName, Service> {
 
 fn service(section: &Section<'_>) -> Option<Service> {
     section.require("vip", VIP);
-    section.require("port", "1 to 65535");
+    section.require("port", PORTS);
     section.require("pool", "the name of a pool");
     // Everything is read before anything is given up, so that no error hides another.
     let vip = vip(section);
-    let port = section.integer("port", bounds::PORT);
+    let port = ports(section);
     let pool = section.text("pool");
     let pool = pool.and_then(|name| section.name_at::<PoolName>(&section.key("pool"), name));
     let protocol = section.word("protocol").unwrap_or(TransportProtocol::Tcp);
@@ -72,6 +73,21 @@ fn vip(section: &Section<'_>) -> Option<IpAddr> {
         section.fault("vip", fault.allowed(VIP));
     }
     vip
+}
+
+/// A number, or text that says which.
+fn ports(section: &Section<'_>) -> Option<Ports> {
+    if !section.is_text("port") {
+        return section.integer("port", bounds::PORT).map(Ports::One);
+    }
+    let text = section.text("port")?;
+    let fault = match text.parse::<Ports>() {
+        Ok(Ports::One(_)) => Fault::new("is of type string").value(format!("\"{text}\"")),
+        Ok(ports) => return Some(ports),
+        Err(problem) => Fault::new(problem.to_string()).value(text),
+    };
+    section.fault("port", fault.allowed(PORTS));
+    None
 }
 
 fn snat(section: &Section<'_>) -> BTreeSet<IpAddr> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::super::error::Fault;
+use crate::model::BackendAddress;
 
 const ALLOWED: &str = "a unicast address that is reachable from the network";
 
@@ -18,7 +19,7 @@ pub(super) fn address_fault(address: SocketAddr, what: &str) -> Option<Fault> {
     };
     let problem = problem.or(zone.then_some("has a zone; write it without"))?;
     let shown = match what {
-        "backend" => address.to_string(),
+        "backend" => BackendAddress(address).to_string(),
         _ => address.ip().to_string(),
     };
     let fault = Fault::new(format!("a {what} can not have this address: it {problem}"));

@@ -4,6 +4,7 @@
 mod address;
 mod mode;
 mod place;
+mod ports;
 mod uniqueness;
 mod wire;
 
@@ -27,6 +28,7 @@ pub(super) fn check(config: &Config) -> Vec<Breach> {
     for (name, service) in &config.services {
         check_service(name, service, config, &mut breaches);
     }
+    ports::check(config, &mut breaches);
     uniqueness::check(config, &mut breaches);
     check_totals(config, &mut breaches);
     breaches
@@ -63,10 +65,6 @@ fn backend_faults(backend: &Backend) -> Vec<(&'static str, Fault)> {
     if let Some(fault) = address_fault(backend.address.0, "backend") {
         faults.push(("address", fault));
     }
-    if backend.address.port() == 0 {
-        let fault = Fault::new("port 0 is no port").value(backend.address.to_string());
-        faults.push(("address", fault.allowed("ports 1 to 65535")));
-    }
     if !bounds::WEIGHT.contains(&backend.weight.0) {
         let fault = Fault::new("out of range").value(backend.weight.0.to_string());
         faults.push(("weight", fault.allowed("0 to 1000")));
@@ -81,12 +79,8 @@ fn check_service(
     breaches: &mut Vec<Breach>,
 ) {
     let at = |field| Place::Service(name.clone(), field);
-    if let Some(fault) = address_fault((service.vip, service.port).into(), "VIP") {
+    if let Some(fault) = address_fault((service.vip, 0).into(), "VIP") {
         breaches.push(Breach::new(at("vip"), fault));
-    }
-    if !bounds::PORT.contains(&service.port) {
-        let fault = Fault::new("port 0 is no port").value("0");
-        breaches.push(Breach::new(at("port"), fault.allowed("1 to 65535")));
     }
     for (field, seconds) in timeouts(service) {
         if !bounds::FLOW_TIMEOUT_SECS.contains(&seconds) {

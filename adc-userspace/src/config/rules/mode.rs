@@ -137,18 +137,26 @@ fn check_snat_families(
 
 /// The backend answers from the very port that it was asked on, straight to the client.
 fn check_ports(name: &ServiceName, service: &Service, pool: &Pool, breaches: &mut Vec<Breach>) {
-    let differs = |b: &&Backend| b.address.port() != service.port;
+    let wanted = service.port.one().unwrap_or(0);
+    let differs = |b: &&Backend| b.address.port() != wanted && b.address.port() != 0;
     let mut bad = pool.backends.iter().filter(|(_, b)| differs(b));
     let Some((backend_name, backend)) = bad.next() else {
         return;
     };
+    let (problem, remedy) = if let Some(port) = service.port.one() {
+        (
+            "has another port",
+            format!("let the backends listen on port {port}"),
+        )
+    } else {
+        ("has a port", "give address and pool no port".to_owned())
+    };
     let fault = Fault::new(format!(
-        "mode {} does not translate ports, because backends answer clients directly: {}{} of pool {} has another port; let the backends listen on port {}, or use mode nat or full-nat; first one:",
+        "mode {} does not translate ports, because backends answer clients directly: {}{} of pool {} {problem}; {remedy}, or use mode nat or full-nat; first one:",
         service.mode.name(),
         backend.address,
         and_more(bad.count()),
         service.pool,
-        service.port,
     ));
     let at = Place::Service(name.clone(), "port");
     let breach = Breach::new(at, fault.value(service.port.to_string()));

@@ -9,27 +9,9 @@ use super::{
 use crate::model::Config;
 
 pub(super) fn check(config: &Config, breaches: &mut Vec<Breach>) {
-    services_do_not_overlap(config, breaches);
     backends_are_listed_once(config, breaches);
     no_backend_is_a_vip(config, breaches);
     snat_addresses_are_nothing_else(config, breaches);
-}
-
-fn services_do_not_overlap(config: &Config, breaches: &mut Vec<Breach>) {
-    let mut seen = HashMap::new();
-    for (name, service) in &config.services {
-        let key = (service.vip, service.port, service.protocol);
-        if let Some(first) = seen.insert(key, name) {
-            let (vip, port, protocol) = key;
-            let fault = Fault::new("the same VIP, port and protocol as").value(format!(
-                "{} {}",
-                std::net::SocketAddr::new(vip, port),
-                protocol.name()
-            ));
-            let other = Place::Service(first.clone(), "vip");
-            breaches.push(Breach::new(Place::Service(name.clone(), "vip"), fault).with(other));
-        }
-    }
 }
 
 fn backends_are_listed_once(config: &Config, breaches: &mut Vec<Breach>) {

@@ -5,6 +5,7 @@ mod full_nat;
 mod identity;
 mod lifecycle;
 mod order;
+mod ranges;
 mod text;
 
 use std::{
@@ -50,10 +51,11 @@ fn empty_config() -> Config {
 
 /// A TCP service with default parameters.
 fn service(place: &str, pool: &str) -> Service {
-    let place: SocketAddr = place.parse().expect("an address and port");
+    let (vip, ports) = place.rsplit_once(':').expect("an address and ports");
+    let vip = vip.trim_start_matches('[').trim_end_matches(']');
     Service {
-        vip: place.ip(),
-        port: place.port(),
+        vip: vip.parse().expect("an address"),
+        port: ports.parse().expect("ports"),
         protocol: TransportProtocol::Tcp,
         pool: name(pool),
         mode: Mode::Nat,

@@ -1,15 +1,20 @@
 //! Single entries.
 
 use adc_common::abi::{
-    Addr16, BackendEntry, BackendId, InterfaceEntry, InterfaceId, ServiceEntry, ServiceId,
-    ServiceIndexEntry, ServiceKey,
+    Addr16, BackendEntry, BackendId, InterfaceEntry, InterfaceId, RangeKey, ServiceEntry,
+    ServiceId, ServiceIndexEntry, ServiceKey,
 };
 
-use super::{Maps, Raw};
+use super::{Maps, Raw, range_key};
 
 impl Maps {
     pub(in crate::program) fn index_entry(&self, key: &ServiceKey) -> Option<ServiceIndexEntry> {
         self.index.get(&Raw(*key), 0).ok().map(|Raw(entry)| entry)
+    }
+
+    pub(in crate::program) fn range_entry(&self, key: &RangeKey) -> Option<ServiceIndexEntry> {
+        let found = self.ranges.get(&range_key(key), 0).ok();
+        found.map(|Raw(entry)| entry)
     }
 
     pub(in crate::program) fn service_entry(&self, id: ServiceId) -> ServiceEntry {

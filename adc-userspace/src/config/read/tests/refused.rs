@@ -52,9 +52,9 @@ mode = "fullnat"
             "adc.toml:6: monitor.web.interval: `2`: is of type integer; allowed: a duration with its unit, in quotes, such as \"500ms\", \"2s\" or \"1h30m\", 100ms to 1h",
             "adc.toml:8: pool.web.monitors: `wbe`: there is no monitor of this name; did you mean `web`?",
             "adc.toml:11: pool.web.backends[1].weight: `5000`: out of range; allowed: 0 to 1000",
-            "adc.toml:12: pool.web.backends[2].address: `localhost:80`: not an IP address (host names are not resolved); allowed: an IP address with a port, such as \"10.0.0.11:8080\" or \"[2001:db8::1]:80\", or without one if the pool has a `port`",
+            "adc.toml:12: pool.web.backends[2].address: `localhost:80`: not an IP address (host names are not resolved); allowed: an IP address with a port, such as \"10.0.0.11:8080\" or \"[2001:db8::1]:80\", or without one if the pool has a `port` or the service a range",
             "adc.toml:12: pool.web.backends[2].wieght: unknown key; allowed: address, admin, name, weight; did you mean `weight`?",
-            "adc.toml:16: service.www.port: `80`: is of type string; allowed: a whole number without quotes, 1 to 65535",
+            "adc.toml:16: service.www.port: `80`: is of type string; allowed: 1 to 65535, a range such as \"5000-5100\", or \"any\"",
             "adc.toml:18: service.www.mode: `fullnat`: unknown value; allowed: nat, full-nat, dsr-l2, dsr-ipip, dsr-gue; did you mean `full-nat`?",
             "7 errors",
         ]
@@ -143,7 +143,7 @@ fn wrong_values_are_refused_one_by_one() {
         (
             "10.0.0.11:80",
             "10.0.0.11",
-            "pool.web.backends[0].address: `10.0.0.11`: has no port, and neither has the pool",
+            "pool.web.backends[0].address: `10.0.0.11`: has no port, and neither has the pool, but one is needed by a service with a single port: give it one; needed by service www (line 10)",
         ),
         ("10.0.0.11:80", "10.0.0.11:0", "port 0 is no port"),
         ("10.0.0.11:80", "127.0.0.1:80", "loopback"),
@@ -195,7 +195,7 @@ fn wrong_values_are_refused_one_by_one() {
         (
             "port = 80\n",
             "",
-            "adc.toml:8: service.www.port: missing, but required; allowed: 1 to 65535",
+            "adc.toml:8: service.www.port: missing, but required; allowed: 1 to 65535, a range such as \"5000-5100\", or \"any\"",
         ),
         (
             "\"web\"",
