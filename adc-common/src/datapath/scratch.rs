@@ -7,6 +7,7 @@
 use super::{
     checksum::Delta,
     parse::{Frame, offset16},
+    ports::MAX_FRONT,
 };
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendId, FlowFlags, FlowKey, ForwardingMode, FragmentEntry,
@@ -66,10 +67,12 @@ pub(super) struct Delivery<A> {
     pub(super) reply: u16,
     /// 1 if it leaves in the other family's header (NAT64); IPv6 tables only.
     pub(super) crosses: u16,
-    /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them.
+    /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them, and [`FlowFlags::PREFACE`].
     pub(super) direct: FlowFlags,
     /// If it is too big: the largest packet that is not, in bytes.
     pub(super) mtu: u32,
+    /// With [`FlowFlags::PREFACE`], but for SYNs: sequence number of the client's SYN.
+    pub(super) client_seq: u32,
 }
 
 /// What was chosen for a new flow, next to the backend.
@@ -111,6 +114,17 @@ impl QuoteAt {
     }
 }
 
+/// Headers of a packet; see [`super::PacketBuf::open_gap`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Front(pub(super) [u8; MAX_FRONT]);
+
+impl Default for Front {
+    fn default() -> Self {
+        Self([0; MAX_FRONT])
+    }
+}
+
 /// How many ICMP errors were sent lately.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -142,6 +156,8 @@ pub struct Scratch<A> {
     pub(super) quote: QuoteAt,
     /// A first fragment on its way into a table.
     pub(super) first: FragmentEntry,
+    /// The front of a packet on its way towards the headroom.
+    pub(super) front: Front,
     /// What was decided.
     pub(super) reason: Reason,
     /// Of this CPU and family; survives, too.

@@ -11,8 +11,8 @@ use adc_common::abi::{
 };
 
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Service, ServiceName,
-    Timeouts, TransportProtocol, Tunnel, Weight,
+    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, ProxyProtocol, Service,
+    ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -162,7 +162,11 @@ fn entry_of(service: &Service) -> ServiceEntry {
             MssClamp::Auto => ServiceEntry::MSS_OF_MTU,
             MssClamp::Bytes(bytes) => bytes,
         },
-        _pad: [0; 6],
+        proxy_protocol: match service.proxy_protocol {
+            None => 0,
+            Some(ProxyProtocol::V2) => 1,
+        },
+        _pad: [0; 5],
     };
     // In order, IPv4 first: so two nodes with one configuration number them alike.
     for (slot, address) in entry.snat.iter_mut().zip(&service.snat) {
@@ -198,6 +202,8 @@ fn ticks(timeouts: &Timeouts) -> [Tick; Phase::CAPACITY] {
         (Phase::REPLIED, timeouts.udp_replied),
         // Not answered yet, so no more trusted than a handshake.
         (Phase::PICKED_UP, timeouts.handshake),
+        // The client is as good as that of an established flow.
+        (Phase::PREFACED, timeouts.established),
     ] {
         if let Some(tick) = ticks.get_mut(usize::from(phase.0)) {
             *tick = Tick::from_secs(seconds);
