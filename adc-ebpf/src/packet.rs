@@ -7,7 +7,7 @@ use core::{
 
 use adc_common::{
     abi::ORPHAN_BYTES,
-    datapath::{MAX_FRONT, MAX_HEADER_OFFSET, PacketBuf, WireHeader},
+    datapath::{MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, WireHeader},
 };
 use aya_ebpf::{
     bindings::xdp_md,
@@ -180,7 +180,8 @@ impl PacketBuf for XdpPacket<'_> {
         unsafe {
             asm!("{0} = {0}", inout(reg) length, options(pure, nomem, nostack, preserves_flags));
         }
-        if length == 0 || !self.grow_head(bytes) {
+        // Not compared with 0: Linux 6.1 learns no range from that.
+        if length < MIN_FRONT || !self.grow_head(bytes) {
             return false;
         }
         let space = space.as_mut_ptr().cast();

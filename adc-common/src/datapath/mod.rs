@@ -37,7 +37,9 @@ mod wire;
 pub use decap::{DecapTables, decapsulate};
 pub use family::Family;
 pub use pipeline::process;
-pub use ports::{Clock, FlowTables, InsertError, MAX_FRONT, MAX_HEADER_OFFSET, PacketBuf, Tables};
+pub use ports::{
+    Clock, FlowTables, InsertError, MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, Tables,
+};
 pub use scratch::{Reading, Scratch};
 pub use sight::may_match;
 pub use verdict::{Action, Verdict};

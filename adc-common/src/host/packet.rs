@@ -3,7 +3,7 @@
 use std::{mem::MaybeUninit, ops::Range};
 
 use crate::abi::ORPHAN_BYTES;
-use crate::datapath::{MAX_FRONT, MAX_HEADER_OFFSET, PacketBuf, WireHeader};
+use crate::datapath::{MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, WireHeader};
 
 /// A frame, with the headroom that XDP guarantees (256 bytes, `XDP_PACKET_HEADROOM`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl PacketBuf for HostPacket {
     }
 
     fn open_gap(&mut self, front: usize, bytes: usize, _space: &mut [u8; MAX_FRONT]) -> bool {
-        if !(1..=MAX_FRONT).contains(&front) || front > self.bytes.len() {
+        if !(MIN_FRONT..=MAX_FRONT).contains(&front) || front > self.bytes.len() {
             return false;
         }
         let Some(left) = self.headroom.checked_sub(bytes) else {
