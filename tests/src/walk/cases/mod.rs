@@ -17,6 +17,7 @@ mod odd;
 mod passed;
 mod ping;
 mod preface;
+mod preface_limits;
 mod tagged;
 mod too_big;
 mod udp;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Case> {
         too_big::cases(),
         mss::cases(),
         preface::cases(),
+        preface_limits::cases(),
     ]
     .into_iter()
     .flatten()

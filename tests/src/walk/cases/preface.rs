@@ -54,7 +54,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// An IPv4 client, an IPv6 client, and, with `full-nat`, an IPv6 client of an IPv4 backend.
-fn talks(world: &World) -> Vec<(&'static str, Talk)> {
+pub(super) fn talks(world: &World) -> Vec<(&'static str, Talk)> {
     let mut talks = vec![("V4", world.tcp(Family::V4)), ("V6", world.tcp(Family::V6))];
     if world.full_nat {
         talks.push(("NAT64", world.nat64(Protocol::TCP)));
@@ -63,7 +63,7 @@ fn talks(world: &World) -> Vec<(&'static str, Talk)> {
 }
 
 /// A case in a world where all streams begin with a header.
-fn case(name: String, world: &World) -> Case {
+pub(super) fn case(name: String, world: &World) -> Case {
     let mut contents = world.contents.clone();
     for service in contents.services.values_mut() {
         service.proxy_protocol = 1;
@@ -71,7 +71,7 @@ fn case(name: String, world: &World) -> Case {
     Case::new(name, &contents)
 }
 
-fn length(talk: &Talk) -> u32 {
+pub(super) fn length(talk: &Talk) -> u32 {
     LENGTH[usize::from(talk.client.is_ipv6())]
 }
 
@@ -96,7 +96,7 @@ fn tcp(segment: &mut Segment) -> &mut etherparse::TcpHeader {
 }
 
 /// The client's packet, and what the backend is to see of it: numbers that are lower.
-fn lowered(talk: &Talk, sent: &Segment) -> Crossing {
+pub(super) fn lowered(talk: &Talk, sent: &Segment) -> Crossing {
     let mut seen = sent.clone();
     let header = tcp(&mut seen);
     header.sequence_number = header.sequence_number.wrapping_sub(length(talk));
@@ -104,7 +104,7 @@ fn lowered(talk: &Talk, sent: &Segment) -> Crossing {
 }
 
 /// The same, and the header in front of the payload.
-fn prefaced(talk: &Talk, sent: &Segment) -> Crossing {
+pub(super) fn prefaced(talk: &Talk, sent: &Segment) -> Crossing {
     let mut seen = sent.clone();
     let number = &mut tcp(&mut seen).sequence_number;
     *number = number.wrapping_sub(length(talk));
@@ -113,14 +113,14 @@ fn prefaced(talk: &Talk, sent: &Segment) -> Crossing {
 }
 
 /// The backend's packet that acknowledges no byte of the header, and what the client is to see of it.
-fn raised(talk: &Talk, seen: &Segment) -> Crossing {
+pub(super) fn raised(talk: &Talk, seen: &Segment) -> Crossing {
     let mut sent = seen.clone();
     let header = tcp(&mut sent);
     header.acknowledgment_number = header.acknowledgment_number.wrapping_sub(length(talk));
     with_out(talk.answer(&sent), &talk.answer(seen))
 }
 
-fn with_out(mut crossing: Crossing, other: &Crossing) -> Crossing {
+pub(super) fn with_out(mut crossing: Crossing, other: &Crossing) -> Crossing {
     crossing.out.clone_from(&other.out);
     crossing
 }
@@ -137,7 +137,7 @@ fn greeting(talk: &Talk) -> Crossing {
     }
 }
 
-fn opened(case: Case, talk: &Talk) -> Case {
+pub(super) fn opened(case: Case, talk: &Talk) -> Case {
     case.sent("the SYN", lowered(talk, &syn()), Reason::ScheduledNewFlow)
         .sent("the SYN-ACK", greeting(talk), Reason::ForwardedToClient)
 }
