@@ -7,11 +7,13 @@ use core::{
 
 use adc_common::{
     abi::ORPHAN_BYTES,
-    datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader},
+    datapath::{MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, WireHeader},
 };
 use aya_ebpf::{
     bindings::xdp_md,
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes},
+    helpers::generated::{
+        bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes,
+    },
     programs::XdpContext,
 };
 
@@ -165,6 +167,32 @@ impl PacketBuf for XdpPacket<'_> {
     #[inline(always)]
     fn grow_head(&mut self, bytes: usize) -> bool {
         i32::try_from(bytes).is_ok_and(|bytes| self.adjust_head(-bytes))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+    fn open_gap(&mut self, front: usize, bytes: usize, space: &mut [u8; MAX_FRONT]) -> bool {
+        let mut length = front;
+        if length > MAX_FRONT {
+            return false;
+        }
+        // SAFETY: as in `copy_out`.
+        unsafe {
+            asm!("{0} = {0}", inout(reg) length, options(pure, nomem, nostack, preserves_flags));
+        }
+        // Not compared with 0: Linux 6.1 learns no range from that.
+        if length < MIN_FRONT || !self.grow_head(bytes) {
+            return false;
+        }
+        let space = space.as_mut_ptr().cast();
+        // SAFETY: the context is the one of this run, and `space` has room for `length` bytes.
+        let loaded =
+            unsafe { bpf_xdp_load_bytes(self.ctx.ctx, bytes as u32, space, length as u32) };
+        if loaded != 0 {
+            return false;
+        }
+        // SAFETY: as above; the bytes were just read.
+        unsafe { bpf_xdp_store_bytes(self.ctx.ctx, 0, space, length as u32) == 0 }
     }
 
     #[inline(always)]

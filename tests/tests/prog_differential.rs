@@ -151,7 +151,7 @@ fn direct_world(way: Way) -> World {
 }
 
 /// Two arms, and a second pair of services whose backends are those of the first: one client's port may then be
-/// taken.
+/// taken. Streams of the second pair begin with a PROXY protocol header.
 fn world() -> World {
     let mut world = World::two_arm();
     for family in Family::BOTH {
@@ -159,6 +159,9 @@ fn world() -> World {
             let mut talk = world.talk(family, protocol);
             talk.vip.set_port(talk.vip.port() + 1000);
             let service = world.contents.service(talk.vip, protocol);
+            if let Some(entry) = world.contents.services.get_mut(&service) {
+                entry.proxy_protocol = u8::from(protocol == Protocol::TCP);
+            }
             for port in [talk.backend.port(), talk.backend.port() + 1] {
                 let mut backend = talk.backend;
                 backend.set_port(port);

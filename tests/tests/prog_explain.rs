@@ -33,6 +33,11 @@ fn what_is_explained_is_what_then_happens() {
     foretell(&mut kernel, World::two_arm(), packets, &mut reasons);
     let full_nat = World::two_arm().with_full_nat();
     foretell(&mut kernel, full_nat, packets / 2, &mut reasons);
+    let mut proxied = World::two_arm().with_full_nat();
+    for service in proxied.contents.services.values_mut() {
+        service.proxy_protocol = 1;
+    }
+    foretell(&mut kernel, proxied, packets / 2, &mut reasons);
     announce(format_args!("{packets} packets explained; {reasons:?}"));
     assert!(reasons.len() >= 15, "the traffic is too tame: {reasons:?}");
 }

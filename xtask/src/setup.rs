@@ -45,7 +45,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -54,6 +54,8 @@ const TOOLS: [Tool; 10] = [
     // The kernel calls modprobe when veth is a module.
     tool("modprobe", "kmod", Purpose::Demo),
     tool("ping", "iputils-ping", Purpose::Test),
+    // Loses packets for net_proxy_protocol.
+    tool("nft", "nftables", Purpose::Test),
     tool("iperf3", "iperf3", Purpose::Test),
     tool("tshark", "tshark", Purpose::Test),
     tool("traceroute", "traceroute", Purpose::Test),

@@ -38,8 +38,12 @@ impl Phase {
     /// TCP: picked up mid-stream (no SYN seen by this node), not answered yet.
     pub const PICKED_UP: Self = Self(8);
 
+    /// TCP: handshake complete, but the backend has not acknowledged the PROXY protocol header that goes before the
+    /// client's bytes. Validated as far as the client goes.
+    pub const PREFACED: Self = Self(9);
+
     /// Number of phases.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// Room for phases in a table indexed by them: a power of two, so that a mask bounds the index.
     pub const CAPACITY: usize = 16;
@@ -62,6 +66,7 @@ impl Phase {
             Self::UNREPLIED => "unreplied",
             Self::REPLIED => "replied",
             Self::PICKED_UP => "picked-up",
+            Self::PREFACED => "prefaced",
             Self(_) => "unknown",
         }
     }
@@ -79,6 +84,9 @@ impl FlowFlags {
     pub const FIN_SEEN: Self = Self(2);
     /// In the IPv6 tables: the two directions are of different families (NAT64). IPv4 addresses are v4-mapped.
     pub const CROSSES: Self = Self(4);
+    /// The packet is one of a handshake that a PROXY protocol header goes with. Said of packets on their way, never in a
+    /// table: there, [`HalfOpenEntry::preface`] says so, and main entries know nothing of it.
+    pub const PREFACE: Self = Self(0x20);
     /// The backend answers the client directly: there is no entry for replies.
     pub const DIRECT: Self = Self(0x40);
     /// Packets reach the backend inside another packet. Only ever together with [`Self::DIRECT`].
@@ -158,8 +166,10 @@ pub struct HalfOpenEntry<A> {
     /// TCP: initial sequence number of this direction's sender, host order; meaningful from the moment
     /// that sender's SYN was seen.
     pub initial_seq: u32,
+    /// TCP: 1 if a PROXY protocol header goes before the client's bytes. The same in both entries of a flow.
+    pub preface: u8,
     /// Zero.
-    pub _pad: [u8; 4],
+    pub _pad: [u8; 3],
 }
 
 impl<A: Copy> Tuple<A> {
@@ -216,7 +226,7 @@ pod_instance!(FlowKey<Addr4>, 16 = Tuple<Addr4>, Protocol, [u8; 3]);
 pod_instance!(FlowKey<Addr6>, 40 = Tuple<Addr6>, Protocol, [u8; 3]);
 pod_instance!(FlowEntry<Addr4>, 32 = Tuple<Addr4>, Hop, Tick, BackendId, Phase, FlowFlags);
 pod_instance!(FlowEntry<Addr6>, 56 = Tuple<Addr6>, Hop, Tick, BackendId, Phase, FlowFlags);
-pod_instance!(HalfOpenEntry<Addr4>, 40 = FlowEntry<Addr4>, u32, [u8; 4]);
-pod_instance!(HalfOpenEntry<Addr6>, 64 = FlowEntry<Addr6>, u32, [u8; 4]);
+pod_instance!(HalfOpenEntry<Addr4>, 40 = FlowEntry<Addr4>, u32, u8, [u8; 3]);
+pod_instance!(HalfOpenEntry<Addr6>, 64 = FlowEntry<Addr6>, u32, u8, [u8; 3]);
 
 pub(super) use pod_instance;

@@ -84,7 +84,7 @@ reasons! {
     TupleConflict = 24, Dropped, "tuple_conflict", "Another flow already uses the translated addresses and ports on every backend tried.";
     FlowTableError = 25, Dropped, "flow_table_error", "The kernel refused to create the half-open flow entries.";
     HandshakeMismatch = 26, Dropped, "handshake_mismatch", "A handshake packet does not acknowledge the sequence number it should.";
-    HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag or a tunnel header.";
+    HeadroomError = 27, Dropped, "headroom_error", "The driver refused to move the packet head for a VLAN tag, a tunnel header or a PROXY protocol header.";
     SnatNoFlow = 28, Passed, "snat_no_flow", "Addressed to a local address that full-nat sends from, but of no flow; the kernel's stack gets it.";
     SnatExhausted = 29, Dropped, "snat_exhausted", "Every local address and port tried is in use towards this backend.";
     RstWithoutFlow = 30, Dropped, "rst_without_flow", "A RST of no known flow for a full-nat service: to the backend it would look like another flow's.";
@@ -99,12 +99,13 @@ reasons! {
     FragmentTiny = 39, Dropped, "fragment_tiny", "A first fragment that ends inside its TCP or UDP header.";
     FragmentOverlap = 40, Dropped, "fragment_overlap", "A fragment that overlaps the first one of its datagram.";
     FragmentHeld = 41, Dropped, "fragment_held", "A fragment that came before its first: the agent keeps it for a second and sends it after the first.";
-    NotTranslated = 42, Dropped, "not_translated", "A fragment or an ICMP error of a flow between an IPv6 client and an IPv4 backend: those are not translated.";
+    NotTranslated = 42, Dropped, "not_translated", "A fragment or an ICMP error of a flow between an IPv6 client and an IPv4 backend, or a fragment that a PROXY protocol header belongs in: those are not translated.";
     PacketTooBig = 43, Dropped, "packet_too_big", "Larger than the MTU of the way on; its sender was told so by ICMP.";
     NeedsFragmenting = 44, Dropped, "needs_fragmenting", "Larger than the MTU of the way on, and its sender expects fragmentation (IPv4 without DF, or an IPv6 MTU below 1280), which adc does not do.";
     IcmpLimited = 45, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";
     BackendDown = 46, Dropped, "backend_down", "The backend of the flow is down, and the packet can neither be scheduled anew nor answered.";
     BackendDownReset = 47, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
+    SynWithData = 48, Dropped, "syn_with_data", "A SYN with data (TCP Fast Open) for a service whose streams begin with a PROXY protocol header; the client sends it again without.";
 }
 
 #[expect(

@@ -124,8 +124,10 @@ abi_struct! {
         /// Largest TCP segment that a SYN may announce, in bytes; 0 = any, [`ServiceEntry::MSS_OF_MTU`] = what the
         /// interfaces' MTUs allow.
         pub mss_clamp: u16,
+        /// 1 if each TCP stream to a backend begins with a PROXY protocol header (version 2), modes `nat` and `full-nat`.
+        pub proxy_protocol: u8,
         /// Zero.
-        pub _pad: [u8; 6],
+        pub _pad: [u8; 5],
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
     mss,
     parse::Frame,
     ports::{PacketBuf, Tables},
-    scratch::{Delivery, Seen},
+    preface,
+    scratch::{Delivery, Scratch, Seen},
     translate, tunnel,
     verdict::{Action, Verdict},
     wire::{
@@ -69,16 +70,24 @@ impl Rewrite for Addr6 {
 pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
     packet: &mut P,
     tables: &T,
-    seen: &Seen<A>,
-    delivery: &mut Delivery<A>,
+    scratch: &mut Scratch<A>,
     reason: Reason,
 ) -> Result<Verdict, Reason> {
+    let Scratch {
+        seen,
+        delivery,
+        front,
+        ..
+    } = scratch;
     let bytes = packet.length() as u64;
     let egress = prepare(tables, &seen.frame, delivery)?;
-    let same = egress.ifindex == packet.ingress_ifindex();
     if seen.frame.flags & SYN != 0 {
         let _no_option = mss::clamp(packet, tables, seen, delivery);
     }
+    if delivery.direct.contains(FlowFlags::PREFACE) {
+        preface::apply(packet, seen, delivery, front, egress.mtu)?;
+    }
+    let same = egress.ifindex == packet.ingress_ifindex();
     if delivery.direct.contains(FlowFlags::TUNNEL) {
         tunnel::encapsulate(packet, tables, seen, delivery)?;
     } else {

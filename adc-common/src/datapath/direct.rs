@@ -58,6 +58,7 @@ where
     half.flow.phase = choice.phase;
     half.flow.flags = delivery.direct;
     half.initial_seq = 0;
+    half.preface = 0;
     if half.flow.hop.interface == InterfaceId(0) {
         return Err(Reason::InterfaceUnset);
     }

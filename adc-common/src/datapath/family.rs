@@ -68,6 +68,13 @@ pub trait Family: Copy + Default + Eq + Into<Addr16> {
     where
         Self: Sized;
 
+    /// Writes the address itself at `offset`.
+    fn write<P: PacketBuf>(self, packet: &mut P, offset: usize) -> Option<()>;
+
+    /// Adds `bytes` to the length in the header at `offset`; `None` if that is more than it can say, and nothing is
+    /// written then.
+    fn lengthen<P: PacketBuf>(packet: &mut P, offset: usize, bytes: u16) -> Option<()>;
+
     /// Writes such a header at `offset`, for a packet of our own that carries `length` bytes of `protocol`.
     fn write_bare<P: PacketBuf>(
         packet: &mut P,
@@ -152,6 +159,23 @@ impl Family for Addr4 {
         tail.src_addr = to.src.0;
         tail.dst_addr = to.dst.0;
         packet.set_header(offset, &tail)
+    }
+
+    #[inline(always)]
+    fn write<P: PacketBuf>(self, packet: &mut P, offset: usize) -> Option<()> {
+        packet.set_header(offset, &self.0)
+    }
+
+    #[inline(always)]
+    fn lengthen<P: PacketBuf>(packet: &mut P, offset: usize, bytes: u16) -> Option<()> {
+        const CHECKSUM: usize = core::mem::offset_of!(Ipv4Hdr, check);
+        let mut ip = MaybeUninit::<Ipv4Hdr>::uninit();
+        let ip = packet.header(offset, &mut ip)?;
+        let (old, check) = (ip.tot_len, ip.check);
+        let new = u16::from_be_bytes(old).checked_add(bytes)?.to_be_bytes();
+        let change = Delta::replace16(u16::from_ne_bytes(old), u16::from_ne_bytes(new));
+        packet.set_header(offset + core::mem::offset_of!(Ipv4Hdr, tot_len), &new)?;
+        packet.set_header(offset + CHECKSUM, &checksum::apply(check, change))
     }
 
     /// Never fragmented, so its identification means nothing (RFC 6864 §4.1).
@@ -257,6 +281,20 @@ impl Family for Addr6 {
         tail.src_addr = to.src.0;
         tail.dst_addr = to.dst.0;
         packet.set_header(offset, &tail)
+    }
+
+    #[inline(always)]
+    fn write<P: PacketBuf>(self, packet: &mut P, offset: usize) -> Option<()> {
+        packet.set_header(offset, &self.0)
+    }
+
+    #[inline(always)]
+    fn lengthen<P: PacketBuf>(packet: &mut P, offset: usize, bytes: u16) -> Option<()> {
+        let at = offset + core::mem::offset_of!(Ipv6Hdr, payload_len);
+        let mut old = MaybeUninit::<[u8; 2]>::uninit();
+        let old = *packet.header(at, &mut old)?;
+        let new = u16::from_be_bytes(old).checked_add(bytes)?.to_be_bytes();
+        packet.set_header(at, &new)
     }
 
     #[inline(always)]

@@ -8,6 +8,7 @@ use super::{
     down::follow,
     family::Family,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
+    preface,
     schedule::{is_still_chosen, last_hop},
     scratch::{Delivery, Scratch, Seen},
     track::{after, timeout_of},
@@ -19,6 +20,9 @@ use network_types::tcp::TcpHdr;
 /// How far the first ACK may run ahead of the backend's SYN: data that the backend sent with its
 /// SYN-ACK (TCP Fast Open, RFC 7413) or a lost first ACK. Anything beyond did not see that SYN-ACK.
 const ACK_WINDOW: u32 = 65_536;
+
+/// Numbers less than this ahead are later, the others are earlier (RFC 9293 §3.4).
+const SEQUENCE_HALF: u32 = 1 << 31;
 
 /// What a half-open packet does to its flow.
 enum Step {
@@ -51,6 +55,7 @@ struct Glance {
     initial_seq: u32,
     phase: Phase,
     flags: FlowFlags,
+    preface: u8,
 }
 
 /// Handles a packet of a half-open flow. `None` if there is none, or if it turned out to be dead or torn
@@ -75,6 +80,7 @@ where
             initial_seq: half.initial_seq,
             phase: half.flow.phase,
             flags: half.flow.flags,
+            preface: half.preface,
         }
     })?;
     if own.flags.contains(FlowFlags::DIRECT) {
@@ -94,6 +100,14 @@ where
         tables.remove_half_open(&seen.key);
         tables.remove_half_open(other_key);
         return None;
+    }
+    if own.preface != 0 {
+        let client_seq = if delivery.reply == 0 {
+            own.initial_seq
+        } else {
+            other_seq
+        };
+        preface::mark(seen, own.phase, client_seq, delivery);
     }
     let (step, initial_seq) = step_of(packet, seen, own, other_seq)?;
     let phase = match step {
@@ -138,7 +152,12 @@ fn step_of<A: Family, P: PacketBuf>(
     }
     let mut header = MaybeUninit::<TcpHdr>::uninit();
     let header = packet.header(seen.frame.transport(), &mut header)?;
-    let step = tcp_step(own, seen.frame.flags, header, other_seq);
+    let preface = if own.preface == 0 {
+        0
+    } else {
+        preface::length::<A>()
+    };
+    let step = tcp_step(own, seen.frame.flags, header, other_seq, preface);
     if seen.frame.flags & SYN == 0 {
         Some((step, own.initial_seq))
     } else {
@@ -172,45 +191,62 @@ const fn udp_step(own: Glance) -> Step {
     }
 }
 
+/// `preface`: bytes of the PROXY protocol header that goes before the client's; 0 without one.
 #[inline(always)]
-fn tcp_step(own: Glance, flags: u8, header: &TcpHdr, other_seq: u32) -> Step {
+fn tcp_step(own: Glance, flags: u8, header: &TcpHdr, other_seq: u32, preface: u32) -> Step {
     let ack = u32::from_be_bytes(header.ack_seq);
     let acked = ack.wrapping_sub(other_seq.wrapping_add(1));
     if own.flags.contains(FlowFlags::REPLY) {
-        reply_step(own.phase, flags, acked)
+        // The backend knows the client's SYN by a number that is `preface` lower.
+        let outstanding = acked.wrapping_add(preface) < preface;
+        reply_step(
+            own.phase,
+            flags,
+            if outstanding { 0 } else { acked },
+            outstanding,
+        )
     } else {
         let repeated = u32::from_be_bytes(header.seq) == own.initial_seq;
-        forward_step(own.phase, flags, acked, repeated)
+        forward_step(own.phase, flags, acked, repeated, preface != 0)
     }
 }
 
 /// A packet from the client; `repeated` if its sequence number is the one of the SYN that opened the flow.
 #[inline(always)]
-const fn forward_step(phase: Phase, flags: u8, acked: u32, repeated: bool) -> Step {
+const fn forward_step(phase: Phase, flags: u8, acked: u32, repeated: bool, prefaced: bool) -> Step {
     if flags & RST != 0 {
         return Step::Enter(Phase::RESET);
     }
     match phase {
-        // A new attempt after a reset is scheduled anew, as it is for a validated flow.
-        Phase::RESET if flags & (SYN | ACK) == SYN => Step::Renew,
+        // A new attempt after a reset is scheduled anew, as it is for a validated flow. So is one after packets that
+        // nobody knew: what they were part of is not what begins now.
+        Phase::RESET | Phase::PICKED_UP if flags & (SYN | ACK) == SYN => Step::Renew,
         // A SYN that took two ways, or was sent again while its answer was under way: the answer stands.
-        Phase::SYN_RECEIVED | Phase::ESTABLISHED if flags & (SYN | ACK) == SYN && repeated => {
+        Phase::SYN_RECEIVED | Phase::PREFACED | Phase::ESTABLISHED
+            if flags & (SYN | ACK) == SYN && repeated =>
+        {
             Step::Keep
         }
         // A repeated SYN without an answer, or a new attempt from the same port: the backend tells them apart.
         _ if flags & (SYN | ACK) == SYN => Step::Enter(Phase::SYN_SENT),
-        Phase::SYN_RECEIVED if acked < ACK_WINDOW => Step::Promote(Phase::ESTABLISHED),
+        Phase::SYN_RECEIVED if acked < ACK_WINDOW => {
+            if prefaced {
+                Step::Enter(Phase::PREFACED)
+            } else {
+                Step::Promote(Phase::ESTABLISHED)
+            }
+        }
         // Validated, but the main table was full: try again.
         Phase::ESTABLISHED => Step::Promote(Phase::ESTABLISHED),
-        Phase::PICKED_UP | Phase::RESET => Step::Keep,
+        Phase::PICKED_UP | Phase::PREFACED | Phase::RESET => Step::Keep,
         // An ACK of a SYN-ACK that the backend never sent.
         _ => Step::Refuse,
     }
 }
 
-/// A packet from the backend.
+/// A packet from the backend; `outstanding` if it does not acknowledge the PROXY protocol header, but what goes before.
 #[inline(always)]
-const fn reply_step(phase: Phase, flags: u8, acked: u32) -> Step {
+const fn reply_step(phase: Phase, flags: u8, acked: u32, outstanding: bool) -> Step {
     if flags & RST != 0 {
         return Step::Enter(Phase::RESET);
     }
@@ -224,6 +260,10 @@ const fn reply_step(phase: Phase, flags: u8, acked: u32) -> Step {
             }
         }
         Phase::PICKED_UP | Phase::ESTABLISHED => Step::Promote(Phase::ESTABLISHED),
+        // It has the header: from here on nothing is different from any other flow.
+        Phase::PREFACED if flags & (SYN | ACK) == ACK && !outstanding && acked < SEQUENCE_HALF => {
+            Step::Promote(Phase::ESTABLISHED)
+        }
         // Simultaneous open (RFC 9293 §3.5): the client's SYN-ACK must acknowledge this one.
         Phase::SYN_SENT if flags & (SYN | ACK) == SYN => Step::Enter(Phase::SYN_RECEIVED),
         // A challenge ACK from an older connection, or data before the client's ACK arrives: the client judges.

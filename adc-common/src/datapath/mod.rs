@@ -21,6 +21,7 @@ mod mss;
 mod parse;
 mod pipeline;
 mod ports;
+mod preface;
 mod quote;
 mod range;
 mod reset;
@@ -39,7 +40,9 @@ mod wire;
 pub use decap::{DecapTables, decapsulate};
 pub use family::Family;
 pub use pipeline::process;
-pub use ports::{Clock, FlowTables, InsertError, MAX_HEADER_OFFSET, PacketBuf, Tables};
+pub use ports::{
+    Clock, FlowTables, InsertError, MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, Tables,
+};
 pub use scratch::{Reading, Scratch};
 pub use self_check::{judge, process_checked, watch};
 pub use sight::may_match;

@@ -6,6 +6,7 @@ use super::{
     checksum::{self, Delta},
     family::Family,
     ports::{MAX_HEADER_OFFSET, PacketBuf, Tables},
+    preface,
     scratch::{Delivery, Seen},
     tunnel,
     wire::{TCP_CHECKSUM, TcpControl},
@@ -35,8 +36,11 @@ where
     T: Tables,
 {
     let backend = tables.backend(delivery.backend)?;
+    // The client's first segment is to have room for the header in front of it.
+    let preface = preface::room::<A>(delivery);
     let limit = match tables.service(backend.service)?.mss_clamp {
-        0 => return Some(()),
+        0 if preface == 0 => return Some(()),
+        0 => u16::MAX,
         ServiceEntry::MSS_OF_MTU => {
             let tunnel = if delivery.direct.contains(FlowFlags::TUNNEL) {
                 tunnel::overhead(backend)
@@ -51,10 +55,12 @@ where
     let at = find(packet, transport)?;
     let mut old = MaybeUninit::<[u8; 2]>::uninit();
     let old = *packet.header(at, &mut old)?;
-    if u16::from_be_bytes(old) <= limit {
+    let announced = u16::from_be_bytes(old);
+    let lowered = announced.min(limit).saturating_sub(preface);
+    if lowered == 0 || lowered == announced {
         return Some(());
     }
-    let new = limit.to_be_bytes();
+    let new = lowered.to_be_bytes();
     let mut check = MaybeUninit::<[u8; 2]>::uninit();
     let check = *packet.header(transport + TCP_CHECKSUM, &mut check)?;
     // RFC 1071 §2 B: at an odd offset the two bytes stand in each other's place.

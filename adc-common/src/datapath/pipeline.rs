@@ -132,10 +132,7 @@ where
 {
     let reason = *black_box(&scratch.reason);
     let outcome = match reason.class() {
-        ReasonClass::Forwarded => {
-            let Scratch { seen, delivery, .. } = &mut *scratch;
-            deliver(packet, tables, seen, delivery, reason)
-        }
+        ReasonClass::Forwarded => deliver(packet, tables, scratch, reason),
         ReasonClass::Passed | ReasonClass::Dropped => Err(reason),
     };
     let refusal = match outcome {

@@ -17,6 +17,13 @@ use crate::abi::{
 /// offset plus header stays under the verifier's `MAX_PACKET_OFF` (0xffff, `kernel/bpf/verifier.c`, Linux 6.1).
 pub const MAX_HEADER_OFFSET: usize = 0x3fff;
 
+/// Least bytes in front of a gap: an Ethernet header.
+pub const MIN_FRONT: usize = 14;
+
+/// Most bytes in front of a gap: two VLAN tags and the longest IPv4 and TCP headers are 142, and IPv6 leaves 134 for
+/// extension headers.
+pub const MAX_FRONT: usize = 256;
+
 /// One packet, from its Ethernet header on.
 pub trait PacketBuf {
     /// Length of the frame in bytes.
@@ -49,6 +56,11 @@ pub trait PacketBuf {
     /// Adds `bytes` (at most 64) of room, undefined bytes, before the Ethernet header. False if there is no headroom.
     #[must_use]
     fn grow_head(&mut self, bytes: usize) -> bool;
+
+    /// Makes `bytes` (at most 64) of room, undefined bytes, behind the first `front` bytes of the frame ([`MIN_FRONT`] to
+    /// [`MAX_FRONT`]), which move towards the headroom, by way of `space`. False if there is no headroom, or less frame.
+    #[must_use]
+    fn open_gap(&mut self, front: usize, bytes: usize, space: &mut [u8; MAX_FRONT]) -> bool;
 
     /// Removes `bytes` (at most 128) from the front. False if the driver refuses.
     #[must_use]

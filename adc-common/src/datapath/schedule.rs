@@ -10,7 +10,7 @@ use super::{
     hash::flow_hash,
     parse::{Frame, src_mac, vlan_id},
     ports::{FlowTables, PacketBuf, Tables},
-    range,
+    preface, range,
     scratch::{Choice, Scratch, Seen},
     snat,
     wire::tcp_flags::{ACK, FIN, RST, SYN},
@@ -96,7 +96,7 @@ where
         return Reason::NoBackend;
     }
     delivery.backend = backend;
-    delivery.direct = entry.mode.flow_flags();
+    delivery.direct = preface::flags_of(entry, phase);
     let reason = if phase == Phase::PICKED_UP {
         Reason::PickedUpFlow
     } else {
@@ -254,6 +254,7 @@ where
     half.flow.phase = choice.phase;
     half.flow.flags = FlowFlags::REPLY.with(FlowFlags::of_crossing(delivery.crosses != 0));
     half.initial_seq = 0;
+    half.preface = u8::from(delivery.direct.contains(FlowFlags::PREFACE));
     if half.flow.hop.interface == InterfaceId(0) && seen.frame.flags & RST == 0 {
         return Err(Reason::InterfaceUnset);
     }

@@ -7,6 +7,7 @@
 use super::{
     checksum::Delta,
     parse::{Frame, offset16},
+    ports::MAX_FRONT,
     soundness::Layer,
 };
 use crate::abi::{
@@ -67,10 +68,12 @@ pub(super) struct Delivery<A> {
     pub(super) reply: u16,
     /// 1 if it leaves in the other family's header (NAT64); IPv6 tables only.
     pub(super) crosses: u16,
-    /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them.
+    /// [`FlowFlags::DIRECT`] and [`FlowFlags::TUNNEL`], as the flow has them, and [`FlowFlags::PREFACE`].
     pub(super) direct: FlowFlags,
     /// If it is too big: the largest packet that is not, in bytes.
     pub(super) mtu: u32,
+    /// With [`FlowFlags::PREFACE`], but for SYNs: sequence number of the client's SYN.
+    pub(super) client_seq: u32,
 }
 
 /// What was chosen for a new flow, next to the backend.
@@ -112,6 +115,17 @@ impl QuoteAt {
     }
 }
 
+/// Headers of a packet; see [`super::PacketBuf::open_gap`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Front(pub(super) [u8; MAX_FRONT]);
+
+impl Default for Front {
+    fn default() -> Self {
+        Self([0; MAX_FRONT])
+    }
+}
+
 /// How many ICMP errors were sent lately.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,6 +159,8 @@ pub struct Scratch<A> {
     pub(super) layer: Layer,
     /// A first fragment on its way into a table.
     pub(super) first: FragmentEntry,
+    /// The front of a packet on its way towards the headroom.
+    pub(super) front: Front,
     /// What was decided.
     pub(super) reason: Reason,
     /// Of this CPU and family; survives, too.

@@ -4,7 +4,7 @@ use super::{
     direct,
     family::Family,
     ports::{FlowTables, PacketBuf, Tables},
-    schedule,
+    preface, schedule,
     scratch::{Scratch, Seen},
     wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
@@ -48,6 +48,9 @@ where
     }
     if !own.flags.contains(FlowFlags::REPLY) {
         follow_client(packet, tables, seen, other_key);
+        if seen.frame.flags & (SYN | ACK) == SYN {
+            preface::guard(tables, delivery);
+        }
     }
     let other_flags = other.map_or(FlowFlags::default(), |other| other.flags);
     let (phase, flags) = after(seen, own.phase, own.flags, other_flags);

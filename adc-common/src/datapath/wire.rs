@@ -192,6 +192,10 @@ pub(super) mod tcp_flags {
     pub(in super::super) const URG: u8 = 0x20;
 }
 
+/// Offset of the sequence number in a TCP header.
+pub(super) const TCP_SEQUENCE: usize = core::mem::offset_of!(TcpHdr, seq);
+/// Offset of the acknowledgement number in a TCP header.
+pub(super) const TCP_ACK: usize = core::mem::offset_of!(TcpHdr, ack_seq);
 /// Offset of the checksum in a TCP header.
 pub(super) const TCP_CHECKSUM: usize = core::mem::offset_of!(TcpHdr, check);
 /// Offset of the checksum in an ICMP header.

@@ -3,7 +3,7 @@
 use std::{mem::MaybeUninit, ops::Range};
 
 use crate::abi::ORPHAN_BYTES;
-use crate::datapath::{MAX_HEADER_OFFSET, PacketBuf, WireHeader};
+use crate::datapath::{MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, WireHeader};
 
 /// A frame, with the headroom that XDP guarantees (256 bytes, `XDP_PACKET_HEADROOM`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,19 @@ impl PacketBuf for HostPacket {
         };
         self.headroom = left;
         self.bytes.splice(0..0, std::iter::repeat_n(0, bytes));
+        true
+    }
+
+    fn open_gap(&mut self, front: usize, bytes: usize, _space: &mut [u8; MAX_FRONT]) -> bool {
+        if !(MIN_FRONT..=MAX_FRONT).contains(&front) || front > self.bytes.len() {
+            return false;
+        }
+        let Some(left) = self.headroom.checked_sub(bytes) else {
+            return false;
+        };
+        self.headroom = left;
+        self.bytes
+            .splice(front..front, std::iter::repeat_n(0, bytes));
         true
     }
 

@@ -90,6 +90,7 @@ impl Agent {
             snat: service.snat.clone(),
             tunnel: service.tunnel.clone(),
             mss_clamp: service.mss_clamp,
+            proxy_protocol: service.proxy_protocol,
             scheduler: service.scheduler,
             hash: service.hash,
             ping: service.ping,

@@ -39,6 +39,7 @@ pub(crate) fn service_view(name: &str, pool: &str) -> ServiceView {
         snat: BTreeSet::new(),
         tunnel: Tunnel::default(),
         mss_clamp: MssClamp::Off,
+        proxy_protocol: None,
         scheduler: Scheduler::Maglev,
         ping: true,
         hash: Hash::FiveTuple,

@@ -78,6 +78,9 @@ fn monitor(monitor: &Monitor) -> Item {
         ("initial", value(monitor.initial.word())),
     ];
     entries.extend(monitor.port.map(|port| ("port", number(port))));
+    if monitor.send_proxy {
+        entries.push(("send_proxy", value(true)));
+    }
     match &monitor.kind {
         MonitorKind::Tcp | MonitorKind::Icmp => {}
         MonitorKind::Http(check) => entries.extend(http_check(check)),
@@ -164,6 +167,9 @@ fn service(service: &Service) -> Item {
         MssClamp::Off => {}
         MssClamp::Auto => entries.push(("mss_clamp", value("auto"))),
         MssClamp::Bytes(bytes) => entries.push(("mss_clamp", number(bytes))),
+    }
+    if let Some(version) = service.proxy_protocol {
+        entries.push(("proxy_protocol", value(version.name())));
     }
     table(entries)
 }

@@ -196,6 +196,7 @@ fn service(index: usize, pool: usize, (protocol, hash, ping, timeouts): ServiceV
         snat: BTreeSet::new(),
         tunnel: Tunnel::default(),
         mss_clamp: MssClamp::Off,
+        proxy_protocol: None,
         scheduler: Scheduler::Maglev,
         hash,
         ping,
@@ -215,6 +216,7 @@ fn monitor() -> impl Strategy<Value = Monitor> {
     (kind, times, counts, initial, option::of(1..=u16::MAX)).prop_map(
         |(kind, (interval, timeout), (rise, fall, jitter_percent), initial, port)| Monitor {
             port: port.filter(|_| kind != MonitorKind::Icmp),
+            send_proxy: rise % 2 == 0 && kind != MonitorKind::Icmp,
             kind,
             interval: Duration::from_millis(interval),
             timeout: Duration::from_millis(timeout),

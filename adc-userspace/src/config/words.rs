@@ -1,7 +1,8 @@
 //! Enums as the file spells them, and the nearest word to a misspelt one.
 
 use crate::model::{
-    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, Scheduler, TransportProtocol,
+    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, ProxyProtocol, Scheduler,
+    TransportProtocol,
 };
 
 /// An enum that the file spells in words.
@@ -88,6 +89,14 @@ impl Words for TransportProtocol {
 
 impl Words for Mode {
     const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Words for ProxyProtocol {
+    const ALL: &'static [Self] = &[Self::V2];
 
     fn word(self) -> &'static str {
         self.name()

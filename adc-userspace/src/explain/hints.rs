@@ -117,8 +117,11 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::BackendDownReset => {
             "the flow's backend is down (`adc backend list`), and its pool says on_down = \"reset\": both ends are told, and the client connects again"
         }
+        Reason::SynWithData => {
+            "the client sends data with its SYN (TCP Fast Open), where the PROXY protocol header belongs: it sends the SYN again without, a second later; switch Fast Open off at the backends, so that clients learn no cookie"
+        }
         Reason::HeadroomError => {
-            "the driver leaves no room for a VLAN tag: `adc doctor -i INTERFACE`, or attach = \"skb\""
+            "the driver leaves no room for a VLAN tag or a header: `adc doctor -i INTERFACE`, or attach = \"skb\""
         }
     })
 }

@@ -129,6 +129,7 @@ mod tests {
             jitter_percent: 10,
             initial: InitialState::Down,
             port: None,
+            send_proxy: false,
         }
     }
 

@@ -23,7 +23,7 @@ pub use service::{
     Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,
 };
 pub use state::{EffectiveState, Health};
-pub use wire::{MssClamp, Tunnel};
+pub use wire::{MssClamp, ProxyProtocol, Tunnel};
 
 use std::collections::BTreeMap;
 

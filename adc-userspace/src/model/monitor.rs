@@ -25,6 +25,9 @@ pub struct Monitor {
     pub initial: InitialState,
     /// Probe this port instead of the backend's own.
     pub port: Option<u16>,
+    /// Begin each connection with a PROXY protocol header (version 2, `LOCAL`); never for `icmp`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub send_proxy: bool,
 }
 
 /// Which kind of probe.

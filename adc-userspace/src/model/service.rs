@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MssClamp, PoolName, Ports, Tunnel};
+use super::{MssClamp, PoolName, Ports, ProxyProtocol, Tunnel};
 
 pub use adc_common::abi::MAX_SNAT_ADDRESSES;
 
@@ -30,6 +30,9 @@ pub struct Service {
     /// Limit of the TCP segment size.
     #[serde(default, skip_serializing_if = "MssClamp::is_off")]
     pub mss_clamp: MssClamp,
+    /// Whether each stream to a backend begins with a PROXY protocol header, and of which version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// How a backend is chosen for a new flow.
     pub scheduler: Scheduler,
     /// What the scheduler hashes.

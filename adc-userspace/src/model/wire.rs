@@ -53,6 +53,23 @@ impl Default for Tunnel {
     }
 }
 
+/// Version of the PROXY protocol header that tells backends who their client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyProtocol {
+    /// Version 2, the binary one.
+    V2,
+}
+
+impl ProxyProtocol {
+    /// As written in config, CLI and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+        }
+    }
+}
+
 impl MssClamp {
     /// Whether segments are left alone.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

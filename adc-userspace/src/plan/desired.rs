@@ -11,7 +11,7 @@ use adc_common::abi::{
 };
 
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Ports, Service,
+BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, ProxyProtocol, Ports, Service,
     ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
 };
 
@@ -169,7 +169,11 @@ fn entry_of(service: &Service) -> ServiceEntry {
             MssClamp::Auto => ServiceEntry::MSS_OF_MTU,
             MssClamp::Bytes(bytes) => bytes,
         },
-        _pad: [0; 6],
+        proxy_protocol: match service.proxy_protocol {
+            None => 0,
+            Some(ProxyProtocol::V2) => 1,
+        },
+        _pad: [0; 5],
     };
     // In order, IPv4 first: so two nodes with one configuration number them alike.
     for (slot, address) in entry.snat.iter_mut().zip(&service.snat) {
@@ -205,6 +209,8 @@ fn ticks(timeouts: &Timeouts) -> [Tick; Phase::CAPACITY] {
         (Phase::REPLIED, timeouts.udp_replied),
         // Not answered yet, so no more trusted than a handshake.
         (Phase::PICKED_UP, timeouts.handshake),
+        // The client is as good as that of an established flow.
+        (Phase::PREFACED, timeouts.established),
     ] {
         if let Some(tick) = ticks.get_mut(usize::from(phase.0)) {
             *tick = Tick::from_secs(seconds);

@@ -12,7 +12,7 @@ use adc_common::abi::{
 };
 
 use super::{Change, Plan, RingSpec, ServiceLabel};
-use crate::model::{BackendAddress, Mode, Ports, Weight};
+use crate::model::{BackendAddress, Mode, Ports, ProxyProtocol, Weight};
 
 /// How many backends a ring's line names before it only counts.
 const RING_DETAILS: usize = 6;
@@ -278,6 +278,10 @@ fn parameters(before: &ServiceEntry, after: &ServiceEntry) -> String {
         let (old, new) = (snat_text(before), snat_text(after));
         parts.push(format!("snat {old} → {new}"));
     }
+    if before.proxy_protocol != after.proxy_protocol {
+        let (old, new) = (proxy_text(before), proxy_text(after));
+        parts.push(format!("PROXY protocol {old} → {new}"));
+    }
     if before.hash_on != after.hash_on {
         let (old, new) = (hash_text(before.hash_on), hash_text(after.hash_on));
         parts.push(format!("hash {old} → {new}"));
@@ -315,6 +319,14 @@ fn snat_text(entry: &ServiceEntry) -> String {
         "none".to_owned()
     } else {
         addresses.join(" ")
+    }
+}
+
+const fn proxy_text(entry: &ServiceEntry) -> &'static str {
+    if entry.proxy_protocol == 0 {
+        "off"
+    } else {
+        ProxyProtocol::V2.name()
     }
 }
 

@@ -165,6 +165,7 @@ pub const TIMEOUTS: [(Phase, u32); Phase::COUNT] = [
     (Phase::UNREPLIED, 30),
     (Phase::REPLIED, 120),
     (Phase::PICKED_UP, 40),
+    (Phase::PREFACED, 7200),
 ];
 
 fn timeouts() -> [Tick; Phase::CAPACITY] {

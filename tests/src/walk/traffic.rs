@@ -304,6 +304,14 @@ impl Traffic {
         if !flags.contains('S') {
             seq = seq.wrapping_add(1);
         }
+        // As if there were a PROXY protocol header that the backend has not got yet.
+        if !from_client && exchange.talk.vip.port() > 1000 && dice.once_in(2) {
+            ack = ack.wrapping_sub(if exchange.talk.client.is_ipv4() {
+                28
+            } else {
+                52
+            });
+        }
         if dice.once_in(12) {
             ack = dice.word();
         }

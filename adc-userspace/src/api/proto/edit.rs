@@ -12,8 +12,7 @@ use crate::config::edit::Edit;
 use crate::model::answers_ping;
 use crate::model::{
     AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, MssClamp,
-    OnDown, Pool, PoolName, Ports, Scheduler, Service, ServiceName, Timeouts, TransportProtocol,
-    Tunnel, Weight,
+OnDown, Pool, PoolName, ProxyProtocol, Ports, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
 };
 
 /// Body of `POST /api/v1/services`.
@@ -42,6 +41,9 @@ pub struct NewService {
     /// Limit of the TCP segment size.
     #[serde(default, skip_serializing_if = "MssClamp::is_off")]
     pub mss_clamp: MssClamp,
+    /// Whether each stream to a backend begins with a PROXY protocol header, and of which version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Scheduler; default `maglev`.
     #[serde(default = "default_scheduler")]
     pub scheduler: Scheduler,
@@ -126,6 +128,7 @@ impl From<NewService> for Edit {
                 snat: new.snat,
                 tunnel: new.tunnel,
                 mss_clamp: new.mss_clamp,
+                proxy_protocol: new.proxy_protocol,
                 scheduler: new.scheduler,
                 hash: new.hash,
                 ping: new.ping,

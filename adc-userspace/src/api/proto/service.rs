@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackendView, Traffic};
 use crate::model::{
-    Hash, Mode, MssClamp, PoolName, Ports, Scheduler, ServiceName, Timeouts, TransportProtocol,
-    Tunnel,
+Hash, Mode, MssClamp, PoolName, ProxyProtocol, Ports, Scheduler, ServiceName, Timeouts, TransportProtocol, Tunnel,
 };
 
 /// Where a service or backend comes from.
@@ -42,6 +41,9 @@ pub struct ServiceView {
     /// Limit of the TCP segment size.
     #[serde(default, skip_serializing_if = "MssClamp::is_off")]
     pub mss_clamp: MssClamp,
+    /// Whether each stream to a backend begins with a PROXY protocol header, and of which version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// How a backend is chosen for a new flow.
     pub scheduler: Scheduler,
     /// What the scheduler hashes.

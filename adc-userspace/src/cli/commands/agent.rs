@@ -71,6 +71,7 @@ impl Agent {
                     snat: snat.into_iter().collect(),
                     tunnel: Tunnel::default(),
                     mss_clamp: MssClamp::Off,
+                    proxy_protocol: None,
                     scheduler: Scheduler::Maglev,
                     hash: hash.into(),
                     ping: !no_ping,

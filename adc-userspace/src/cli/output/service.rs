@@ -99,12 +99,15 @@ pub(in crate::cli) fn service(service: &ServiceView) -> String {
 }
 
 fn mode(service: &ServiceView) -> String {
-    let name = service.mode.name();
-    if service.snat.is_empty() {
-        return name.to_owned();
+    let mut words = vec![service.mode.name().to_owned()];
+    if !service.snat.is_empty() {
+        let addresses: Vec<_> = service.snat.iter().map(ToString::to_string).collect();
+        words.push(format!("from {}", addresses.join(", ")));
     }
-    let addresses: Vec<_> = service.snat.iter().map(ToString::to_string).collect();
-    format!("{name} from {}", addresses.join(", "))
+    if let Some(version) = service.proxy_protocol {
+        words.push(format!("with PROXY protocol {}", version.name()));
+    }
+    words.join(" ")
 }
 
 pub(super) const fn origin(origin: Origin) -> &'static str {

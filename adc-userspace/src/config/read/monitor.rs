@@ -51,6 +51,11 @@ fn monitor(section: &Section<'_>) -> Monitor {
     if kind == Some(MonitorType::Icmp) && section.has("port") {
         section.fault("port", Fault::new("an icmp monitor has no port; remove it"));
     }
+    let send_proxy = section.boolean("send_proxy").unwrap_or(false);
+    if kind == Some(MonitorType::Icmp) && send_proxy {
+        let problem = "an icmp monitor opens no connection that a PROXY protocol header could begin; remove it, or use type tcp, http or https";
+        section.fault("send_proxy", Fault::new(problem).value("true"));
+    }
     Monitor {
         kind: monitor_kind(section, kind),
         interval,
@@ -62,6 +67,7 @@ fn monitor(section: &Section<'_>) -> Monitor {
             .unwrap_or(DEFAULT_JITTER_PERCENT),
         initial: section.word("initial").unwrap_or(InitialState::Down),
         port,
+        send_proxy,
     }
 }
 

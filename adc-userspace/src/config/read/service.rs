@@ -45,6 +45,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
     let snat = snat(section);
     let tunnel = wire::tunnel(section);
     let mss_clamp = wire::mss_clamp(section);
+    let proxy_protocol = section.word("proxy_protocol");
     let scheduler = section.word("scheduler").unwrap_or(Scheduler::Maglev);
     let hash = section.word("hash").unwrap_or(Hash::FiveTuple);
     let ping = section.boolean("ping").unwrap_or(true);
@@ -58,6 +59,7 @@ fn service(section: &Section<'_>) -> Option<Service> {
         snat,
         tunnel,
         mss_clamp,
+        proxy_protocol,
         scheduler,
         hash,
         ping,

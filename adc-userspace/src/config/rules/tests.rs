@@ -371,4 +371,18 @@ fn a_monitor_of_backends_without_port_has_one_of_its_own() {
     );
     assert_eq!(ports(&any, &pool("type = \"tcp\"\nport = 22")), [""; 0]);
     assert_eq!(ports(&any, &pool("type = \"icmp\"")), [""; 0]);
+#[test]
+fn a_proxy_protocol_header_goes_into_tcp_streams_that_pass_both_ways() {
+    let service = |options: &str| format!("vip = \"203.0.113.10\"\n{options}");
+    let on = "proxy_protocol = \"v2\"";
+    let full_nat = format!("{on}\nmode = \"full-nat\"\nsnat = [\"10.2.0.100\"]");
+    for fine in [on, full_nat.as_str()] {
+        assert_eq!(with(&service(fine), "10.0.0.1:80"), [""; 0]);
+    }
+    let refuses = |options: &str, words: &str| {
+        refused(&service(&format!("{on}\n{options}")), "10.0.0.1:80", words);
+    };
+    refuses("protocol = \"udp\"", "udp has no stream");
+    refuses("mode = \"dsr-l2\"", "mode = \"nat\" or \"full-nat\"");
+    refused(&service("proxy_protocol = \"v1\""), "10.0.0.1:80", "v2");
 }

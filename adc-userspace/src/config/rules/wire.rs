@@ -12,6 +12,7 @@ pub(super) fn check(name: &ServiceName, service: &Service, breaches: &mut Vec<Br
         port_fault(service).map(|fault| ("tunnel_port", fault)),
         source_fault(service).map(|fault| ("tunnel_source", fault)),
         mss_fault(service).map(|fault| ("mss_clamp", fault)),
+        proxy_fault(service).map(|fault| ("proxy_protocol", fault)),
     ];
     for (field, fault) in faults.into_iter().flatten() {
         breaches.push(Breach::new(Place::Service(name.clone(), field), fault));
@@ -74,4 +75,23 @@ fn mss_fault(service: &Service) -> Option<Fault> {
         }
         MssClamp::Off | MssClamp::Auto | MssClamp::Bytes(_) => None,
     }
+}
+
+/// A header can only go into a stream that adc sees both directions of.
+fn proxy_fault(service: &Service) -> Option<Fault> {
+    let version = service.proxy_protocol?;
+    let problem = if service.protocol != TransportProtocol::Tcp {
+        format!(
+            "{} has no stream that a PROXY protocol header could begin; remove `proxy_protocol`, or set protocol = \"tcp\" (mode nat keeps the client's address in every protocol)",
+            service.protocol.name()
+        )
+    } else if service.mode.is_dsr() {
+        format!(
+            "in mode {} backends see the client's own address, and adc can not add bytes to a stream whose answers it does not see; remove `proxy_protocol`, or set mode = \"nat\" or \"full-nat\"",
+            service.mode.name()
+        )
+    } else {
+        return None;
+    };
+    Some(Fault::new(problem).value(version.name()))
 }

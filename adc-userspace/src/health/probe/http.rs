@@ -54,11 +54,12 @@ impl HttpProbe {
     pub(super) async fn probe(
         &self,
         address: SocketAddr,
+        opening: tcp::Opening,
         deadline: Deadline,
     ) -> Result<String, Failure> {
         let default_port = if self.tls.is_some() { 443 } else { 80 };
         let request = self.request.build(address, default_port)?;
-        let stream = tcp::connect(address, deadline).await?;
+        let stream = tcp::connect(address, opening, deadline).await?;
         match &self.tls {
             None => self.exchange(stream, request, deadline).await,
             Some(tls) => {

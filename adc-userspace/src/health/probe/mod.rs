@@ -27,6 +27,7 @@ pub struct Probe {
     kind: Kind,
     timeout: Duration,
     port: Option<u16>,
+    opening: tcp::Opening,
 }
 
 #[derive(Debug)]
@@ -113,6 +114,11 @@ impl Probe {
             kind,
             timeout: monitor.timeout,
             port: monitor.port,
+            opening: if monitor.send_proxy {
+                tcp::Opening::ProxyHeader
+            } else {
+                tcp::Opening::Plain
+            },
         })
     }
 
@@ -128,9 +134,9 @@ impl Probe {
         let deadline = Deadline::after(started, self.timeout);
         // Boxed: tens of thousands of tasks wait between probes, only the few that probe need this memory.
         let answer: Result<String, Failure> = match &self.kind {
-            Kind::Tcp => Box::pin(tcp::probe(address, deadline)).await,
+            Kind::Tcp => Box::pin(tcp::probe(address, self.opening, deadline)).await,
             Kind::Icmp => Box::pin(icmp::probe(address, deadline)).await,
-            Kind::Http(http) => Box::pin(http.probe(address, deadline)).await,
+            Kind::Http(http) => Box::pin(http.probe(address, self.opening, deadline)).await,
         };
         ProbeOutcome {
             finding: answer.map_or_else(Failure::into_finding, Finding::Passed),

@@ -189,6 +189,7 @@ fn a_services_timeouts_go_to_the_phases_they_are_for() {
         (Phase::UNREPLIED, 6),
         (Phase::REPLIED, 7),
         (Phase::PICKED_UP, 1),
+        (Phase::PREFACED, 2),
     ] {
         let tick = entry.timeouts[usize::from(phase.0)];
         assert_eq!(tick, Tick::from_secs(seconds), "{}", phase.name());

@@ -62,6 +62,7 @@ fn service(place: &str, pool: &str) -> Service {
         snat: BTreeSet::new(),
         tunnel: Tunnel::default(),
         mss_clamp: MssClamp::Off,
+        proxy_protocol: None,
         scheduler: Scheduler::Maglev,
         hash: Hash::FiveTuple,
         ping: true,

@@ -84,7 +84,7 @@ fn a_change_reads_well() {
     assert_eq!(
         plan.to_string(),
         "\
-~ service www 203.0.113.10:80/tcp (id 1): hash five-tuple → source, established timeout 7440 s → 600 s
+~ service www 203.0.113.10:80/tcp (id 1): hash five-tuple → source, established timeout 7440 s → 600 s, prefaced timeout 7440 s → 600 s
 ~ backend 10.0.0.13:80 of 203.0.113.10:80/tcp (id 3): next hop 02:00:00:00:00:01 on interface 1 → next hop 02:00:00:00:00:2a on interface 1 vlan 100
 + backend 10.0.0.14:80 of 203.0.113.10:80/tcp (id 4): next hop 02:00:00:00:00:01 on interface 1
 ~ ring of 203.0.113.10:80/tcp: 3 → 3 backends, 10.0.0.11:80 weight 100 → 50, -10.0.0.12:80, +10.0.0.14:80 weight 100
@@ -160,7 +160,7 @@ fn the_json_form_is_stable() {
                 {
                     "change": "put-service", "service": "203.0.113.10:80/tcp", "service_id": 1,
                     "text": "~ service www 203.0.113.10:80/tcp (id 1): hash five-tuple → source, \
-                             established timeout 7440 s → 600 s",
+                             established timeout 7440 s → 600 s, prefaced timeout 7440 s → 600 s",
                 },
                 {
                     "change": "put-backend", "service": "203.0.113.10:80/tcp", "service_id": 1,

@@ -16,6 +16,8 @@ mod nat64;
 mod odd;
 mod passed;
 mod ping;
+mod preface;
+mod preface_limits;
 mod ranges;
 mod tagged;
 mod too_big;
@@ -50,6 +52,8 @@ pub fn all() -> Vec<Case> {
         too_big::cases(),
         mss::cases(),
         ranges::cases(),
+        preface::cases(),
+        preface_limits::cases(),
     ]
     .into_iter()
     .flatten()

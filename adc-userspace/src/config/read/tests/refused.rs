@@ -256,6 +256,10 @@ fn wrong_monitors_are_refused() {
         ),
         ("type = \"icmp\"\nport = 80", "an icmp monitor has no port"),
         (
+            "type = \"icmp\"\nsend_proxy = true",
+            "monitor.m.send_proxy: `true`: an icmp monitor opens no connection",
+        ),
+        (
             "type = \"tcp\"\ntimeout = \"3s\"",
             "monitor.m.timeout: `3s`: longer than the interval",
         ),

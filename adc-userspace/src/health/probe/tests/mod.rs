@@ -25,6 +25,7 @@ fn monitor(kind: MonitorKind) -> Monitor {
         jitter_percent: 10,
         initial: InitialState::Down,
         port: None,
+        send_proxy: false,
     }
 }
 

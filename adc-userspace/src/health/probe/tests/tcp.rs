@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 
 use tokio::{io::AsyncReadExt, net::TcpListener};
 
-use crate::model::MonitorKind;
+use crate::model::{Monitor, MonitorKind};
 
-use super::{failed, monitor, passed, refusing, run};
+use super::{Probe, failed, http_check, monitor, passed, refusing, run};
 
 #[tokio::test]
 async fn a_listening_backend_passes_over_both_families() {
@@ -43,4 +43,25 @@ async fn the_monitors_port_replaces_the_backends() {
     other_port.port = Some(listener.local_addr().unwrap().port());
     let finding = run(&other_port, backend).await;
     assert_eq!(finding, passed("tcp connect: accepted"));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_proxy_header_gets_one_before_anything_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for kind in [MonitorKind::Tcp, MonitorKind::Http(http_check())] {
+        let proxied = Monitor {
+            send_proxy: true,
+            ..monitor(kind)
+        };
+        let server = async {
+            let (mut accepted, _) = listener.accept().await.unwrap();
+            let mut header = [0; 16];
+            let _bytes = accepted.read_exact(&mut header).await.unwrap();
+            header
+        };
+        let probe = Probe::new(&proxied).unwrap();
+        let (header, _outcome) = tokio::join!(server, probe.run(address));
+        assert_eq!(&header, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+    }
 }

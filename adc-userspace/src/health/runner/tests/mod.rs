@@ -46,6 +46,7 @@ fn tcp() -> Monitor {
         jitter_percent: 10,
         initial: InitialState::Down,
         port: None,
+        send_proxy: false,
     }
 }
 
