@@ -6,6 +6,7 @@
 
 mod checksum;
 mod claim;
+mod crc32c;
 mod decap;
 mod decide;
 mod deliver;
@@ -25,6 +26,7 @@ mod quote;
 mod reset;
 mod schedule;
 mod scratch;
+mod sctp;
 mod sight;
 mod snat;
 mod track;

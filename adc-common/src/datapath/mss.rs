@@ -10,7 +10,7 @@ use super::{
     tunnel,
     wire::{TCP_CHECKSUM, TcpControl},
 };
-use crate::abi::{FlowFlags, ServiceEntry};
+use crate::abi::{FlowFlags, Protocol, ServiceEntry};
 
 /// Bytes of a TCP header without options.
 const TCP: u32 = 20;
@@ -34,6 +34,10 @@ where
     P: PacketBuf,
     T: Tables,
 {
+    // SCTP opens with the same flag, and has no such option.
+    if seen.key.protocol != Protocol::TCP {
+        return None;
+    }
     let backend = tables.backend(delivery.backend)?;
     let limit = match tables.service(backend.service)?.mss_clamp {
         0 => return Some(()),

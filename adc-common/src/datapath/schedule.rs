@@ -11,7 +11,7 @@ use super::{
     parse::{Frame, src_mac, vlan_id},
     ports::{FlowTables, PacketBuf, Tables},
     scratch::{Choice, Scratch, Seen},
-    snat,
+    sctp, snat,
     wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
 use crate::abi::{
@@ -270,6 +270,9 @@ where
         && let Some(header) = packet.header(seen.frame.transport(), &mut tcp)
     {
         half.initial_seq = u32::from_be_bytes(header.seq);
+    }
+    if seen.key.protocol == Protocol::SCTP {
+        half.initial_seq = (sctp::tags(packet, &seen.frame) >> 32) as u32;
     }
     if tables.put_half_open(&seen.key, half).is_err() {
         tables.remove_half_open(other);

@@ -70,6 +70,8 @@ pub(super) struct Delivery<A> {
     pub(super) direct: FlowFlags,
     /// If it is too big: the largest packet that is not, in bytes.
     pub(super) mtu: u32,
+    /// SCTP: its CRC from here on.
+    pub(super) crc: [u8; 4],
 }
 
 /// What was chosen for a new flow, next to the backend.

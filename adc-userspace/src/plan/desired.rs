@@ -6,13 +6,13 @@ use std::{
 };
 
 use adc_common::abi::{
-    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port, Protocol,
+    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port,
     ServiceEntry, ServiceKey, Tick,
 };
 
 use crate::model::{
     BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Service, ServiceName,
-    Timeouts, TransportProtocol, Tunnel, Weight,
+    Timeouts, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -130,10 +130,7 @@ fn backends_of(
 
 /// A service's key in `SERVICE_INDEX`.
 pub fn key_of(service: &Service) -> ServiceKey {
-    let protocol = match service.protocol {
-        TransportProtocol::Tcp => Protocol::TCP,
-        TransportProtocol::Udp => Protocol::UDP,
-    };
+    let protocol = service.protocol.number();
     ServiceKey::new(service.vip.into(), Port::new(service.port), protocol)
 }
 

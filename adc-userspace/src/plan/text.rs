@@ -7,12 +7,12 @@ use std::{
 };
 
 use adc_common::abi::{
-    BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, Phase, Protocol,
-    ServiceEntry, ServiceId, ServiceKey, Tick, VlanId,
+    BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, Phase, ServiceEntry,
+    ServiceId, ServiceKey, Tick, VlanId,
 };
 
 use super::{Change, Plan, RingSpec, ServiceLabel, observed::identity};
-use crate::model::{Mode, Weight};
+use crate::model::{Mode, TransportProtocol, Weight};
 
 /// How many backends a ring's line names before it only counts.
 const RING_DETAILS: usize = 6;
@@ -121,10 +121,9 @@ impl Plan {
 /// `203.0.113.10:80/tcp`.
 pub(super) fn service_text(key: ServiceKey) -> String {
     let place = SocketAddr::new(key.vip.into(), key.port.host());
-    match key.protocol {
-        Protocol::TCP => format!("{place}/tcp"),
-        Protocol::UDP => format!("{place}/udp"),
-        Protocol(other) => format!("{place}/{other}"),
+    match TransportProtocol::of(key.protocol) {
+        Some(protocol) => format!("{place}/{}", protocol.name()),
+        None => format!("{place}/{}", key.protocol.0),
     }
 }
 

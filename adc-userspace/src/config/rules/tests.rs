@@ -227,4 +227,36 @@ fn segments_are_limited_to_a_number_or_by_the_mtu() {
         "mss_clamp = \"auto\"\nprotocol = \"udp\"",
         "UDP has no segments",
     );
+    refuses(
+        "mss_clamp = \"auto\"\nprotocol = \"sctp\"",
+        "SCTP has no segments",
+    );
+}
+
+#[test]
+fn pools_of_sctp_services_are_not_asked_for_tcp_at_the_port_of_sctp() {
+    let with_monitor = |protocol: &str, monitor: &str| {
+        let text = format!(
+            r#"
+dataplane.interfaces = ["eth0"]
+monitor.m = {{ {monitor} }}
+pool.sigtran = {{ monitors = ["m"], backends = [{{ address = "10.0.0.1:2905" }}] }}
+service.sigtran = {{ vip = "203.0.113.10", port = 2905, pool = "sigtran", protocol = "{protocol}" }}
+"#
+        );
+        match parse(&text, Path::new("adc.toml")) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    for monitor in [r#"type = "tcp""#, r#"type = "http""#, r#"type = "https""#] {
+        let error = with_monitor("sctp", monitor);
+        for words in ["service.sigtran.pool", "monitor m", "`port`", "icmp"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        assert_eq!(with_monitor("tcp", monitor), "");
+    }
+    for monitor in [r#"type = "icmp""#, r#"type = "tcp", port = 22"#] {
+        assert_eq!(with_monitor("sctp", monitor), "");
+    }
 }

@@ -16,6 +16,7 @@ mod nat64;
 mod odd;
 mod passed;
 mod ping;
+mod sctp;
 mod tagged;
 mod too_big;
 mod udp;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Case> {
         direct::cases(),
         too_big::cases(),
         mss::cases(),
+        sctp::cases(),
     ]
     .into_iter()
     .flatten()
