@@ -3,12 +3,15 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
-use adc_common::abi::{Phase, Protocol, Tick};
+use adc_common::abi::{Phase, Tick};
 use adc_tests::{
     announce,
     program::{Limits, Program},
     require,
-    walk::{Arrival, BACK, FRONT, Family, HostWalk, Link, Walk as _, Way, World, traffic::Traffic},
+    walk::{
+        Arrival, BACK, FRONT, Family, HostWalk, Link, PROTOCOLS, Walk as _, Way, World,
+        traffic::Traffic,
+    },
 };
 
 /// Names a seed other than the usual one, to look for more, or to see a failure again.
@@ -155,7 +158,7 @@ fn direct_world(way: Way) -> World {
 fn world() -> World {
     let mut world = World::two_arm();
     for family in Family::BOTH {
-        for protocol in [Protocol::TCP, Protocol::UDP] {
+        for protocol in PROTOCOLS {
             let mut talk = world.talk(family, protocol);
             talk.vip.set_port(talk.vip.port() + 1000);
             let service = world.contents.service(talk.vip, protocol);

@@ -46,6 +46,8 @@ impl Protocol {
     pub const ICMP: Self = Self(1);
     /// The fragment header of IPv6 (RFC 8200 §4.5).
     pub const FRAGMENT: Self = Self(44);
+    /// SCTP.
+    pub const SCTP: Self = Self(132);
     /// ICMPv6.
     pub const ICMP6: Self = Self(58);
 }

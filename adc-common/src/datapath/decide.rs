@@ -156,3 +156,22 @@ pub(super) fn is_vip<A: Family, T: Tables>(tables: &T, scratch: &mut Scratch<A>)
         .set_vip_marker(scratch.seen.key.tuple.dst.into());
     tables.service_id(&scratch.index).is_some()
 }
+
+/// Whether a packet is for a VIP or of a flow.
+#[inline(always)]
+pub(super) fn is_ours<A, T>(tables: &T, scratch: &mut Scratch<A>) -> bool
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    is_vip(tables, scratch)
+        || tables.with_flow(&scratch.seen.key, |_| ()).is_some()
+        || tables.with_half_open(&scratch.seen.key, |_| ()).is_some()
+}
+
+/// Whether a packet may be an answer.
+#[inline(always)]
+pub(super) fn is_from_backend<A: Family, T: Tables>(tables: &T, scratch: &mut Scratch<A>) -> bool {
+    scratch.index.vip = scratch.seen.key.tuple.src.into();
+    tables.is_backend(&scratch.index.vip)
+}

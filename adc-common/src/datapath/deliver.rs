@@ -11,11 +11,11 @@ use super::{
     ports::{PacketBuf, Tables},
     preface,
     scratch::{Delivery, Scratch, Seen},
-    translate, tunnel,
+    sctp, translate, tunnel,
     verdict::{Action, Verdict},
     wire::{
-        EthernetHeader, Ports, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM, VlanTag,
-        VlanTags, tcp_flags::SYN,
+        EthernetHeader, Ports, SCTP_CHECKSUM, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM,
+        VlanTag, VlanTags, tcp_flags::SYN,
     },
 };
 use crate::abi::{
@@ -88,6 +88,9 @@ pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
         preface::apply(packet, seen, delivery, front, egress.mtu)?;
     }
     let same = egress.ifindex == packet.ingress_ifindex();
+    if seen.key.protocol == Protocol::SCTP {
+        sctp::seal(packet, seen, delivery);
+    }
     if delivery.direct.contains(FlowFlags::TUNNEL) {
         tunnel::encapsulate(packet, tables, seen, delivery)?;
     } else {
@@ -215,11 +218,14 @@ pub(super) fn rewrite<A: Family, P: PacketBuf>(
         let check = packet.header(transport, &mut header)?.check;
         packet.set_header(transport, &ports)?;
         packet.set_header(transport + TCP_CHECKSUM, &checksum::apply(check, change))?;
-    } else {
+    } else if seen.key.protocol == Protocol::UDP {
         let mut header = MaybeUninit::<UdpHdr>::uninit();
         let check = packet.header(transport, &mut header)?.check;
         packet.set_header(transport, &ports)?;
         packet.set_header(transport + UDP_CHECKSUM, &udp_checksum(check, change))?;
+    } else {
+        packet.set_header(transport, &ports)?;
+        packet.set_header(transport + SCTP_CHECKSUM, &delivery.crc)?;
     }
     write_link(packet, frame, &delivery.hop, src_mac, network, A::ETHERTYPE)
 }

@@ -170,7 +170,7 @@ fn opens<A>(seen: &Seen<A>) -> bool {
 
 #[inline(always)]
 fn half_open_step<A>(seen: &Seen<A>, phase: Phase) -> Step {
-    if seen.key.protocol != Protocol::TCP {
+    if seen.key.protocol == Protocol::UDP {
         return Step::Promote(Phase::REPLIED);
     }
     let flags = seen.frame.flags;
@@ -194,7 +194,7 @@ fn half_open_step<A>(seen: &Seen<A>, phase: Phase) -> Step {
 /// Data after a RST shows that the backend did not believe it.
 #[inline(always)]
 fn next_phase<A>(seen: &Seen<A>, phase: Phase) -> Phase {
-    if seen.key.protocol != Protocol::TCP {
+    if seen.key.protocol == Protocol::UDP {
         return phase;
     }
     let flags = seen.frame.flags;

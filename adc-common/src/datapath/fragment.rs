@@ -4,7 +4,7 @@
 use core::mem::MaybeUninit;
 
 use super::{
-    decide::{follow, is_vip, refuse},
+    decide::{follow, is_from_backend, is_ours, is_vip, refuse},
     deliver::{count_delivery, prepare, readdress},
     family::Family,
     icmp::{self, find},
@@ -13,6 +13,7 @@ use super::{
     quote::Quote,
     range::is_for_a_service,
     scratch::Scratch,
+    sctp,
     tunnel::{self, untold},
     wire::FragmentHeader,
 };
@@ -25,7 +26,7 @@ use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
 const NOT_OURS: Protocol = Protocol(0);
 
 /// Largest datagram that fragments can make up: what the length field of an IPv4 header can say.
-const LONGEST: usize = 65_535;
+pub(super) const LONGEST: usize = 65_535;
 
 /// Where a fragment belongs.
 pub(super) struct Piece {
@@ -104,14 +105,20 @@ where
     T: Tables + FlowTables<A>,
 {
     let Scratch { seen, .. } = scratch;
-    // The length of a UDP header is that of the datagram.
+    // The length of a UDP header is that of the datagram, and a chunk of SCTP may be as long.
     let udp = seen.key.protocol == Protocol::UDP;
-    let length = if udp && piece.left >= 8 {
+    let sctp = seen.key.protocol == Protocol::SCTP;
+    let length = if udp && piece.left >= 8 || sctp && piece.left >= sctp::FIRST_FRAGMENT {
         LONGEST
     } else {
         piece.left
     };
-    if let Err(reason) = transport(packet, &mut seen.frame, &mut seen.key, length) {
+    let read = if sctp {
+        sctp::parse(packet, &mut seen.frame, &mut seen.key, length)
+    } else {
+        transport(packet, &mut seen.frame, &mut seen.key, length)
+    };
+    if let Err(reason) = read {
         // RFC 1858 §3: a header in two fragments serves nobody but those who want to get it past a filter.
         let cut =
             reason == Reason::TruncatedTransport || reason == Reason::BadTransportHeader && !udp;
@@ -164,19 +171,10 @@ where
         first.seen = seen.now;
         tables.put_fragment(fragment, first);
     }
+    if sctp && !sctp::keeps_ports(tables, scratch) {
+        return Err(Reason::SctpFragment);
+    }
     Ok(())
-}
-
-/// Whether a packet is for a VIP or of a flow.
-#[inline(always)]
-fn is_ours<A, T>(tables: &T, scratch: &mut Scratch<A>) -> bool
-where
-    A: Family,
-    T: Tables + FlowTables<A>,
-{
-    is_vip(tables, scratch)
-        || tables.with_flow(&scratch.seen.key, |_| ()).is_some()
-        || tables.with_half_open(&scratch.seen.key, |_| ()).is_some()
 }
 
 /// Sends a fragment after the first of its datagram.
@@ -214,7 +212,12 @@ where
     if A::MAY_CROSS && scratch.delivery.crosses != 0 {
         return Reason::NotTranslated;
     }
-    let reason = follow(tables, &mut scratch.delivery);
+    // As the first: without the whole there is no CRC.
+    let Scratch { seen, delivery, .. } = &mut *scratch;
+    if seen.key.protocol == Protocol::SCTP && sctp::changes_ports(&seen.key.tuple, &delivery.to) {
+        return Reason::SctpFragment;
+    }
+    let reason = follow(tables, delivery);
     if reason.class() != ReasonClass::Forwarded {
         return reason;
     }
@@ -272,13 +275,6 @@ where
     }
 }
 
-/// Whether a packet may be an answer.
-#[inline(always)]
-fn is_from_backend<A: Family, T: Tables>(tables: &T, scratch: &mut Scratch<A>) -> bool {
-    scratch.index.vip = scratch.seen.key.tuple.src.into();
-    tables.is_backend(&scratch.index.vip)
-}
-
 /// A fragment whose first belongs to no flow: what became of that becomes of this.
 #[inline(always)]
 fn without_flow<A, T>(tables: &T, scratch: &mut Scratch<A>) -> Reason
@@ -326,7 +322,7 @@ impl Fragments for Addr4 {
 
     #[inline(always)]
     fn may_hold_ports(protocol: Protocol) -> bool {
-        protocol == Protocol::TCP || protocol == Protocol::UDP
+        matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP)
     }
 
     #[inline(always)]
@@ -362,7 +358,7 @@ impl Fragments for Addr6 {
         // The first header behind the fragment header: routing, authentication and destination options may stand there.
         matches!(
             protocol,
-            Protocol::TCP | Protocol::UDP | Protocol(43 | 51 | 60)
+            Protocol::TCP | Protocol::UDP | Protocol::SCTP | Protocol(43 | 51 | 60)
         )
     }
 

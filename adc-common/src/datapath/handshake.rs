@@ -1,4 +1,4 @@
-//! Half-open flows: TCP handshakes and unanswered UDP. What is validated here moves to the main table.
+//! Half-open flows: TCP and SCTP handshakes and unanswered UDP. What is validated here moves to the main table.
 
 use core::mem::MaybeUninit;
 
@@ -11,6 +11,7 @@ use super::{
     preface,
     schedule::{is_still_chosen, last_hop},
     scratch::{Delivery, Scratch, Seen},
+    sctp,
     track::{after, timeout_of},
     wire::tcp_flags::{ACK, RST, SYN},
 };
@@ -56,6 +57,29 @@ struct Glance {
     phase: Phase,
     flags: FlowFlags,
     preface: u8,
+}
+
+/// What of a segment shows that its sender takes part in the handshake.
+struct Numbers {
+    /// Its sequence number; SCTP: the tag that an INIT or INIT ACK gives out.
+    seq: u32,
+    /// How far it acknowledges beyond the other end's SYN. SCTP: 0 if it has the tag that the other end gave out, else more
+    /// than any window.
+    acked: u32,
+}
+
+impl Numbers {
+    /// See [`sctp::tags`].
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    const fn of_tags(tags: u64, other: u32) -> Self {
+        let differs = tags as u32 ^ other;
+        Self {
+            seq: (tags >> 32) as u32,
+            // Any bit that is set is set in the upper half too: above `ACK_WINDOW`, without a branch.
+            acked: differs | differs.rotate_left(16),
+        }
+    }
 }
 
 /// Handles a packet of a half-open flow. `None` if there is none, or if it turned out to be dead or torn
@@ -150,18 +174,27 @@ fn step_of<A: Family, P: PacketBuf>(
     if seen.key.protocol == Protocol::UDP {
         return Some((udp_step(own), own.initial_seq));
     }
-    let mut header = MaybeUninit::<TcpHdr>::uninit();
-    let header = packet.header(seen.frame.transport(), &mut header)?;
+    let numbers = if seen.key.protocol == Protocol::TCP {
+        let mut header = MaybeUninit::<TcpHdr>::uninit();
+        let header = packet.header(seen.frame.transport(), &mut header)?;
+        let ack = u32::from_be_bytes(header.ack_seq);
+        Numbers {
+            seq: u32::from_be_bytes(header.seq),
+            acked: ack.wrapping_sub(other_seq.wrapping_add(1)),
+        }
+    } else {
+        Numbers::of_tags(sctp::tags(packet, &seen.frame), other_seq)
+    };
     let preface = if own.preface == 0 {
         0
     } else {
         preface::length::<A>()
     };
-    let step = tcp_step(own, seen.frame.flags, header, other_seq, preface);
+    let step = tcp_step(own, seen.frame.flags, &numbers, preface);
     if seen.frame.flags & SYN == 0 {
         Some((step, own.initial_seq))
     } else {
-        Some((step, u32::from_be_bytes(header.seq)))
+        Some((step, numbers.seq))
     }
 }
 
@@ -193,21 +226,19 @@ const fn udp_step(own: Glance) -> Step {
 
 /// `preface`: bytes of the PROXY protocol header that goes before the client's; 0 without one.
 #[inline(always)]
-fn tcp_step(own: Glance, flags: u8, header: &TcpHdr, other_seq: u32, preface: u32) -> Step {
-    let ack = u32::from_be_bytes(header.ack_seq);
-    let acked = ack.wrapping_sub(other_seq.wrapping_add(1));
+fn tcp_step(own: Glance, flags: u8, numbers: &Numbers, preface: u32) -> Step {
     if own.flags.contains(FlowFlags::REPLY) {
         // The backend knows the client's SYN by a number that is `preface` lower.
-        let outstanding = acked.wrapping_add(preface) < preface;
+        let outstanding = numbers.acked.wrapping_add(preface) < preface;
         reply_step(
             own.phase,
             flags,
-            if outstanding { 0 } else { acked },
+            if outstanding { 0 } else { numbers.acked },
             outstanding,
         )
     } else {
-        let repeated = u32::from_be_bytes(header.seq) == own.initial_seq;
-        forward_step(own.phase, flags, acked, repeated, preface != 0)
+        let repeated = numbers.seq == own.initial_seq;
+        forward_step(own.phase, flags, numbers.acked, repeated, preface != 0)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod checksum;
 mod claim;
+mod crc32c;
 mod decap;
 mod decide;
 mod deliver;
@@ -27,6 +28,7 @@ mod range;
 mod reset;
 mod schedule;
 mod scratch;
+mod sctp;
 mod self_check;
 mod sight;
 mod snat;

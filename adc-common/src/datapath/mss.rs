@@ -11,7 +11,7 @@ use super::{
     tunnel,
     wire::{TCP_CHECKSUM, TcpControl},
 };
-use crate::abi::{FlowFlags, ServiceEntry};
+use crate::abi::{FlowFlags, Protocol, ServiceEntry};
 
 /// Bytes of a TCP header without options.
 const TCP: u32 = 20;
@@ -35,6 +35,10 @@ where
     P: PacketBuf,
     T: Tables,
 {
+    // SCTP opens with the same flag, and has no such option.
+    if seen.key.protocol != Protocol::TCP {
+        return None;
+    }
     let backend = tables.backend(delivery.backend)?;
     // The client's first segment is to have room for the header in front of it.
     let preface = preface::room::<A>(delivery);

@@ -36,13 +36,13 @@ pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
 pub(super) struct Frame {
     /// Offset of the IP header.
     network: u16,
-    /// Offset of the TCP or UDP header.
+    /// Offset of the TCP, UDP or SCTP header.
     transport: u16,
     /// TCI of the outer tag, 0 without one.
     pub(super) outer_tci: u16,
     /// TCI of the inner tag.
     pub(super) inner_tci: u16,
-    /// TCP flags; 0 for UDP.
+    /// TCP flags, or what means the same in SCTP; 0 for UDP.
     pub(super) flags: u8,
     /// TTL or hop limit.
     pub(super) hop_limit: u8,

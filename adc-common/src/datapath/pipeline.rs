@@ -12,9 +12,10 @@ use super::{
     ports::{Clock, FlowTables, PacketBuf, Tables},
     reset,
     scratch::Scratch,
+    sctp,
     verdict::{Action, Verdict},
 };
-use crate::abi::{Addr4, Addr6, Port, Reason, ReasonClass};
+use crate::abi::{Addr4, Addr6, Port, Protocol, Reason, ReasonClass};
 
 /// Takes one frame to its verdict: rewrites it if it is to be forwarded, and counts the reason.
 #[inline(always)]
@@ -162,7 +163,7 @@ where
 }
 
 /// A packet that is no whole TCP segment or UDP datagram. What goes on is rewritten here, and the caller sends it;
-/// `None` for a first fragment, which has all that the walk needs.
+/// `None` for a first fragment and for SCTP, which have all that the walk needs.
 #[inline(always)]
 fn beyond<A, P, T>(
     packet: &mut P,
@@ -179,6 +180,8 @@ where
         Some(icmp::walk(packet, tables, scratch))
     } else if reason == Reason::Fragment {
         fragment::walk(packet, tables, scratch)
+    } else if reason == Reason::OtherProtocol && scratch.seen.key.protocol == Protocol::SCTP {
+        sctp::walk(packet, tables, scratch)
     } else {
         Some(refuse(tables, scratch, reason))
     }

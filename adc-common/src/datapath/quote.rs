@@ -69,7 +69,7 @@ fn reverse<A: Family, P: PacketBuf>(
     protocol: Protocol,
     key: &mut FlowKey<A>,
 ) -> Result<usize, Reason> {
-    if protocol != Protocol::TCP && protocol != Protocol::UDP {
+    if protocol != Protocol::TCP && protocol != Protocol::UDP && protocol != Protocol::SCTP {
         return Err(Reason::OtherProtocol);
     }
     if transport + SHORTEST > end {

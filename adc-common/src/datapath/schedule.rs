@@ -12,7 +12,7 @@ use super::{
     ports::{FlowTables, PacketBuf, Tables},
     preface, range,
     scratch::{Choice, Scratch, Seen},
-    snat,
+    sctp, snat,
     wire::tcp_flags::{ACK, FIN, RST, SYN},
 };
 use crate::abi::{
@@ -288,6 +288,9 @@ where
         && let Some(header) = packet.header(seen.frame.transport(), &mut tcp)
     {
         half.initial_seq = u32::from_be_bytes(header.seq);
+    }
+    if seen.key.protocol == Protocol::SCTP {
+        half.initial_seq = (sctp::tags(packet, &seen.frame) >> 32) as u32;
     }
     if tables.put_half_open(&seen.key, half).is_err() {
         tables.remove_half_open(other);

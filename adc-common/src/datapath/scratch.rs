@@ -74,6 +74,8 @@ pub(super) struct Delivery<A> {
     pub(super) mtu: u32,
     /// With [`FlowFlags::PREFACE`], but for SYNs: sequence number of the client's SYN.
     pub(super) client_seq: u32,
+    /// SCTP: its CRC from here on.
+    pub(super) crc: [u8; 4],
 }
 
 /// What was chosen for a new flow, next to the backend.

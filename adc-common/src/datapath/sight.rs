@@ -16,7 +16,7 @@ struct Sighting {
     from: Addr16,
     to: Addr16,
     protocol: Protocol,
-    /// Where TCP or UDP begins, if that can be told without walking headers.
+    /// Where TCP, UDP or SCTP begins, if that can be told without walking headers.
     transport: Option<usize>,
 }
 
@@ -43,7 +43,10 @@ pub fn may_match<P: PacketBuf>(packet: &P, setup: &CaptureSetup) -> bool {
     if !asks(CaptureBits::PORT) {
         return true;
     }
-    if seen.protocol != Protocol::TCP && seen.protocol != Protocol::UDP {
+    if !matches!(
+        seen.protocol,
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP
+    ) {
         return false;
     }
     let mut ports = MaybeUninit::<Ports>::uninit();
@@ -74,7 +77,10 @@ fn sight<P: PacketBuf>(packet: &P) -> Option<Sighting> {
         let mut ip = MaybeUninit::<Ipv6Hdr>::uninit();
         let ip = packet.header(start, &mut ip)?;
         let protocol = Protocol(ip.next_hdr);
-        let is_last = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP6);
+        let is_last = matches!(
+            protocol,
+            Protocol::TCP | Protocol::UDP | Protocol::SCTP | Protocol::ICMP6
+        );
         Some(Sighting {
             from: Addr6(ip.src_addr).into(),
             to: Addr6(ip.dst_addr).into(),

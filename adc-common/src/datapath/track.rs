@@ -100,7 +100,7 @@ pub(super) fn after<A>(
     own: FlowFlags,
     other: FlowFlags,
 ) -> (Phase, FlowFlags) {
-    if seen.key.protocol != Protocol::TCP {
+    if seen.key.protocol == Protocol::UDP {
         return (phase, own);
     }
     let segment = seen.frame.flags;

@@ -13,7 +13,7 @@ use super::{
     parse::Frame,
     ports::PacketBuf,
     scratch::{Delivery, Seen},
-    wire::{Ports, TCP_CHECKSUM, UDP_CHECKSUM},
+    wire::{Ports, SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM},
 };
 use crate::abi::{Addr4, Addr6, Addr16, InterfaceEntry, Protocol, Reason};
 use network_types::{
@@ -190,6 +190,10 @@ fn transport_checksum<P: PacketBuf>(
             packet.header(at, &mut header)?.check,
             change,
         ))
+    } else if seen.key.protocol == Protocol::SCTP {
+        // Not all of it, see `write_transport`: enough to identify a packet by.
+        let [a, b, ..] = delivery.crc;
+        Some([a, b])
     } else {
         let mut header = MaybeUninit::<UdpHdr>::uninit();
         Some(udp_checksum(packet.header(at, &mut header)?.check, change))
@@ -221,6 +225,9 @@ fn write_transport<P: PacketBuf>(
         dest: delivery.to.dport.0,
     };
     packet.set_header(transport, &ports)?;
+    if seen.key.protocol == Protocol::SCTP {
+        return packet.set_header(transport + SCTP_CHECKSUM, &delivery.crc);
+    }
     let offset = if seen.key.protocol == Protocol::TCP {
         TCP_CHECKSUM
     } else {

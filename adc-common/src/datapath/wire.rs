@@ -51,7 +51,7 @@ pub(super) struct VlanTags {
     pub(super) inner: VlanTag,
 }
 
-/// Source and destination port, as TCP and UDP both start.
+/// Source and destination port, as TCP, UDP and SCTP all start.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Ports {
@@ -141,6 +141,22 @@ pub(super) struct IcmpHeader {
     pub(super) rest: [u8; 4],
 }
 
+/// An SCTP common header and the header of the first chunk (RFC 9260 §3).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct SctpHeader {
+    pub(super) ports: Ports,
+    /// Verification tag.
+    pub(super) tag: [u8; 4],
+    /// CRC32c, least significant byte first.
+    pub(super) check: [u8; 4],
+    /// Type of the chunk.
+    pub(super) kind: u8,
+    _flags: u8,
+    /// Bytes of the chunk, its header among them, padding not.
+    pub(super) chunk_length: [u8; 2],
+}
+
 /// An IPv6 fragment header (RFC 8200 §4.5).
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -163,6 +179,7 @@ wire_header!(
     BareTcp,
     ExtensionHeader,
     IcmpHeader,
+    SctpHeader,
     FragmentHeader,
     [u8; 1],
     [u8; 2],
@@ -200,5 +217,7 @@ pub(super) const TCP_ACK: usize = core::mem::offset_of!(TcpHdr, ack_seq);
 pub(super) const TCP_CHECKSUM: usize = core::mem::offset_of!(TcpHdr, check);
 /// Offset of the checksum in an ICMP header.
 pub(super) const ICMP_CHECKSUM: usize = core::mem::offset_of!(IcmpHeader, check);
+/// Offset of the checksum in an SCTP packet.
+pub(super) const SCTP_CHECKSUM: usize = core::mem::offset_of!(SctpHeader, check);
 /// Offset of the checksum in a UDP header.
 pub(super) const UDP_CHECKSUM: usize = core::mem::offset_of!(UdpHdr, check);

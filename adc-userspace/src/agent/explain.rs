@@ -3,15 +3,12 @@
 mod arrival;
 mod outcome;
 
-use adc_common::abi::Protocol;
-
 use self::arrival::{Arrival, ready};
 use super::state::Agent;
 use crate::{
     api::proto::{ApiError, ErrorCode, ExplainPacket, ExplainRequest, Explanation, sentence},
     dataplane,
     explain::{self, Known},
-    model::TransportProtocol,
 };
 
 impl Agent {
@@ -20,10 +17,7 @@ impl Agent {
         let live = self.dataplane.live();
         let arrival = match &request.packet {
             ExplainPacket::Tuple(tuple) => {
-                let protocol = match tuple.protocol {
-                    TransportProtocol::Tcp => Protocol::TCP,
-                    TransportProtocol::Udp => Protocol::UDP,
-                };
+                let protocol = tuple.protocol.number();
                 let flow = explain::known(&live, protocol, tuple.source, tuple.destination);
                 let flow: Option<Known> = flow.map_err(|error| unreadable(&error))?;
                 self.described(tuple, request.interface.as_deref(), flow)?

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use adc_common::abi::{BackendId, Phase, Protocol, Tick};
+use adc_common::abi::{BackendId, Phase, Tick};
 use anyhow::Result;
 
 use super::state::Agent;
@@ -113,13 +113,9 @@ impl Agent {
 
 fn flow_view(record: &FlowRecord, names: Option<&Names>) -> FlowView {
     let names = names.cloned().unwrap_or_default();
-    let protocol = if record.protocol == Protocol::UDP {
-        TransportProtocol::Udp
-    } else {
-        TransportProtocol::Tcp
-    };
     FlowView {
-        protocol,
+        // Flows of other protocols do not come about.
+        protocol: TransportProtocol::of(record.protocol).unwrap_or(TransportProtocol::Tcp),
         client: record.client,
         vip: record.vip,
         // With direct return no packet has the backend's address on it, so the flow does not know it.

@@ -8,7 +8,10 @@ use std::{
 use adc_common::abi::{Addr16, CaptureBits, CaptureSetup, MAX_SNAPLEN, Port, Protocol};
 
 use super::labels::Sighting;
-use crate::api::proto::{CaptureFilter, CaptureRequest, FilterTerm, ReasonKind};
+use crate::{
+    api::proto::{CaptureFilter, CaptureRequest, FilterTerm, ReasonKind},
+    model::TransportProtocol,
+};
 
 /// Chosen packets of which the rewritten frame may still be to come: it follows within the same run of the program, so only
 /// other CPUs' records come between.
@@ -58,7 +61,7 @@ fn holds(term: &FilterTerm, seen: &Sighting<'_>, vips: &BTreeSet<IpAddr>) -> boo
         FilterTerm::Net(range) => either(&|end| range.0.contains(&end.ip())),
         FilterTerm::Port(port) => {
             let has_ports = seen.tuple.is_some_and(|(_, _, protocol)| {
-                matches!(Protocol(protocol), Protocol::TCP | Protocol::UDP)
+                TransportProtocol::of(Protocol(protocol)).is_some()
             });
             has_ports && either(&|end| end.port() == *port)
         }

@@ -370,7 +370,7 @@ value_enum!(
 );
 value_enum!(
     /// Protocol as typed.
-    ProtocolArg => TransportProtocol { Tcp, Udp }
+    ProtocolArg => TransportProtocol { Tcp, Udp, Sctp }
 );
 value_enum!(
     /// Hash as typed.

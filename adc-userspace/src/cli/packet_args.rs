@@ -13,6 +13,7 @@ Examples:
   adc explain tcp 192.0.2.1:40000 10.1.0.100:80
   adc explain tcp [2001:db8::7]:40000 [2001:db8::100]:443 --flags ack
   adc explain udp 192.0.2.1:5353 10.1.0.100:53 --in eth0
+  adc explain sctp 192.0.2.1:2905 10.1.0.100:2905
   adc explain --pcap dump.pcapng --packet 3 -o json";
 
 /// One packet.
@@ -62,8 +63,8 @@ const FILTER: &str = "\
 Filter terms, joined by `and`:
   host ADDRESS            from or to this address
   net ADDRESS/LENGTH      from or to an address in this prefix
-  port N                  from or to this TCP or UDP port
-  proto NAME|NUMBER       tcp, udp, icmp, icmp6, or an IP protocol number
+  port N                  from or to this TCP, UDP or SCTP port
+  proto NAME|NUMBER       tcp, udp, sctp, icmp, icmp6, or a protocol number
   vip                     from or to the VIP of any service
   service NAME            of a flow of this service, or addressed to it
   backend NAME            to or from a backend of this name

@@ -80,7 +80,7 @@ impl Words for OnDown {
 }
 
 impl Words for TransportProtocol {
-    const ALL: &'static [Self] = &[Self::Tcp, Self::Udp];
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {
         self.name()

@@ -8,6 +8,7 @@ use etherparse::{
     UdpHeader, VlanId,
 };
 
+use super::sctp;
 use crate::api::proto::{ApiError, ErrorCode, TcpFlags};
 
 /// Window of a synthetic segment; nothing looks at it.
@@ -46,6 +47,11 @@ pub enum Transport {
     },
     /// A datagram.
     Udp,
+    /// A HEARTBEAT of an association, or an INIT if the tag is zero.
+    Sctp {
+        /// Verification tag.
+        tag: u32,
+    },
 }
 
 /// The frame, all checksums right.
@@ -59,6 +65,7 @@ pub fn frame(envelope: &Envelope) -> Result<Vec<u8>, ApiError> {
     let protocol = match envelope.transport {
         Transport::Tcp { .. } => IpNumber::TCP,
         Transport::Udp => IpNumber::UDP,
+        Transport::Sctp { .. } => IpNumber::SCTP,
     };
     let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
     let (ether_type, header) = match (source, destination) {
@@ -128,6 +135,7 @@ fn link(envelope: &Envelope, inner: EtherType) -> Result<Vec<u8>, ApiError> {
 fn transport(envelope: &Envelope) -> Result<Vec<u8>, etherparse::err::ValueTooBigError<usize>> {
     let (source, destination) = (envelope.source, envelope.destination);
     match envelope.transport {
+        Transport::Sctp { tag } => Ok(sctp::packet(source, destination, tag)),
         Transport::Tcp {
             flags,
             sequence,

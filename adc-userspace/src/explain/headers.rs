@@ -8,6 +8,7 @@ use etherparse::{
     TransportHeader,
 };
 
+use super::sctp::{self, Sctp};
 use crate::api::proto::{FieldView, HeaderView, TcpFlags};
 
 /// Tunnels that are looked into.
@@ -50,7 +51,17 @@ pub fn summary(frame: &[u8]) -> String {
         }
         Some(TransportHeader::Icmpv4(_)) => format!("icmp {from} > {to}"),
         Some(TransportHeader::Icmpv6(_)) => format!("icmpv6 {from} > {to}"),
-        Some(TransportHeader::Igmp(_)) | None => format!("ip {from} > {to}"),
+        Some(TransportHeader::Igmp(_)) => format!("ip {from} > {to}"),
+        None => match Sctp::of(&packet) {
+            Some(sctp) => {
+                let (from, to) = (
+                    SocketAddr::new(from, sctp.source_port()),
+                    SocketAddr::new(to, sctp.destination_port()),
+                );
+                format!("sctp {from} > {to} [{}]", sctp.chunk())
+            }
+            None => format!("ip {from} > {to}"),
+        },
     }
 }
 
@@ -64,6 +75,9 @@ pub fn tuple_of(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, u8)> {
         Some(TransportHeader::Icmpv4(_)) => (0, 0, 1),
         Some(TransportHeader::Icmpv6(_)) => (0, 0, 58),
         Some(TransportHeader::Igmp(_)) => (0, 0, 2),
+        None if let Some(sctp) = Sctp::of(&packet) => {
+            (sctp.source_port(), sctp.destination_port(), sctp::NUMBER)
+        }
         None => match &packet.net {
             Some(NetHeaders::Ipv4(ip, _)) => (0, 0, ip.protocol.0),
             Some(NetHeaders::Ipv6(ip, _)) => (0, 0, ip.next_header.0),
@@ -129,6 +143,13 @@ pub fn checksum_complaint(frame: &[u8]) -> Option<String> {
                 (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
             };
             complain("the UDP", udp.checksum, right.ok()?)
+        }
+        (None, _) => {
+            let sctp = Sctp::of(&packet)?;
+            let (found, right) = (sctp.checksum(), sctp.right_checksum()?);
+            let complaint =
+                || format!("the SCTP checksum is {found:#010x}, should be {right:#010x}");
+            (found != right).then(complaint)
         }
         _ => None,
     }
@@ -214,6 +235,18 @@ fn describe_transport(packet: &LaxPacketHeaders<'_>, views: &mut Vec<HeaderView>
         }
         Some(TransportHeader::Igmp(_)) => {}
         None => {
+            if let Some(sctp) = Sctp::of(packet) {
+                views.push(view(
+                    "sctp",
+                    [
+                        ("source-port", sctp.source_port().to_string()),
+                        ("destination-port", sctp.destination_port().to_string()),
+                        ("tag", format!("{:#010x}", sctp.tag())),
+                        ("checksum", format!("{:#010x}", sctp.checksum())),
+                        ("chunk", sctp.chunk()),
+                    ],
+                ));
+            }
             // A tunnel: what is inside is what the backend will see.
             if let LaxPayloadSlice::Ip(inner) = &packet.payload
                 && matches!(inner.ip_number, IpNumber::IPV4 | IpNumber::IPV6)

@@ -29,7 +29,7 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
             "the packet is shorter than its headers: damaged on the way, or cut by whoever recorded it; look at the sender and at `ethtool -S` of the interface"
         }
         Reason::BadIpHeader | Reason::BadTransportHeader => {
-            "length fields contradict the packet: damaged or forged; `adc capture reason REASON -w FILE` shows who sends such packets"
+            "length fields contradict the packet, or an SCTP chunk stands where it must not: damaged or forged; `adc capture reason REASON -w FILE` shows who sends such packets"
         }
         Reason::BadExtensionHeaders => {
             "a chain of IPv6 extension headers that no ordinary client sends; `adc capture reason bad_extension_headers -w FILE` shows the sender"
@@ -61,7 +61,7 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
             "the kernel refused a flow entry: look at `adc flow count`, raise dataplane.limits.half_open_*, and look at the kernel's log"
         }
         Reason::HandshakeMismatch => {
-            "not what the handshake expects: a forged or very late packet, or replies that do not return through this node; a client that is real tries again with a new SYN"
+            "not what the handshake expects: a forged or very late packet, or replies that do not return through this node; a client that is real tries again with a new SYN (SCTP: INIT)"
         }
         Reason::SnatNoFlow => {
             "a backend's packet to a local address of full-nat, of a flow that has ended or that another node opened; the node's own stack answers with a RST"
@@ -91,7 +91,7 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
             "ping = false for every service of this VIP: set it to true to be pinged"
         }
         Reason::FragmentTiny => {
-            "no honest stack cuts a packet inside its TCP or UDP header: an attempt to slip past filters"
+            "no honest stack cuts a packet inside its TCP, UDP or SCTP header: an attempt to slip past filters"
         }
         Reason::FragmentOverlap => {
             "fragments of one datagram overlap: forged, or a sender that uses its IPv4 identifications again too soon"
@@ -119,6 +119,9 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         }
         Reason::SynWithData => {
             "the client sends data with its SYN (TCP Fast Open), where the PROXY protocol header belongs: it sends the SYN again without, a second later; switch Fast Open off at the backends, so that clients learn no cookie"
+        }
+        Reason::SctpFragment => {
+            "SCTP packets larger than some link on the way: switch path MTU discovery on at the sender, lower its path MTU, or give service and backends the same port in mode nat or dsr-*"
         }
         Reason::HeadroomError => {
             "the driver leaves no room for a VLAN tag or a header: `adc doctor -i INTERFACE`, or attach = \"skb\""

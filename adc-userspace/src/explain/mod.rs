@@ -12,6 +12,7 @@ mod hints;
 mod kept;
 mod known;
 mod overlay;
+mod sctp;
 mod source;
 mod steps;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     headers::mac_text,
     steps::{FlowFacts, Half, Step, Table},
 };
+use crate::model::TransportProtocol;
 
 /// What people call the things behind ids.
 pub trait Names {
@@ -220,10 +221,9 @@ const fn table_name(table: Table) -> &'static str {
 }
 
 fn protocol_name(protocol: Protocol) -> String {
-    match protocol {
-        Protocol::TCP => "tcp".into(),
-        Protocol::UDP => "udp".into(),
-        Protocol(number) => format!("protocol {number}"),
+    match TransportProtocol::of(protocol) {
+        Some(protocol) => protocol.name().into(),
+        None => format!("protocol {}", protocol.0),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{MssClamp, PoolName, Ports, ProxyProtocol, Tunnel};
 
 pub use adc_common::abi::MAX_SNAT_ADDRESSES;
+use adc_common::abi::Protocol;
 
 /// A virtual server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +16,7 @@ pub struct Service {
     pub vip: IpAddr,
     /// Ports clients connect to.
     pub port: Ports,
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub protocol: TransportProtocol,
     /// Where flows go.
     pub pool: PoolName,
@@ -57,6 +58,8 @@ pub enum TransportProtocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP, single-homed.
+    Sctp,
 }
 
 /// Forwarding mode.
@@ -97,15 +100,15 @@ pub enum Hash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Timeouts {
-    /// TCP handshake (default 30).
+    /// Handshake of TCP or SCTP (default 30).
     pub handshake: u32,
-    /// TCP established (default 7 440 = 2 h 4 min, RFC 5382 REQ-5).
+    /// TCP or SCTP established (default 7 440 = 2 h 4 min, RFC 5382 REQ-5).
     pub established: u32,
-    /// TCP after one FIN (default 7 440).
+    /// TCP after one FIN, SCTP after one SHUTDOWN (default 7 440).
     pub half_closed: u32,
-    /// TCP after both FINs (default 60).
+    /// TCP after both FINs, SCTP after SHUTDOWN and its answer (default 60).
     pub closed: u32,
-    /// TCP after RST (default 10).
+    /// TCP after RST, SCTP after ABORT (default 10).
     pub reset: u32,
     /// UDP before a reply (default 30).
     pub udp_unreplied: u32,
@@ -166,11 +169,31 @@ impl Mode {
 }
 
 impl TransportProtocol {
+    /// Every protocol.
+    pub const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
+    /// Its number in IP headers and tables.
+    pub const fn number(self) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::TCP,
+            Self::Udp => Protocol::UDP,
+            Self::Sctp => Protocol::SCTP,
+        }
+    }
+
+    /// The protocol of this number, if it is one.
+    pub fn of(number: Protocol) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.number() == number)
+    }
+
     /// As written in config, CLI and JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use adc_common::abi::{
-    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port, Protocol,
+    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port,
     ServiceEntry, ServiceKey, Tick,
 };
 
 use crate::model::{
-BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, ProxyProtocol, Ports, Service,
-    ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
+    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Ports, ProxyProtocol,
+    Service, ServiceName, Timeouts, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -130,10 +130,7 @@ fn backends_of(
 
 /// What a service is known by in the tables.
 pub fn key_of(service: &Service) -> ServiceKey {
-    let protocol = match service.protocol {
-        TransportProtocol::Tcp => Protocol::TCP,
-        TransportProtocol::Udp => Protocol::UDP,
-    };
+    let protocol = service.protocol.number();
     let vip = service.vip.into();
     match service.port {
         Ports::One(port) => ServiceKey::new(vip, Port::new(port), protocol),

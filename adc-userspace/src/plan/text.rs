@@ -7,12 +7,12 @@ use std::{
 };
 
 use adc_common::abi::{
-    BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, Phase, Protocol,
-    ServiceEntry, ServiceId, ServiceKey, Tick, VlanId,
+    BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, Phase, ServiceEntry,
+    ServiceId, ServiceKey, Tick, VlanId,
 };
 
 use super::{Change, Plan, RingSpec, ServiceLabel};
-use crate::model::{BackendAddress, Mode, Ports, ProxyProtocol, Weight};
+use crate::model::{BackendAddress, Mode, Ports, ProxyProtocol, TransportProtocol, Weight};
 
 /// How many backends a ring's line names before it only counts.
 const RING_DETAILS: usize = 6;
@@ -125,10 +125,9 @@ impl Plan {
 /// `203.0.113.10:80/tcp`.
 pub(super) fn service_text(key: ServiceKey) -> String {
     let place = place_text(key);
-    match key.protocol {
-        Protocol::TCP => format!("{place}/tcp"),
-        Protocol::UDP => format!("{place}/udp"),
-        Protocol(other) => format!("{place}/{other}"),
+    match TransportProtocol::of(key.protocol) {
+        Some(protocol) => format!("{place}/{}", protocol.name()),
+        None => format!("{place}/{}", key.protocol.0),
     }
 }
 

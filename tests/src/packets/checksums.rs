@@ -1,4 +1,4 @@
-//! Whether a frame's checksums are right, by etherparse.
+//! Whether a frame's checksums are right, by etherparse, and by `crc` for SCTP.
 
 use std::net::IpAddr;
 
@@ -6,9 +6,12 @@ use etherparse::{
     Icmpv4Header, Icmpv4Type, Ipv4HeaderSlice, NetSlice, SlicedPacket, TransportSlice,
 };
 
-use super::frame::{tcp_checksum, udp_checksum};
+use super::{
+    frame::{tcp_checksum, udp_checksum},
+    sctp::{self, SCTP},
+};
 
-/// Whether every checksum of a frame is right: IPv4 header, TCP, UDP. UDP without a checksum is right; UDP
+/// Whether every checksum of a frame is right: IPv4 header, TCP, UDP, SCTP. UDP without a checksum is right; UDP
 /// whose checksum of 0xffff was sent as 0 can not be told from that, so a test that cares compares bytes.
 pub fn checksums_hold(frame: &[u8]) -> bool {
     complaint(frame).is_none()
@@ -85,6 +88,15 @@ fn complaint_of(packet: &SlicedPacket<'_>) -> Option<String> {
             }
             return (!holds).then(|| "ICMPv6 checksum".to_owned());
         }
+        None => {
+            let payload = packet.net.as_ref()?.ip_payload_ref()?;
+            let is_sctp = payload.ip_number.0 == SCTP && !payload.fragmented;
+            return if is_sctp {
+                sctp::complaint(payload.payload)
+            } else {
+                None
+            };
+        }
         _ => return None,
     };
     (found != right).then(|| format!("{what}: {found:04x}, should be {right:04x}"))
@@ -92,7 +104,7 @@ fn complaint_of(packet: &SlicedPacket<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Envelope, MacAddress, Segment, flip_bit};
+    use super::super::{Chunk, Envelope, MacAddress, Segment, flip_bit};
     use super::*;
 
     fn frames() -> Vec<Vec<u8>> {
@@ -103,6 +115,7 @@ mod tests {
         let segments = [
             Segment::tcp("PA", 1, 2).data(b"odd"),
             Segment::udp(b"datagram"),
+            Segment::sctp(7, &[Chunk::data(b"message")]),
         ];
         let mut frames = Vec::new();
         for (from, to) in ends {

@@ -7,7 +7,10 @@ use etherparse::{
     UdpHeader, VlanId, VlanPcp,
 };
 
-use super::segment::{Segment, Transport, UdpChecksum};
+use super::{
+    sctp,
+    segment::{Segment, Transport, UdpChecksum},
+};
 
 /// A MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +192,11 @@ fn transport(envelope: &Envelope, segment: &Segment) -> (IpNumber, Vec<u8>) {
             let mut body = header.to_bytes().to_vec();
             body.extend(&segment.payload);
             (IpNumber::UDP, body)
+        }
+        Transport::Sctp { tag, flaw } => {
+            let ports = [from.port(), to.port()];
+            let body = sctp::packet(ports, *tag, &segment.payload, *flaw);
+            (IpNumber::SCTP, body)
         }
     }
 }

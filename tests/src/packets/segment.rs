@@ -29,13 +29,20 @@ pub struct Segment {
     pub padding: usize,
 }
 
-/// TCP or UDP.
+/// TCP, UDP or SCTP.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// Ports and checksum are set when the frame is built.
     Tcp(Box<TcpHeader>),
     /// UDP.
     Udp(UdpChecksum),
+    /// SCTP, whose chunks are the payload.
+    Sctp {
+        /// Verification tag.
+        tag: u32,
+        /// Bits of the checksum that are wrong.
+        flaw: u32,
+    },
 }
 
 /// What a UDP sender does about its checksum.

@@ -71,8 +71,14 @@ impl Case {
 
     /// A packet that is forwarded.
     #[must_use]
-    pub fn sent(mut self, what: &'static str, crossing: Crossing, reason: Reason) -> Self {
+    pub fn sent(self, what: &'static str, crossing: Crossing, reason: Reason) -> Self {
         assert_eq!(complaint(&crossing.out), None, "the expectation of {what}");
+        self.sent_as_it_is(what, crossing, reason)
+    }
+
+    /// The same of one whose checksum is wrong.
+    #[must_use]
+    pub fn sent_as_it_is(mut self, what: &'static str, crossing: Crossing, reason: Reason) -> Self {
         let Crossing {
             by,
             frame,

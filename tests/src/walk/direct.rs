@@ -1,6 +1,6 @@
 //! Worlds whose backends answer clients directly.
 
-use adc_common::abi::{Addr16, ForwardingMode, Port, Protocol};
+use adc_common::abi::{Addr16, ForwardingMode, Port};
 
 use super::{Crossing, Family, Link, Talk, World};
 use crate::packets::{Outer, Segment, wrapped};
@@ -104,19 +104,16 @@ impl Talk {
         crossing
     }
 
-    /// The hash of the flow as adc computes it, for the four flows of [`World::talk`]. Where it shows in packets, nodes
+    /// The hash of the flow as adc computes it, for the six flows of [`World::talk`]. Where it shows in packets, nodes
     /// of a pair should agree; so it must never change.
     fn hash(&self) -> u32 {
-        let protocol = if self.vip.port() == 80 {
-            Protocol::TCP
-        } else {
-            Protocol::UDP
-        };
-        match (self.vip.is_ipv4(), protocol) {
-            (true, Protocol::TCP) => 0xc7b6_fb71,
-            (true, _) => 0xa8a0_0313,
-            (false, Protocol::TCP) => 0x0ce4_d33a,
-            (false, _) => 0x2fac_e36d,
+        match (self.vip.is_ipv4(), self.vip.port()) {
+            (true, 80) => 0xc7b6_fb71,
+            (true, 53) => 0xa8a0_0313,
+            (true, _) => 0xfd3b_4f88,
+            (false, 80) => 0x0ce4_d33a,
+            (false, 53) => 0x2fac_e36d,
+            (false, _) => 0x2178_85ce,
         }
     }
 }

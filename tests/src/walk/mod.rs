@@ -1,6 +1,7 @@
 //! The packet walk, on the host or in the kernel, behind one trait: so that one table of cases, and one
 //! stream of random packets, runs through both.
 
+mod association;
 mod case;
 pub mod cases;
 mod contents;
@@ -25,7 +26,7 @@ pub use counters::{Counters, zip};
 pub use direct::{ALL_ERRORS, Way};
 pub use host::HostWalk;
 pub(crate) use host::{half_without_time, without_time};
-pub use talk::{BACK, Crossing, FRONT, Family, LOCAL4, LOCAL6, Talk, World};
+pub use talk::{BACK, Crossing, FRONT, Family, LOCAL4, LOCAL6, PROTOCOLS, Talk, World};
 
 /// How a frame left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

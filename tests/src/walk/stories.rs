@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use adc_common::abi::{Protocol, Reason};
 
-use super::{Arrival, Exit, Family, Talk, Walk, World, talk::Crossing};
-use crate::packets::{Segment, checksums_hold, ip_offset, transport_offset};
+use super::{Arrival, Exit, Family, PROTOCOLS, Talk, Walk, World, talk::Crossing};
+use crate::packets::{Chunk, Segment, checksums_hold, ip_offset, transport_offset};
 
 /// Sends a packet and wants it forwarded, byte for byte as expected.
 fn crosses(place: &mut dyn Walk, what: &str, crossing: &Crossing) {
@@ -30,7 +30,7 @@ fn crosses(place: &mut dyn Walk, what: &str, crossing: &Crossing) {
 /// If they do not, or an answer goes astray.
 pub fn two_services_share_a_backend(place: &mut dyn Walk) {
     for family in Family::BOTH {
-        for protocol in [Protocol::TCP, Protocol::UDP] {
+        for protocol in PROTOCOLS {
             share(place, family, protocol);
         }
     }
@@ -87,6 +87,8 @@ fn changed_port(place: &mut dyn Walk, talk: &Talk, opening: &Segment) -> u16 {
 fn opening(protocol: Protocol) -> Segment {
     if protocol == Protocol::TCP {
         Segment::tcp("S", 100, 0)
+    } else if protocol == Protocol::SCTP {
+        Segment::sctp(0, &[Chunk::initiate(Chunk::INIT, 100, &[])])
     } else {
         Segment::udp(b"question")
     }
@@ -140,6 +142,19 @@ fn conversation(protocol: Protocol) -> Vec<(&'static str, Segment, bool)> {
             (
                 "data back",
                 Segment::tcp("PA", 901, 108).data(b"answer"),
+                false,
+            ),
+        ]
+    } else if protocol == Protocol::SCTP {
+        let init_ack = Chunk::initiate(Chunk::INIT_ACK, 900, b"\0\x07\0\x08cook");
+        let echo = Chunk::new(Chunk::COOKIE_ECHO, b"cook");
+        vec![
+            ("the opening again", opening(protocol), true),
+            ("the INIT ACK", Segment::sctp(100, &[init_ack]), false),
+            ("the cookie", Segment::sctp(900, &[echo]), true),
+            (
+                "data back",
+                Segment::sctp(100, &[Chunk::data(b"answer")]),
                 false,
             ),
         ]

@@ -35,7 +35,10 @@ impl Family {
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 }
 
-/// One balancer between clients and backends, with a TCP and a UDP service of each family. Each service has
+/// Protocols that there are services of.
+pub const PROTOCOLS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+
+/// One balancer between clients and backends, with a TCP, a UDP and an SCTP service of each family. Each service has
 /// one backend, so that a case knows where its packets go.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -153,7 +156,7 @@ impl World {
             range: None,
         };
         for family in Family::BOTH {
-            for protocol in [Protocol::TCP, Protocol::UDP] {
+            for protocol in PROTOCOLS {
                 let talk = world.talk(family, protocol);
                 let service = world.contents.service(talk.vip, protocol);
                 world
@@ -169,7 +172,7 @@ impl World {
     #[must_use]
     pub fn with_full_nat(mut self) -> Self {
         self.full_nat = true;
-        for protocol in [Protocol::TCP, Protocol::UDP] {
+        for protocol in PROTOCOLS {
             let talk = self.nat64(protocol);
             let service = self.contents.service(talk.vip, protocol);
             self.contents
@@ -200,6 +203,7 @@ impl World {
         };
         let (vip_port, backend_port) = match protocol {
             Protocol::TCP => (80, 8080),
+            Protocol::SCTP => (2905, 29050),
             _ => (53, 5353),
         };
         let address = |host: &str, port: u16| -> SocketAddr {
@@ -231,6 +235,11 @@ impl World {
     /// A UDP client.
     pub fn udp(&self, family: Family) -> Talk {
         self.talk(family, Protocol::UDP)
+    }
+
+    /// An SCTP client.
+    pub fn sctp(&self, family: Family) -> Talk {
+        self.talk(family, Protocol::SCTP)
     }
 }
 
@@ -347,6 +356,7 @@ fn forwarded(segment: &Segment, incoming: &Envelope, out: &Envelope) -> Segment 
             + match segment.transport {
                 Transport::Tcp(_) => 16,
                 Transport::Udp(_) => 6,
+                Transport::Sctp { .. } => 8,
             };
         segment.id = if segment.dont_fragment {
             0

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use adc_common::abi::{InterfaceId, Protocol};
 
-use super::{BACK, FRONT, Family, Talk, World};
+use super::{BACK, FRONT, Family, PROTOCOLS, Talk, World, association};
 use crate::packets::{
     Envelope, Extension, IcmpError, Segment, Tag, arp, flip_bit, icmp_echo, ip_offset, split,
     transport_offset,
@@ -129,7 +129,7 @@ impl Traffic {
     fn exchange(&mut self) -> Exchange {
         let dice = &mut self.dice;
         let family = *dice.pick(&Family::BOTH);
-        let protocol = *dice.pick(&[Protocol::TCP, Protocol::UDP]);
+        let protocol = *dice.pick(&PROTOCOLS);
         let crosses = self.world.full_nat && family == Family::V6 && dice.once_in(2);
         let mut talk = if crosses {
             self.world.nat64(protocol)
@@ -187,6 +187,13 @@ impl Traffic {
         let from_client = self.dice.once_in(2) || self.dice.once_in(4);
         let segment = if exchange.protocol == Protocol::TCP {
             self.tcp(&mut exchange, from_client)
+        } else if exchange.protocol == Protocol::SCTP {
+            let Exchange {
+                client_seq: client,
+                backend_seq: backend,
+                ..
+            } = &mut exchange;
+            association::packet(&mut self.dice, client, backend, from_client)
         } else {
             self.udp()
         };

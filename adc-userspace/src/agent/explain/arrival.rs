@@ -173,6 +173,19 @@ fn transport(
         (TransportProtocol::Udp, Some(_)) => {
             Err(refused("UDP has no flags: leave --flags out".into()))
         }
+        (TransportProtocol::Sctp, Some(_)) => {
+            Err(refused("SCTP has no flags: leave --flags out".into()))
+        }
+        (TransportProtocol::Sctp, None) => {
+            // A tag of zero: the other end has not said its own yet.
+            let tag = flow.map_or(0, |flow| flow.initial.map_or(1, |[_, other]| other));
+            assumed.push(if tag == 0 {
+                "it is an INIT".into()
+            } else {
+                "it is a HEARTBEAT of the association".into()
+            });
+            Ok(Transport::Sctp { tag })
+        }
         (TransportProtocol::Tcp, flags) => {
             let flags = flags.unwrap_or_else(|| {
                 assumed.push("it is a SYN (--flags)".into());

@@ -46,7 +46,7 @@ pub enum FilterTerm {
     Net(AddressRange),
     /// `port N`: from or to this TCP or UDP port.
     Port(u16),
-    /// `proto tcp|udp|icmp|icmp6|NUMBER`.
+    /// `proto tcp|udp|sctp|icmp|icmp6|NUMBER`.
     Protocol(u8),
     /// `vip`: from or to the VIP of any service.
     Vip,
@@ -61,7 +61,7 @@ pub enum FilterTerm {
 }
 
 /// Every term, for error messages and help.
-pub const FILTER_HELP: &str = "host ADDRESS, net ADDRESS/LENGTH, port N, proto tcp|udp|icmp|icmp6|NUMBER, vip, service NAME, backend NAME, reason NAME, class forwarded|passed|dropped, joined by `and`";
+pub const FILTER_HELP: &str = "host ADDRESS, net ADDRESS/LENGTH, port N, proto tcp|udp|sctp|icmp|icmp6|NUMBER, vip, service NAME, backend NAME, reason NAME, class forwarded|passed|dropped, joined by `and`";
 
 impl CaptureRequest {
     /// Most frames.
@@ -152,9 +152,14 @@ fn protocol(text: &str) -> Result<u8, String> {
     match text {
         "tcp" => Ok(6),
         "udp" => Ok(17),
+        "sctp" => Ok(132),
         "icmp" => Ok(1),
         "icmp6" => Ok(58),
-        _ => parsed("proto", text, "tcp, udp, icmp, icmp6 or a number up to 255"),
+        _ => parsed(
+            "proto",
+            text,
+            "tcp, udp, sctp, icmp, icmp6 or a number up to 255",
+        ),
     }
 }
 
@@ -205,6 +210,7 @@ impl fmt::Display for FilterTerm {
             Self::Protocol(6) => f.write_str("proto tcp"),
             Self::Protocol(17) => f.write_str("proto udp"),
             Self::Protocol(1) => f.write_str("proto icmp"),
+            Self::Protocol(132) => f.write_str("proto sctp"),
             Self::Protocol(58) => f.write_str("proto icmp6"),
             Self::Protocol(number) => write!(f, "proto {number}"),
             Self::Vip => f.write_str("vip"),

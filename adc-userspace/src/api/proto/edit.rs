@@ -12,7 +12,8 @@ use crate::config::edit::Edit;
 use crate::model::answers_ping;
 use crate::model::{
     AdminState, Backend, BackendAddress, BackendName, Config, Hash, Mode, MonitorName, MssClamp,
-OnDown, Pool, PoolName, ProxyProtocol, Ports, Scheduler, Service, ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
+    OnDown, Pool, PoolName, Ports, ProxyProtocol, Scheduler, Service, ServiceName, Timeouts,
+    TransportProtocol, Tunnel, Weight,
 };
 
 /// Body of `POST /api/v1/services`.

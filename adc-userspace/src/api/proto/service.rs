@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{BackendView, Traffic};
 use crate::model::{
-Hash, Mode, MssClamp, PoolName, ProxyProtocol, Ports, Scheduler, ServiceName, Timeouts, TransportProtocol, Tunnel,
+    Hash, Mode, MssClamp, PoolName, Ports, ProxyProtocol, Scheduler, ServiceName, Timeouts,
+    TransportProtocol, Tunnel,
 };
 
 /// Where a service or backend comes from.

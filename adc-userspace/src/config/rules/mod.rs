@@ -3,6 +3,7 @@
 
 mod address;
 mod mode;
+mod monitors;
 mod place;
 mod ports;
 mod uniqueness;
@@ -93,6 +94,7 @@ fn check_service(
     let pool = config.pools.get(&service.pool);
     mode::check(name, service, pool, breaches);
     wire::check(name, service, breaches);
+    monitors::check(name, service, pool, config, breaches);
     if pool.is_some() {
         return;
     }

@@ -227,6 +227,38 @@ fn segments_are_limited_to_a_number_or_by_the_mtu() {
         "mss_clamp = \"auto\"\nprotocol = \"udp\"",
         "UDP has no segments",
     );
+    refuses(
+        "mss_clamp = \"auto\"\nprotocol = \"sctp\"",
+        "SCTP has no segments",
+    );
+}
+
+#[test]
+fn pools_of_sctp_services_are_not_asked_for_tcp_at_the_port_of_sctp() {
+    let with_monitor = |protocol: &str, monitor: &str| {
+        let text = format!(
+            r#"
+dataplane.interfaces = ["eth0"]
+monitor.m = {{ {monitor} }}
+pool.sigtran = {{ monitors = ["m"], backends = [{{ address = "10.0.0.1:2905" }}] }}
+service.sigtran = {{ vip = "203.0.113.10", port = 2905, pool = "sigtran", protocol = "{protocol}" }}
+"#
+        );
+        match parse(&text, Path::new("adc.toml")) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    for monitor in [r#"type = "tcp""#, r#"type = "http""#, r#"type = "https""#] {
+        let error = with_monitor("sctp", monitor);
+        for words in ["service.sigtran.pool", "monitor m", "`port`", "icmp"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        assert_eq!(with_monitor("tcp", monitor), "");
+    }
+    for monitor in [r#"type = "icmp""#, r#"type = "tcp", port = 22"#] {
+        assert_eq!(with_monitor("sctp", monitor), "");
+    }
 }
 
 /// The errors of services at 203.0.113.10 with these ports, and of their pool.
@@ -371,6 +403,8 @@ fn a_monitor_of_backends_without_port_has_one_of_its_own() {
     );
     assert_eq!(ports(&any, &pool("type = \"tcp\"\nport = 22")), [""; 0]);
     assert_eq!(ports(&any, &pool("type = \"icmp\"")), [""; 0]);
+}
+
 #[test]
 fn a_proxy_protocol_header_goes_into_tcp_streams_that_pass_both_ways() {
     let service = |options: &str| format!("vip = \"203.0.113.10\"\n{options}");

@@ -64,9 +64,15 @@ fn mss_fault(service: &Service) -> Option<Fault> {
     if service.mss_clamp.is_off() {
         return None;
     }
-    if service.protocol == TransportProtocol::Udp {
-        let problem = "UDP has no segments; remove `mss_clamp`, or set protocol = \"tcp\"";
-        return Some(Fault::new(problem));
+    match service.protocol {
+        TransportProtocol::Tcp => {}
+        protocol @ (TransportProtocol::Udp | TransportProtocol::Sctp) => {
+            let problem = format!(
+                "{} has no segments; remove `mss_clamp`, or set protocol = \"tcp\"",
+                protocol.name().to_uppercase()
+            );
+            return Some(Fault::new(problem));
+        }
     }
     match service.mss_clamp {
         MssClamp::Bytes(bytes) if !bounds::MSS.contains(&bytes) => {

@@ -33,14 +33,14 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// A service whose backend fails, and one that takes over.
-struct Failure {
-    before: Contents,
-    after: Contents,
-    talk: Talk,
-    spare: Talk,
+pub(super) struct Failure {
+    pub(super) before: Contents,
+    pub(super) after: Contents,
+    pub(super) talk: Talk,
+    pub(super) spare: Talk,
 }
 
-fn failure(world: &World, talk: Talk, flags: BackendFlags) -> Failure {
+pub(super) fn failure(world: &World, talk: Talk, flags: BackendFlags) -> Failure {
     let spare_address = match talk.backend {
         SocketAddr::V4(_) => "10.20.0.2",
         SocketAddr::V6(_) => "fd00:20::2",

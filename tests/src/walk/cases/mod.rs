@@ -19,6 +19,7 @@ mod ping;
 mod preface;
 mod preface_limits;
 mod ranges;
+mod sctp;
 mod tagged;
 mod too_big;
 mod udp;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Case> {
         ranges::cases(),
         preface::cases(),
         preface_limits::cases(),
+        sctp::cases(),
     ]
     .into_iter()
     .flatten()

@@ -73,7 +73,6 @@ fn v4(world: &World) -> Case {
         ("AH", 51),
         ("OSPF", 89),
         ("VRRP", 112),
-        ("SCTP", 132),
         ("UDP-Lite", 136),
         ("protocol 0", 0),
         ("protocol 255", 255),
@@ -110,7 +109,6 @@ fn v6(world: &World) -> Case {
         ("mobility", Extension::MOBILITY),
         ("HIP", 139),
         ("Shim6", 140),
-        ("SCTP", 132),
         ("an experiment", 253),
     ] {
         let packet = ipv6_protocol(&vip, protocol, &[0; 24]);
