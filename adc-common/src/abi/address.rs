@@ -80,6 +80,20 @@ impl Mac {
     pub fn halves(self) -> [u16; 3] {
         bytemuck::cast(self.0)
     }
+
+    /// Whether both are the same. One branch, where `==` of halves makes three, each of which the verifier follows.
+    #[inline(always)]
+    pub fn is(self, other: Self) -> bool {
+        let ([a, b, c], [d, e, f]) = (self.halves(), other.halves());
+        (a ^ d) | (b ^ e) | (c ^ f) == 0
+    }
+
+    /// Whether it is that of a group of hosts, or of all (IEEE 802 §8.2.2: the lowest bit of the first octet).
+    #[inline(always)]
+    pub const fn is_group(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 1
+    }
 }
 
 impl VlanId {

@@ -105,6 +105,8 @@ reasons! {
     IcmpLimited = 45, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";
     BackendDown = 46, Dropped, "backend_down", "The backend of the flow is down, and the packet can neither be scheduled anew nor answered.";
     BackendDownReset = 47, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
+    OtherHost = 48, Passed, "other_host", "A frame to another machine's MAC (flooded by a switch, or seen by a promiscuous interface); the kernel ignores it.";
+    GroupMac = 49, Passed, "group_mac", "An IP packet in a multicast or broadcast frame; the kernel's stack gets it.";
 }
 
 #[expect(

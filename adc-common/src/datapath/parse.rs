@@ -10,7 +10,9 @@ use super::{
         tcp_flags,
     },
 };
-use crate::abi::{Addr4, Addr6, FlowKey, Mac, Port, Protocol, Reason, VlanId};
+use crate::abi::{
+    Addr4, Addr6, FlowKey, InterfaceId, MAX_INTERFACES, Mac, Port, Protocol, Reason, VlanId,
+};
 use network_types::{
     ip::{Ipv4Hdr, Ipv6Hdr},
     udp::UdpHdr,
@@ -48,13 +50,16 @@ pub(super) struct Frame {
     pub(super) hop_limit: u8,
     /// 1 for a first fragment: there is more of the packet than this.
     pub(super) fragment: u8,
-    _pad: u8,
+    /// Number of the interface it came in by, see [`Frame::ingress`].
+    ingress: u8,
 }
 
 /// The frame up to its IP header.
 #[derive(Default)]
 pub(super) struct Link {
     pub(super) frame: Frame,
+    /// Whom the frame is for.
+    pub(super) destination: Mac,
     pub(super) ethertype: [u8; 2],
 }
 
@@ -69,6 +74,20 @@ impl Frame {
     #[inline(always)]
     pub(super) const fn transport(&self) -> usize {
         self.transport as usize
+    }
+
+    /// The interface that the frame came in by; unset if adc is not attached to it.
+    #[inline(always)]
+    pub(super) const fn ingress(&self) -> InterfaceId {
+        InterfaceId(self.ingress as u16)
+    }
+
+    /// Notes it.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "below MAX_INTERFACES")]
+    pub(super) const fn set_ingress(&mut self, id: InterfaceId) {
+        const { assert!(MAX_INTERFACES <= 1 << u8::BITS) };
+        self.ingress = id.0 as u8;
     }
 
     /// Moves it.
@@ -91,7 +110,12 @@ pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reas
     let ethernet = packet
         .header(0, &mut ethernet)
         .ok_or(Reason::TruncatedEthernet)?;
-    let Link { frame, ethertype } = link;
+    let Link {
+        frame,
+        destination,
+        ethertype,
+    } = link;
+    *destination = Mac(ethernet.dst);
     frame.network = UNTAGGED as u16;
     *ethertype = ethernet.ethertype;
     if is_tag(*ethertype) {

@@ -52,7 +52,12 @@ pub(super) fn number_interfaces(
             continue;
         }
         let all = || (1..).map(InterfaceId).take(MAX_INTERFACES as usize - 1);
-        let id = all()
+        // Where the program looks first.
+        let likely = index_of(name).map(InterfaceId::likely);
+        let id = likely
+            .filter(|id| *id != InterfaceId(0))
+            .into_iter()
+            .chain(all())
             .find(|id| !reserved.contains(id))
             .or_else(|| all().find(|id| !taken.contains(id)))
             .ok_or_else(too_many)?;

@@ -120,12 +120,7 @@ fn below() -> Below {
     };
     tables.backends.insert(BackendId(5), backend);
     for id in [1, 2] {
-        let interface = InterfaceEntry {
-            ifindex: 10 + u32::from(id),
-            mtu: 1500,
-            mac: Mac([2, 0, 0, 0, 0, id]),
-            ..InterfaceEntry::default()
-        };
+        let interface = InterfaceEntry::new(10 + u32::from(id), 1500, Mac([2, 0, 0, 0, 0, id]));
         tables
             .interfaces
             .insert(InterfaceId(u16::from(id)), interface);

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use adc_common::abi::Mac;
+
 use super::{Link, LinkKind, Obstacle};
 
 /// More layers than anybody stacks; a loop in the facts ends here.
@@ -71,6 +73,32 @@ pub(super) fn exit(
         };
     }
     Err(Obstacle::NotAttached(name_of(links, oif)))
+}
+
+/// MACs of the devices on top of `device` that differ from its own: VLANs, and the bond or bridge that it is a port of.
+/// Frames to them are this machine's as well. Not those of a macvlan: what sits on that is another host to this one.
+pub(super) fn macs_above(links: &BTreeMap<u32, Link>, device: &Link) -> Vec<Mac> {
+    let mut above = BTreeSet::from([device.index]);
+    for _ in 0..MAX_DEPTH {
+        let stacked = |link: &&Link| match link.kind {
+            LinkKind::Vlan { lower, .. } => lower.is_some_and(|lower| above.contains(&lower)),
+            LinkKind::Bond { .. } | LinkKind::Bridge => links
+                .values()
+                .any(|port| above.contains(&port.index) && port.controller == Some(link.index)),
+            LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => false,
+        };
+        let found: Vec<u32> = links.values().filter(stacked).map(|l| l.index).collect();
+        let before = above.len();
+        above.extend(found);
+        if above.len() == before {
+            break;
+        }
+    }
+    let macs = above
+        .iter()
+        .filter_map(|index| links.get(index)?.mac)
+        .filter(|mac| Some(*mac) != device.mac);
+    macs.collect::<BTreeSet<Mac>>().into_iter().collect()
 }
 
 fn existing(links: &BTreeMap<u32, Link>, index: u32) -> Result<&Link, Obstacle> {

@@ -160,6 +160,8 @@ pub struct InterfaceFacts {
     pub ifindex: u32,
     /// Its own MAC; `None` if it is no Ethernet device.
     pub mac: Option<Mac>,
+    /// Other MACs of devices on top of it (VLANs, its bond or bridge), by which this machine is reached through it, too.
+    pub other_macs: Vec<Mac>,
     /// Bytes, without the Ethernet header.
     pub mtu: u32,
     /// Set up, and with carrier.

@@ -44,13 +44,8 @@ pub struct Contents {
 impl Contents {
     /// Adds an interface, attached and up.
     pub fn interface(&mut self, id: InterfaceId, mac: MacAddress) {
-        let entry = InterfaceEntry {
-            // Never 1, which is loopback, through which test runs arrive.
-            ifindex: u32::from(id.0) + 100,
-            mtu: 1500,
-            mac: Mac(mac.0),
-            icmp_errors: 0,
-        };
+        // Never 1, which is loopback, through which test runs arrive.
+        let entry = InterfaceEntry::new(u32::from(id.0) + 100, 1500, Mac(mac.0));
         self.interfaces.insert(id, entry);
     }
 
