@@ -8,7 +8,7 @@ use super::{
     parse::Link,
     ports::{PacketBuf, Tables},
 };
-use crate::abi::{InterfaceId, Reason};
+use crate::abi::Reason;
 
 /// Notes in `link` by which interface the frame came in: unset for one that adc was just detached from, whose addresses
 /// nobody knows any more. The error is why the frame is left to the kernel.
@@ -33,17 +33,7 @@ const TO_OTHER: u32 = 2;
 /// once. Inlined, it would follow it once for each way through here (705 000 instructions instead of 445 000, Linux 6.18).
 #[inline(never)]
 fn look<P: PacketBuf, T: Tables>(packet: &P, tables: &T, link: &mut Link) -> u32 {
-    let ifindex = packet.ingress_ifindex();
-    // Where the agent puts an interface if it can: an array lookup in place of one in a hash table.
-    let mut id = InterfaceId::likely(ifindex);
-    let mut found = tables
-        .interface(id)
-        .filter(|entry| entry.ifindex == ifindex);
-    if found.is_none() {
-        id = tables.interface_id(ifindex);
-        found = tables.interface(id);
-    }
-    let Some(entry) = found else {
+    let Some((id, entry)) = tables.ingress(packet.ingress_ifindex()) else {
         return ADMITTED;
     };
     link.frame.set_ingress(id);

@@ -3,8 +3,7 @@
 use super::{
     down,
     family::Family,
-    handshake,
-    parse::{self, vlan_id},
+    handshake, parse,
     ports::{FlowTables, PacketBuf, Tables},
     schedule,
     scratch::{Delivery, Scratch, Seen},
@@ -67,16 +66,15 @@ where
         Phase::REPLIED => true,
         _ => false,
     };
-    same_phase
-        && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, &entry.hop, seen))
+    same_phase && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, &entry.hop, seen))
 }
 
 /// Whether a packet came from `hop`. The interface counts: routers may have one MAC on several.
 #[inline(always)]
 fn came_by<A, P: PacketBuf>(packet: &P, hop: &Hop, seen: &Seen<A>) -> bool {
     hop.mac.halves() == parse::src_mac(packet).halves()
-        && hop.vlan == vlan_id(seen.frame.outer_tci)
-        && hop.inner_vlan == vlan_id(seen.frame.inner_tci)
+        && hop.vlan == seen.frame.vlan
+        && hop.inner_vlan == seen.frame.inner_vlan
         && hop.interface == seen.frame.ingress()
 }
 

@@ -8,7 +8,7 @@ use super::{
     direct,
     family::Family,
     hash::flow_hash,
-    parse::{Frame, src_mac, vlan_id},
+    parse::{Frame, src_mac},
     ports::{FlowTables, PacketBuf, Tables},
     scratch::{Choice, Scratch, Seen},
     snat,
@@ -25,8 +25,8 @@ use network_types::tcp::TcpHdr;
 pub(super) fn last_hop<P: PacketBuf>(packet: &P, frame: &Frame) -> Hop {
     Hop {
         mac: src_mac(packet),
-        vlan: vlan_id(frame.outer_tci),
-        inner_vlan: vlan_id(frame.inner_tci),
+        vlan: frame.vlan,
+        inner_vlan: frame.inner_vlan,
         interface: frame.ingress(),
     }
 }

@@ -34,7 +34,9 @@ impl InterfaceRow {
     pub fn of(facts: &InterfaceFacts) -> (Self, &[Mac]) {
         let mac = facts.mac.unwrap_or_default();
         let mut other_macs = [mac; OTHER_MACS];
-        let (kept, left) = facts.other_macs.split_at(facts.other_macs.len().min(OTHER_MACS));
+        let (kept, left) = facts
+            .other_macs
+            .split_at(facts.other_macs.len().min(OTHER_MACS));
         for (slot, other) in other_macs.iter_mut().zip(kept) {
             *slot = *other;
         }

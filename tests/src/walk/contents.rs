@@ -116,9 +116,9 @@ impl Link {
     /// As the agent writes it.
     pub fn hop(&self) -> Hop {
         let vlan = |n: usize| {
-            self.tags
-                .get(n)
-                .map_or(VlanId::NONE, |tag| VlanId(tag.vlan))
+            self.tags.get(n).map_or(VlanId::NONE, |tag| {
+                VlanId::of(tag.vlan, VlanId::kind_of(tag.tpid).expect("a TPID"))
+            })
         };
         Hop {
             mac: Mac(self.far.0),

@@ -56,7 +56,8 @@ fn strays(mut case: Case, by: InterfaceId, frame: &[u8]) -> Case {
 
 fn opens_nothing(family: Family, arms: &str, world: &World) -> Case {
     let (tcp, udp) = (world.tcp(family), world.udp(family));
-    let name = format!("{family:?}, {arms}: frames to others open no flow, and are not ours to drop");
+    let name =
+        format!("{family:?}, {arms}: frames to others open no flow, and are not ours to drop");
     let mut tagged = world.clone();
     tagged.client_link = tagged.client_link.tagged(&[Tag::customer(5)]);
     let mut case = Case::new(name, &world.contents);
@@ -77,7 +78,8 @@ fn opens_nothing(family: Family, arms: &str, world: &World) -> Case {
 /// The path that must be fast looks, too, in both directions; and it is not the flow that suffers.
 fn established_is_no_excuse(family: Family, arms: &str, world: &World) -> Case {
     let tcp = world.tcp(family);
-    let name = format!("{family:?}, {arms}: an established flow does not take frames to others along");
+    let name =
+        format!("{family:?}, {arms}: an established flow does not take frames to others along");
     let case = established(Case::new(name, &world.contents), &tcp);
     both_ways(case, &tcp).counts(ONE).leaves(1, 0)
 }
@@ -155,7 +157,9 @@ fn second_mac(family: Family) -> Case {
     syn_in.frame = as_sent(syn_in.frame, SECOND);
     let mut syn_ack_in = own.answer(&syn_ack());
     syn_ack_in.frame = as_sent(syn_ack_in.frame, MacAddress::local(2, 2));
-    let name = format!("{family:?}: frames to another MAC of the interface are ours; they leave from its own");
+    let name = format!(
+        "{family:?}: frames to another MAC of the interface are ours; they leave from its own"
+    );
     Case::new(name, &world.contents)
         .sent("the SYN", syn_in, Reason::ScheduledNewFlow)
         .sent("the SYN-ACK", syn_ack_in, Reason::ForwardedToClient)
