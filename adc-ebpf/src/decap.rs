@@ -7,7 +7,7 @@
 mod packet;
 
 use adc_common::{
-    abi::{Addr16, DecapOutcome, DecapSettings, MAX_DECAP_VIPS, Port},
+    abi::{Addr16, DecapOutcome, DecapSettings, MAX_DECAP_VIPS, Mac, Port},
     datapath::{DecapTables, decapsulate},
 };
 use aya_ebpf::{
@@ -38,6 +38,13 @@ impl DecapTables for Maps {
     }
 
     #[inline(always)]
+    fn is_own(&self, destination: Mac) -> bool {
+        DECAP_SETTINGS
+            .get(0)
+            .is_some_and(|settings| settings.is_own(destination))
+    }
+
+    #[inline(always)]
     fn wants(&self, vip: &Addr16) -> bool {
         let all = DECAP_SETTINGS
             .get(0)
@@ -62,7 +69,8 @@ fn adc_decap(ctx: XdpContext) -> u32 {
         DecapOutcome::Decapsulated
         | DecapOutcome::NotTunnelled
         | DecapOutcome::OtherVip
-        | DecapOutcome::OuterFragment => XDP_PASS,
+        | DecapOutcome::OuterFragment
+        | DecapOutcome::OtherHost => XDP_PASS,
         DecapOutcome::Malformed | DecapOutcome::Congestion | DecapOutcome::HeadroomError => {
             XDP_DROP
         }

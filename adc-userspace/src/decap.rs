@@ -9,6 +9,7 @@ use tokio::{
 use crate::{
     cli::{DecapCount, DecapOptions},
     dataplane::Decapsulator,
+    neighbours::{NextHopEvent, Resolver},
 };
 
 /// Decapsulates until SIGINT or SIGTERM, then detaches.
@@ -27,8 +28,11 @@ async fn until_stopped(options: &DecapOptions) -> Result<Vec<DecapCount>> {
     // Before anything is attached: a signal that comes early is not lost.
     let mut interrupted = signal(SignalKind::interrupt()).context("catching SIGINT")?;
     let mut terminated = signal(SignalKind::terminate()).context("catching SIGTERM")?;
-    let decapsulator = Decapsulator::start(
+    let (resolver, mut changes) = Resolver::start(vec![options.interface.clone()]).await?;
+    let interfaces = resolver.snapshot().interfaces;
+    let mut decapsulator = Decapsulator::start(
         &options.interface,
+        interfaces.get(&options.interface),
         options.mode,
         &options.vips,
         options.port,
@@ -43,9 +47,15 @@ async fn until_stopped(options: &DecapOptions) -> Result<Vec<DecapCount>> {
         "adc: decapsulating IP in IP and GUE (UDP port {}) for {taken} on {}; SIGINT or SIGTERM stops it",
         options.port, options.interface
     );
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
+    loop {
+        tokio::select! {
+            _ = interrupted.recv() => break,
+            _ = terminated.recv() => break,
+            Some(change) = changes.recv() => match change {
+                NextHopEvent::Interface { facts, .. } => decapsulator.follow(facts.as_ref())?,
+                NextHopEvent::Hops(_) => {}
+            },
+        }
     }
     let counts = decapsulator.counts()?;
     Ok(counts

@@ -9,7 +9,12 @@ use crate::{
     walk::{Family, Way},
 };
 
-/// One place where the decapsulator runs. It is told UDP port 6080, and both VIPs of the frames that are sent.
+/// MAC of the backend.
+pub const OWN_MAC: MacAddress = MacAddress::local(2, 10);
+/// Another one that it answers to.
+pub const OTHER_MAC: MacAddress = MacAddress::local(2, 11);
+
+/// One place where the decapsulator runs. It is told UDP port 6080, both MACs, and both VIPs of the frames that are sent.
 pub trait Decap {
     /// For messages.
     fn name(&self) -> &'static str;
@@ -29,7 +34,7 @@ fn frame(family: Family, tags: &[Tag], segment: &Segment, vip: &str) -> Vec<u8> 
         Family::V6 => "2001:db8:c::7",
     };
     Envelope {
-        to_mac: MacAddress::local(2, 10),
+        to_mac: OWN_MAC,
         from_mac: MacAddress::local(2, 1),
         tags: tags.to_vec(),
         from: address(client, 40_000),
@@ -77,6 +82,7 @@ pub fn check(place: &mut dyn Decap) {
             left_alone(place, family, &outer);
             damaged(place, family, &outer);
             congested(place, family, &outer);
+            addressed(place, family, &outer);
         }
     }
 }
@@ -201,6 +207,31 @@ fn congested(place: &mut dyn Decap, family: Family, outer: &Outer) {
             &marked,
             outcome,
             &out,
+        );
+    }
+}
+
+/// Frames are for those whose MAC they name.
+fn addressed(place: &mut dyn Decap, family: Family, outer: &Outer) {
+    let plain = frame(family, &[], &request(), vip(family));
+    let whole = wrapped(&plain, outer);
+    let to = |frame: &[u8], mac: MacAddress| [&mac.0[..], &frame[6..]].concat();
+    let (sent, inside) = (to(&whole, OTHER_MAC), to(&plain, OTHER_MAC));
+    expect(
+        place,
+        "to its other MAC",
+        &sent,
+        DecapOutcome::Decapsulated,
+        &inside,
+    );
+    for mac in [MacAddress::local(2, 12), MacAddress([0xff; 6])] {
+        let stray = to(&whole, mac);
+        expect(
+            place,
+            "to another MAC",
+            &stray,
+            DecapOutcome::OtherHost,
+            &stray,
         );
     }
 }

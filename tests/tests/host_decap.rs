@@ -3,17 +3,24 @@
 use std::net::IpAddr;
 
 use adc_common::{
-    abi::{Addr16, DecapOutcome, Port},
+    abi::{Addr16, DecapOutcome, Mac, Port},
     datapath::{DecapTables, decapsulate},
     host::HostPacket,
 };
-use adc_tests::decap::{Decap, VIPS, check};
+use adc_tests::{
+    decap::{Decap, OTHER_MAC, OWN_MAC, VIPS, check},
+    packets::MacAddress,
+};
 
 struct Host;
 
 impl DecapTables for Host {
     fn port(&self) -> Port {
         Port::new(6080)
+    }
+
+    fn is_own(&self, destination: Mac) -> bool {
+        [OWN_MAC, OTHER_MAC].contains(&MacAddress(destination.0))
     }
 
     fn wants(&self, vip: &Addr16) -> bool {

@@ -28,7 +28,8 @@ abi_newtype! {
 }
 
 abi_newtype! {
-    /// A VLAN id (1..=4094), host order; 0 = untagged.
+    /// A VLAN tag without its priority, host order; 0 = untagged. The low 12 bits are the VLAN id (1..=4094), the two above
+    /// say with which TPID the tag is written: 0 = 0x8100, 1 = 0x88a8, 2 = 0x9100.
     pub struct VlanId(pub u16) align 2
 }
 
@@ -82,11 +83,88 @@ impl Mac {
     pub fn halves(self) -> [u16; 3] {
         bytemuck::cast(self.0)
     }
+
+    /// Whether both are the same. One branch, where `==` of halves makes three, each of which the verifier follows.
+    #[inline(always)]
+    pub fn is(self, other: Self) -> bool {
+        let ([a, b, c], [d, e, f]) = (self.halves(), other.halves());
+        (a ^ d) | (b ^ e) | (c ^ f) == 0
+    }
+
+    /// Whether it is that of a group of hosts, or of all (IEEE 802 §8.2.2: the lowest bit of the first octet).
+    #[inline(always)]
+    pub const fn is_group(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 1
+    }
 }
 
 impl VlanId {
     /// No tag.
     pub const NONE: Self = Self(0);
+    /// TPID of a customer tag (IEEE 802.1Q).
+    pub const TPID_8021Q: u16 = 0x8100;
+    /// TPID of a service tag (IEEE 802.1ad).
+    pub const TPID_8021AD: u16 = 0x88a8;
+    /// TPID of an outer tag, from before 802.1ad.
+    pub const TPID_QINQ: u16 = 0x9100;
+
+    const ID: u16 = 0x0fff;
+    const SERVICE: u16 = 1 << 12;
+    const OLD_SERVICE: u16 = 2 << 12;
+
+    /// A service tag.
+    pub const fn service(id: u16) -> Self {
+        Self(id & Self::ID | Self::SERVICE)
+    }
+
+    /// The bits that stand for a TPID; `None` if it is none.
+    #[inline(always)]
+    pub const fn kind_of(tpid: u16) -> Option<u16> {
+        match tpid {
+            Self::TPID_8021Q => Some(0),
+            Self::TPID_8021AD => Some(Self::SERVICE),
+            Self::TPID_QINQ => Some(Self::OLD_SERVICE),
+            _ => None,
+        }
+    }
+
+    /// From the TCI and the kind of a tag as they came. An id of 0 says a priority and no VLAN (IEEE 802.1Q §6.9.1).
+    #[inline(always)]
+    pub const fn of(tci: u16, kind: u16) -> Self {
+        match tci & Self::ID {
+            0 => Self::NONE,
+            id => Self(id | kind),
+        }
+    }
+
+    /// The VLAN id; 0 = untagged.
+    #[inline(always)]
+    pub const fn id(self) -> u16 {
+        self.0 & Self::ID
+    }
+
+    /// The TPID that the tag is written with. Without a branch, each of which the verifier would follow.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "one of four is wanted")]
+    pub const fn tpid(self) -> u16 {
+        const TPIDS: u64 = (VlanId::TPID_8021Q as u64)
+            | (VlanId::TPID_8021AD as u64) << 16
+            | (VlanId::TPID_QINQ as u64) << 32
+            | (VlanId::TPID_8021Q as u64) << 48;
+        let kind = (self.0 & !Self::ID) >> 12 & 3;
+        (TPIDS >> (kind * 16)) as u16
+    }
+}
+
+/// `100`, or `100 (0x88a8)` if the tag is no 802.1Q one.
+impl core::fmt::Display for VlanId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.tpid() {
+            Self::TPID_8021Q => write!(f, "{}", self.id()),
+            tpid => write!(f, "{} ({tpid:#06x})", self.id()),
+        }
+    }
 }
 
 impl Addr16 {

@@ -33,7 +33,7 @@ pub use counters::{
 pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
-pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES};
+pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES, OTHER_MACS};
 pub use orphan::{ORPHAN_BYTES, ORPHAN_RING_BYTES, Orphan, OrphanRecord};
 pub use range::{MAX_RANGE_PREFIXES, RangeKey};
 pub use reason::{Reason, ReasonClass};

@@ -128,6 +128,8 @@ reasons! {
     BackendDownReset = 47, Dropped, "backend_down_reset", "The backend of the flow is down and its pool resets its flows: the sender was answered with a RST (not if the driver refuses to shorten the packet).";
     SynWithData = 48, Dropped, "syn_with_data", "A SYN with data (TCP Fast Open) for a service whose streams begin with a PROXY protocol header; the client sends it again without.";
     SctpFragment = 49, Dropped, "sctp_fragment", "A fragment of an SCTP packet whose ports change, which the CRC over the whole packet would have to follow, or of no flow yet.";
+    OtherHost = 50, Passed, "other_host", "A frame to another machine's MAC (flooded by a switch, or seen by a promiscuous interface); the kernel ignores it.";
+    GroupMac = 51, Passed, "group_mac", "An IP packet in a multicast or broadcast frame; the kernel's stack gets it.";
 }
 
 #[expect(

@@ -9,7 +9,7 @@ use super::{
     ports::PacketBuf,
     wire::EthernetHeader,
 };
-use crate::abi::{Addr4, Addr6, Addr16, DecapOutcome, Port, Protocol};
+use crate::abi::{Addr4, Addr6, Addr16, DecapOutcome, Mac, Port, Protocol};
 use network_types::{
     ip::{Ipv4Hdr, Ipv6Hdr},
     udp::UdpHdr,
@@ -26,6 +26,9 @@ const CE: u8 = 3;
 pub trait DecapTables {
     /// UDP port that GUE arrives on.
     fn port(&self) -> Port;
+
+    /// Whether a frame to this MAC is for this machine.
+    fn is_own(&self, destination: Mac) -> bool;
 
     /// Whether packets to this address are to be taken out.
     fn wants(&self, vip: &Addr16) -> bool;
@@ -57,7 +60,15 @@ fn take_out<P: PacketBuf, T: DecapTables>(packet: &mut P, tables: &T) -> Result<
     if parse::link(packet, &mut link).is_err() {
         return Err(DecapOutcome::NotTunnelled);
     }
-    let Link { frame, ethertype } = link;
+    let Link {
+        frame,
+        destination,
+        ethertype,
+    } = link;
+    // To another host, or to a group: the kernel leaves it alone, too (RFC 1122 §3.3.6).
+    if !tables.is_own(destination) {
+        return Err(DecapOutcome::OtherHost);
+    }
     let start = frame.network();
     let tunnel = if parse::is_ipv4(ethertype) {
         outer4(packet, start, tables.port())?

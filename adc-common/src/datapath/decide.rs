@@ -3,8 +3,7 @@
 use super::{
     down,
     family::Family,
-    handshake,
-    parse::{self, vlan_id},
+    handshake, parse,
     ports::{FlowTables, PacketBuf, Tables},
     schedule,
     scratch::{Delivery, Scratch, Seen},
@@ -35,7 +34,7 @@ where
             entry.last_seen = seen.now;
         }
         aim(entry, delivery);
-        idle < EXPIRY_CHECK_AFTER && is_settled(packet, tables, entry, seen)
+        idle < EXPIRY_CHECK_AFTER && is_settled(packet, entry, seen)
     });
     let followed = match settled {
         Some(true) => Some(follow(tables, delivery)),
@@ -57,30 +56,26 @@ where
 
 /// Whether nothing about the flow can change with this packet: the case that must be fast.
 #[inline(always)]
-fn is_settled<A, P, T>(packet: &P, tables: &T, entry: &FlowEntry<A>, seen: &Seen<A>) -> bool
+fn is_settled<A, P>(packet: &P, entry: &FlowEntry<A>, seen: &Seen<A>) -> bool
 where
     A: Family,
     P: PacketBuf,
-    T: Tables,
 {
     let same_phase = match entry.phase {
         Phase::ESTABLISHED => seen.frame.flags & (SYN | FIN | RST) == 0,
         Phase::REPLIED => true,
         _ => false,
     };
-    same_phase
-        && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, tables, &entry.hop, seen))
+    same_phase && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, &entry.hop, seen))
 }
 
 /// Whether a packet came from `hop`. The interface counts: routers may have one MAC on several.
 #[inline(always)]
-fn came_by<A, P: PacketBuf, T: Tables>(packet: &P, tables: &T, hop: &Hop, seen: &Seen<A>) -> bool {
+fn came_by<A, P: PacketBuf>(packet: &P, hop: &Hop, seen: &Seen<A>) -> bool {
     hop.mac.halves() == parse::src_mac(packet).halves()
-        && hop.vlan == vlan_id(seen.frame.outer_tci)
-        && hop.inner_vlan == vlan_id(seen.frame.inner_tci)
-        && tables
-            .interface(hop.interface)
-            .is_some_and(|interface| interface.ifindex == packet.ingress_ifindex())
+        && hop.vlan == seen.frame.vlan
+        && hop.inner_vlan == seen.frame.inner_vlan
+        && hop.interface == seen.frame.ingress()
 }
 
 /// Points `delivery` where the entry says.

@@ -14,8 +14,8 @@ use super::{
     sctp, translate, tunnel,
     verdict::{Action, Verdict},
     wire::{
-        EthernetHeader, Ports, SCTP_CHECKSUM, TCP_CHECKSUM, TPID_8021AD, TPID_8021Q, UDP_CHECKSUM,
-        VlanTag, VlanTags, tcp_flags::SYN,
+        EthernetHeader, Ports, SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM, VlanTag, VlanTags,
+        tcp_flags::SYN,
     },
 };
 use crate::abi::{
@@ -307,19 +307,21 @@ pub(super) fn write_link<P: PacketBuf>(
 ) -> Option<()> {
     const UNTAGGED: usize = size_of::<EthernetHeader>();
     let tag = |old: u16, vlan: VlanId, ethertype: [u8; 2]| VlanTag {
-        tci: ((old & TCI_PRIORITY) | vlan.0).to_be_bytes(),
+        tci: ((old & TCI_PRIORITY) | vlan.id()).to_be_bytes(),
         ethertype,
     };
     let outer_type = if network == UNTAGGED {
         ethertype
-    } else if hop.inner_vlan == VlanId::NONE {
-        packet.set_header(UNTAGGED, &tag(frame.outer_tci, hop.vlan, ethertype))?;
-        TPID_8021Q
     } else {
-        let outer = tag(frame.outer_tci, hop.vlan, TPID_8021Q);
-        let inner = tag(frame.inner_tci, hop.inner_vlan, ethertype);
-        packet.set_header(UNTAGGED, &VlanTags { outer, inner })?;
-        TPID_8021AD
+        if hop.inner_vlan == VlanId::NONE {
+            packet.set_header(UNTAGGED, &tag(frame.outer_tci, hop.vlan, ethertype))?;
+        } else {
+            let inner_tpid = hop.inner_vlan.tpid().to_be_bytes();
+            let outer = tag(frame.outer_tci, hop.vlan, inner_tpid);
+            let inner = tag(frame.inner_tci, hop.inner_vlan, ethertype);
+            packet.set_header(UNTAGGED, &VlanTags { outer, inner })?;
+        }
+        hop.vlan.tpid().to_be_bytes()
     };
     let ethernet = EthernetHeader {
         dst: hop.mac.0,

@@ -52,7 +52,7 @@ where
         return Ok(());
     }
     half.flow.other = seen.key.tuple.reversed();
-    half.flow.hop = last_hop(packet, tables, &seen.frame);
+    half.flow.hop = last_hop(packet, &seen.frame);
     half.flow.last_seen = seen.now;
     half.flow.backend = delivery.backend;
     half.flow.phase = choice.phase;
@@ -103,7 +103,7 @@ where
         Step::Promote(phase) => (phase, true),
         Step::Renew => return None,
     };
-    let hop = last_hop(packet, tables, &seen.frame);
+    let hop = last_hop(packet, &seen.frame);
     let moved = tables.with_half_open(&seen.key, |half| {
         half.flow.phase = phase;
         half.flow.last_seen = seen.now;
@@ -152,7 +152,7 @@ where
         }
         return false;
     }
-    let hop = last_hop(packet, tables, &seen.frame);
+    let hop = last_hop(packet, &seen.frame);
     let _entry = tables.with_flow(&seen.key, |entry| {
         entry.last_seen = seen.now;
         entry.phase = next_phase(seen, phase);

@@ -151,7 +151,7 @@ where
         flags: after(seen, phase, own.flags, other_flags).1,
         initial_seq,
         hop: if delivery.reply == 0 {
-            last_hop(packet, tables, &seen.frame)
+            last_hop(packet, &seen.frame)
         } else {
             Hop::default()
         },

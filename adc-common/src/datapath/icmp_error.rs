@@ -96,7 +96,7 @@ where
     };
     let message = Message { kind, code, mtu };
     let sender = &seen.key.tuple.src;
-    let Some(ingress) = tables.interface(tables.interface_id(packet.ingress_ifindex())) else {
+    let Some(ingress) = tables.interface(seen.frame.ingress()) else {
         return Answer::None;
     };
     let Some(outline) = A::outline(packet, seen.frame.network()) else {

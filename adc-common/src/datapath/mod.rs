@@ -4,6 +4,7 @@
 //! and fuzzed on the host and run by the kernel. The order is strict: everything is parsed, then the
 //! fate is decided (tables may change), and only then is a byte of the packet written.
 
+mod arrival;
 mod checksum;
 mod claim;
 mod crc32c;

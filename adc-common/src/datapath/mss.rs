@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use super::{
     checksum::{self, Delta},
     family::Family,
+    parse::Frame,
     ports::{MAX_HEADER_OFFSET, PacketBuf, Tables},
     preface,
     scratch::{Delivery, Seen},
@@ -51,7 +52,7 @@ where
             } else {
                 0
             };
-            of_mtu(packet, tables, delivery, tunnel + A::HEADER)?
+            of_mtu(tables, &seen.frame, delivery, tunnel + A::HEADER)?
         }
         limit => limit,
     };
@@ -83,13 +84,13 @@ where
 /// What fits both the interface that the SYN came by and the one it leaves by; the answers take the same way back, or
 /// are the backend's affair.
 #[inline(always)]
-fn of_mtu<A: Family, P: PacketBuf, T: Tables>(
-    packet: &P,
+fn of_mtu<A: Family, T: Tables>(
     tables: &T,
+    frame: &Frame,
     delivery: &Delivery<A>,
     headers: u32,
 ) -> Option<u16> {
-    let ingress = tables.interface(tables.interface_id(packet.ingress_ifindex()))?;
+    let ingress = tables.interface(frame.ingress())?;
     let egress = tables.interface(delivery.hop.interface)?;
     let mtu = ingress.mtu.min(egress.mtu);
     let room = mtu.checked_sub(headers + TCP)?;

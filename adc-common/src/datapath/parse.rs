@@ -5,12 +5,11 @@ use core::mem::MaybeUninit;
 use super::{
     family::Family,
     ports::PacketBuf,
-    wire::{
-        EthernetHeader, ExtensionHeader, Ports, TPID_8021AD, TPID_8021Q, TcpControl, VlanTag,
-        tcp_flags,
-    },
+    wire::{EthernetHeader, ExtensionHeader, Ports, TcpControl, VlanTag, tcp_flags},
 };
-use crate::abi::{Addr4, Addr6, FlowKey, Mac, Port, Protocol, Reason, VlanId};
+use crate::abi::{
+    Addr4, Addr6, FlowKey, InterfaceId, MAX_INTERFACES, Mac, Port, Protocol, Reason, VlanId,
+};
 use network_types::{
     ip::{Ipv4Hdr, Ipv6Hdr},
     udp::UdpHdr,
@@ -48,13 +47,20 @@ pub(super) struct Frame {
     pub(super) hop_limit: u8,
     /// 1 for a first fragment: there is more of the packet than this.
     pub(super) fragment: u8,
-    _pad: u8,
+    /// Number of the interface it came in by, see [`Frame::ingress`].
+    ingress: u8,
+    /// The outer VLAN that it came in.
+    pub(super) vlan: VlanId,
+    /// The inner one; only ever with an outer one.
+    pub(super) inner_vlan: VlanId,
 }
 
 /// The frame up to its IP header.
 #[derive(Default)]
 pub(super) struct Link {
     pub(super) frame: Frame,
+    /// Whom the frame is for.
+    pub(super) destination: Mac,
     pub(super) ethertype: [u8; 2],
 }
 
@@ -69,6 +75,20 @@ impl Frame {
     #[inline(always)]
     pub(super) const fn transport(&self) -> usize {
         self.transport as usize
+    }
+
+    /// The interface that the frame came in by; unset if adc is not attached to it.
+    #[inline(always)]
+    pub(super) const fn ingress(&self) -> InterfaceId {
+        InterfaceId(self.ingress as u16)
+    }
+
+    /// Notes it.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "below MAX_INTERFACES")]
+    pub(super) const fn set_ingress(&mut self, id: InterfaceId) {
+        const { assert!(MAX_INTERFACES <= 1 << u8::BITS) };
+        self.ingress = id.0 as u8;
     }
 
     /// Moves it.
@@ -91,23 +111,36 @@ pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reas
     let ethernet = packet
         .header(0, &mut ethernet)
         .ok_or(Reason::TruncatedEthernet)?;
-    let Link { frame, ethertype } = link;
+    let Link {
+        frame,
+        destination,
+        ethertype,
+    } = link;
+    *destination = Mac(ethernet.dst);
     frame.network = UNTAGGED as u16;
     *ethertype = ethernet.ethertype;
-    if is_tag(*ethertype) {
+    if let Some(kind) = kind_of(*ethertype) {
         let mut tag = MaybeUninit::<VlanTag>::uninit();
         let tag = packet
             .header(UNTAGGED, &mut tag)
             .ok_or(Reason::TruncatedEthernet)?;
         frame.outer_tci = u16::from_be_bytes(tag.tci);
+        frame.vlan = VlanId::of(frame.outer_tci, kind);
         frame.network = (UNTAGGED + TAG) as u16;
         *ethertype = tag.ethertype;
-        if is_tag(*ethertype) {
+        if let Some(kind) = kind_of(*ethertype) {
             let mut tag = MaybeUninit::<VlanTag>::uninit();
             let tag = packet
                 .header(UNTAGGED + TAG, &mut tag)
                 .ok_or(Reason::TruncatedEthernet)?;
             frame.inner_tci = u16::from_be_bytes(tag.tci);
+            let inner = VlanId::of(frame.inner_tci, kind);
+            // Behind a tag that says only a priority it is the one that says the VLAN.
+            if frame.vlan.0 == 0 {
+                frame.vlan = inner;
+            } else {
+                frame.inner_vlan = inner;
+            }
             frame.network = (UNTAGGED + 2 * TAG) as u16;
             *ethertype = tag.ethertype;
         }
@@ -124,14 +157,8 @@ pub(super) const fn offset16(offset: usize) -> u16 {
 }
 
 #[inline(always)]
-fn is_tag(ethertype: [u8; 2]) -> bool {
-    ethertype == TPID_8021Q || ethertype == TPID_8021AD
-}
-
-/// VLAN id of a TCI (IEEE 802.1Q §9.6: the low 12 bits).
-#[inline(always)]
-pub(super) const fn vlan_id(tci: u16) -> VlanId {
-    VlanId(tci & 0x0fff)
+const fn kind_of(ethertype: [u8; 2]) -> Option<u16> {
+    VlanId::kind_of(u16::from_be_bytes(ethertype))
 }
 
 /// Whether the EtherType is one that adc balances.

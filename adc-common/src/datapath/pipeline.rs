@@ -3,6 +3,7 @@
 use core::hint::black_box;
 
 use super::{
+    arrival::admit,
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
     fragment::{self, Fragments},
@@ -36,16 +37,20 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
     if let Err(reason) = parse::link(packet, &mut link) {
         return Verdict::stay(reason);
     }
-    let Link { frame, ethertype } = link;
-    let is_ipv4 = parse::is_ipv4(ethertype);
+    let is_ipv4 = parse::is_ipv4(link.ethertype);
+    if !is_ipv4 && !parse::is_ipv6(link.ethertype) {
+        return Verdict::stay(Reason::NotIp);
+    }
+    if let Err(reason) = admit(packet, tables, &mut link) {
+        return Verdict::stay(reason);
+    }
+    let frame = link.frame;
     if is_ipv4 {
         let verdict = walk_v4(packet, tables, clock, frame);
         // Sent to an address that `full-nat` sends from, and of no IPv4 flow: it may be an answer to an IPv6 client.
         if verdict.reason != Reason::SnatNoFlow {
             return verdict;
         }
-    } else if !parse::is_ipv6(ethertype) {
-        return Verdict::stay(Reason::NotIp);
     }
     walk_v6(packet, tables, clock, frame, is_ipv4)
 }

@@ -173,6 +173,19 @@ pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
     /// The id of an interface; unset if adc is not attached to it.
     fn interface_id(&self, ifindex: u32) -> InterfaceId;
 
+    /// The interface of this kernel index; `None` if adc is not attached to it.
+    #[inline(always)]
+    fn ingress(&self, ifindex: u32) -> Option<(InterfaceId, &InterfaceEntry)> {
+        // Where the agent puts an interface if it can: an array lookup in place of one in a hash table.
+        let likely = InterfaceId::likely(ifindex);
+        let found = self.interface(likely);
+        if let Some(entry) = found.filter(|entry| entry.ifindex == ifindex) {
+            return Some((likely, entry));
+        }
+        let id = self.interface_id(ifindex);
+        self.interface(id).map(|entry| (id, entry))
+    }
+
     /// Changes this CPU's counters of a backend.
     fn count_backend(&self, id: BackendId, change: impl FnOnce(&mut BackendCounters));
 

@@ -60,7 +60,7 @@ fn turn_around<A: Family, P: PacketBuf, T: Tables>(
     let mut tcp = MaybeUninit::<TcpHdr>::uninit();
     let seq = packet.header(frame.transport(), &mut tcp)?.ack_seq;
     // Not the address it was sent to, which may be a group's.
-    let interface = tables.interface(tables.interface_id(packet.ingress_ifindex()))?;
+    let interface = tables.interface(frame.ingress())?;
     let link = EthernetHeader {
         dst: ethernet.src,
         src: interface.mac.0,

@@ -8,7 +8,7 @@ use super::{
     direct,
     family::Family,
     hash::flow_hash,
-    parse::{Frame, src_mac, vlan_id},
+    parse::{Frame, src_mac},
     ports::{FlowTables, PacketBuf, Tables},
     preface, range,
     scratch::{Choice, Scratch, Seen},
@@ -23,12 +23,12 @@ use network_types::tcp::TcpHdr;
 
 /// Where the packet came from, as a next hop.
 #[inline(always)]
-pub(super) fn last_hop<P: PacketBuf, T: Tables>(packet: &P, tables: &T, frame: &Frame) -> Hop {
+pub(super) fn last_hop<P: PacketBuf>(packet: &P, frame: &Frame) -> Hop {
     Hop {
         mac: src_mac(packet),
-        vlan: vlan_id(frame.outer_tci),
-        inner_vlan: vlan_id(frame.inner_tci),
-        interface: tables.interface_id(packet.ingress_ifindex()),
+        vlan: frame.vlan,
+        inner_vlan: frame.inner_vlan,
+        interface: frame.ingress(),
     }
 }
 
@@ -248,7 +248,7 @@ where
         return Err(Reason::RstWithoutFlow);
     }
     half.flow.other = seen.key.tuple;
-    half.flow.hop = last_hop(packet, tables, &seen.frame);
+    half.flow.hop = last_hop(packet, &seen.frame);
     half.flow.last_seen = seen.now;
     half.flow.backend = delivery.backend;
     half.flow.phase = choice.phase;

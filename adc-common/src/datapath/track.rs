@@ -146,7 +146,7 @@ where
     P: PacketBuf,
     T: Tables + FlowTables<A>,
 {
-    let hop = schedule::last_hop(packet, tables, &seen.frame);
+    let hop = schedule::last_hop(packet, &seen.frame);
     // An interface that adc was just detached from is no way back.
     if hop.interface == InterfaceId(0) {
         return;

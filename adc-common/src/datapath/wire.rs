@@ -195,10 +195,6 @@ wire_header!(Ipv4Hdr, Ipv6Hdr, TcpHdr, UdpHdr);
 pub(super) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 /// EtherType of IPv6.
 pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
-/// TPID of a customer tag (802.1Q).
-pub(super) const TPID_8021Q: [u8; 2] = [0x81, 0x00];
-/// TPID of a service tag (802.1ad).
-pub(super) const TPID_8021AD: [u8; 2] = [0x88, 0xa8];
 
 /// TCP flag bits (RFC 9293 §3.1), byte 13 of the header.
 pub(super) mod tcp_flags {

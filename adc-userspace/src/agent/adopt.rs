@@ -52,7 +52,12 @@ pub(super) fn number_interfaces(
             continue;
         }
         let all = || (1..).map(InterfaceId).take(MAX_INTERFACES as usize - 1);
-        let id = all()
+        // Where the program looks first.
+        let likely = index_of(name).map(InterfaceId::likely);
+        let id = likely
+            .filter(|id| *id != InterfaceId(0))
+            .into_iter()
+            .chain(all())
             .find(|id| !reserved.contains(id))
             .or_else(|| all().find(|id| !taken.contains(id)))
             .ok_or_else(too_many)?;
@@ -162,9 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_numbered_from_one() {
+    fn interfaces_stand_where_the_program_looks_first_and_elsewhere_if_that_is_taken() {
         let found = number(&["eth1", "eth0"], &[("eth0", 7), ("eth1", 8)], &[], &[]);
-        assert_eq!(found, ids(&[("eth0", 2), ("eth1", 1)]));
+        assert_eq!(found, ids(&[("eth0", 7), ("eth1", 8)]));
+        // 64 would be id 0, which means unset; 71 would be id 7; one that does not exist has no index.
+        let found = number(
+            &["eth0", "eth1", "eth2", "eth3"],
+            &[("eth0", 7), ("eth1", 71), ("eth2", 64)],
+            &[],
+            &[],
+        );
+        assert_eq!(
+            found,
+            ids(&[("eth0", 7), ("eth1", 1), ("eth2", 2), ("eth3", 3)])
+        );
     }
 
     #[test]
@@ -188,7 +204,7 @@ mod tests {
     fn the_id_of_an_interface_that_left_the_configuration_is_not_given_away() {
         let found = number(
             &["eth1", "eth2"],
-            &[("eth0", 7), ("eth1", 8), ("eth2", 9)],
+            &[("eth0", 7), ("eth1", 8), ("eth2", 65)],
             &[("eth0", 1), ("eth1", 2)],
             &[(7, 1), (8, 2)],
         );

@@ -1,6 +1,6 @@
 //! The interfaces that adc is attached to: kept as they should be, whatever becomes of the devices.
 
-use adc_common::abi::{InterfaceId, Mac};
+use adc_common::abi::{InterfaceId, OTHER_MACS};
 use anyhow::Result;
 
 use super::state::Agent;
@@ -108,11 +108,14 @@ impl Agent {
         let Some(facts) = &interface.facts else {
             return Ok(());
         };
-        let row = InterfaceRow {
-            ifindex: facts.ifindex,
-            mtu: facts.mtu,
-            mac: facts.mac.unwrap_or(Mac::default()),
-        };
+        let (row, left) = InterfaceRow::of(facts);
+        if !left.is_empty() {
+            tracing::warn!(
+                interface = name,
+                "devices on top of it have {} MACs of their own, and adc forwards frames to {OTHER_MACS} of them only: give VLAN devices the MAC of {name}",
+                facts.other_macs.len()
+            );
+        }
         self.dataplane.pins.note_interface(interface.id, name)?;
         Ok(self.dataplane.interfaces.put(interface.id, row)?)
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adc_common::abi::{BackendId, Hop, VlanId};
+use adc_common::abi::{BackendId, Hop};
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
@@ -162,8 +162,8 @@ impl Agent {
         })?;
         Some(Hop {
             mac: next.mac,
-            vlan: VlanId(next.vlan.unwrap_or(0)),
-            inner_vlan: VlanId(next.inner_vlan.unwrap_or(0)),
+            vlan: next.vlan,
+            inner_vlan: next.inner_vlan,
             interface: interface.id,
         })
     }

@@ -77,23 +77,14 @@ fn segment(
 
 /// Ethernet header and the tags that the hop wants.
 fn link(mac: Mac, hop: &Hop, ethertype: [u8; 2]) -> Vec<u8> {
-    const CUSTOMER: [u8; 2] = [0x81, 0x00];
-    const SERVICE: [u8; 2] = [0x88, 0xa8];
     let mut link = Vec::with_capacity(96);
     link.extend(hop.mac.0);
     link.extend(mac.0);
-    match (hop.vlan, hop.inner_vlan) {
-        (VlanId::NONE, _) => {}
-        (outer, VlanId::NONE) => {
-            link.extend(CUSTOMER);
-            link.extend(outer.0.to_be_bytes());
-        }
-        (outer, inner) => {
-            link.extend(SERVICE);
-            link.extend(outer.0.to_be_bytes());
-            link.extend(CUSTOMER);
-            link.extend(inner.0.to_be_bytes());
-        }
+    let tags = [hop.vlan, hop.inner_vlan];
+    // Without an outer tag there is no inner one.
+    for tag in tags.into_iter().take_while(|tag| *tag != VlanId::NONE) {
+        link.extend(tag.tpid().to_be_bytes());
+        link.extend(tag.id().to_be_bytes());
     }
     link.extend(ethertype);
     link
@@ -158,7 +149,7 @@ mod tests {
         for (hop, tags) in [
             (hop(0, 0), vec![]),
             (hop(7, 0), vec![7]),
-            (hop(9, 8), vec![9, 8]),
+            (hop(VlanId::service(9).0, 8), vec![9, 8]),
         ] {
             let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
             let [frame, _] = challenge(MAC, &hop, from, to, 1).unwrap();

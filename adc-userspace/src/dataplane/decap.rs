@@ -12,10 +12,11 @@ use aya::{
 use super::{
     attach::AttachFailure,
     error::DataplaneError,
+    interfaces::InterfaceRow,
     loader::{Maps, load_error},
     mapped::Mapped,
 };
-use crate::model::AttachMode;
+use crate::{model::AttachMode, neighbours::InterfaceFacts};
 
 /// Name of the entry point in the object.
 const PROGRAM: &str = "adc_decap";
@@ -26,14 +27,18 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ad
 /// An attached decapsulator. Dropping it, or the end of the process however it comes, detaches it.
 pub struct Decapsulator {
     ebpf: Ebpf,
+    told: DecapSettings,
+    settings: Array<aya::maps::MapData, Mapped<DecapSettings>>,
     counters: PerCpuArray<aya::maps::MapData, u64>,
-    _link: FdLink,
+    link: Option<FdLink>,
 }
 
 impl Decapsulator {
-    /// Loads and attaches it. No VIPs = packets to any address are taken out.
+    /// Loads and attaches it. No VIPs = packets to any address are taken out. `facts` = what the kernel says about the
+    /// interface, if it exists.
     pub fn start(
         interface: &str,
+        facts: Option<&InterfaceFacts>,
         mode: AttachMode,
         vips: &BTreeSet<IpAddr>,
         port: u16,
@@ -48,18 +53,39 @@ impl Decapsulator {
             ));
         }
         let mut ebpf = load()?;
-        tell(&mut ebpf, vips, port)?;
+        let settings = tell(&mut ebpf, vips)?;
         let fail = |error: MapError| DataplaneError::map("opening", "DECAP_COUNTERS", error);
         let counters = Maps::of(&mut ebpf)
             .take("DECAP_COUNTERS")?
             .try_into()
             .map_err(fail)?;
-        let link = attach(&mut ebpf, interface, mode)?;
-        Ok(Self {
+        let told = DecapSettings {
+            port: Port::new(port),
+            known_vips_only: u8::from(!vips.is_empty()),
+            ..DecapSettings::default()
+        };
+        let mut loaded = Self {
             ebpf,
+            told,
+            settings,
             counters,
-            _link: link,
-        })
+            link: None,
+        };
+        loaded.follow(facts)?;
+        loaded.link = Some(attach(&mut loaded.ebpf, interface, mode)?);
+        Ok(loaded)
+    }
+
+    /// Takes frames to the MACs that the interface has now.
+    pub fn follow(&mut self, facts: Option<&InterfaceFacts>) -> Result<(), DataplaneError> {
+        if let Some(facts) = facts {
+            let (row, _) = InterfaceRow::of(facts);
+            self.told.mac = row.mac;
+            self.told.other_macs = row.other_macs;
+        }
+        self.settings
+            .set(0, Mapped(self.told), 0)
+            .map_err(|error| DataplaneError::map("writing", "DECAP_SETTINGS", error))
     }
 
     /// Packets by outcome, summed over CPUs.
@@ -82,6 +108,7 @@ impl std::fmt::Debug for Decapsulator {
         let programs = self.ebpf.programs().count();
         f.debug_struct("Decapsulator")
             .field("programs", &programs)
+            .field("attached", &self.link.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -103,8 +130,11 @@ fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
         })
 }
 
-/// Fills the maps, before a packet meets the program. (After it is loaded, which needs their descriptors.)
-fn tell(ebpf: &mut Ebpf, vips: &BTreeSet<IpAddr>, port: u16) -> Result<(), DataplaneError> {
+/// Fills in the VIPs, before a packet meets the program. (After it is loaded, which needs the maps' descriptors.)
+fn tell(
+    ebpf: &mut Ebpf,
+    vips: &BTreeSet<IpAddr>,
+) -> Result<Array<aya::maps::MapData, Mapped<DecapSettings>>, DataplaneError> {
     let mut maps = Maps::of(ebpf);
     let mut wanted = HashMap::<_, Mapped<Addr16>, u32>::try_from(maps.take("DECAP_VIPS")?)
         .map_err(|error| DataplaneError::map("opening", "DECAP_VIPS", error))?;
@@ -113,16 +143,9 @@ fn tell(ebpf: &mut Ebpf, vips: &BTreeSet<IpAddr>, port: u16) -> Result<(), Datap
             .insert(Mapped(Addr16::from(*vip)), 1, 0)
             .map_err(|error| DataplaneError::map("writing", "DECAP_VIPS", error))?;
     }
-    let mut settings = Array::<_, Mapped<DecapSettings>>::try_from(maps.take("DECAP_SETTINGS")?)
-        .map_err(|error| DataplaneError::map("opening", "DECAP_SETTINGS", error))?;
-    let entry = DecapSettings {
-        port: Port::new(port),
-        known_vips_only: u8::from(!vips.is_empty()),
-        _pad: [0; 1],
-    };
-    settings
-        .set(0, Mapped(entry), 0)
-        .map_err(|error| DataplaneError::map("writing", "DECAP_SETTINGS", error))
+    maps.take("DECAP_SETTINGS")?
+        .try_into()
+        .map_err(|error| DataplaneError::map("opening", "DECAP_SETTINGS", error))
 }
 
 fn attach(ebpf: &mut Ebpf, interface: &str, mode: AttachMode) -> Result<FdLink, DataplaneError> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use adc_common::abi::{InterfaceEntry, InterfaceId, MAX_INTERFACES, Mac};
+use adc_common::abi::{InterfaceEntry, InterfaceId, MAX_INTERFACES, Mac, OTHER_MACS};
 use aya::maps::{Array, DevMap, HashMap, MapData, MapError};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     loader::Maps,
     mapped::{Mapped, is_missing},
 };
+use crate::neighbours::InterfaceFacts;
 
 /// ICMP errors a second that each CPU may send by an interface: what path MTU discovery and traceroute need, and too few
 /// to be of use to somebody who forges senders. Linux: 1 000 a second on the whole host (`icmp_msgs_per_sec`).
@@ -24,6 +25,29 @@ pub struct InterfaceRow {
     pub mtu: u32,
     /// Own MAC.
     pub mac: Mac,
+    /// See [`InterfaceEntry::other_macs`]: `mac` again where there is none.
+    pub other_macs: [Mac; OTHER_MACS],
+}
+
+impl InterfaceRow {
+    /// From what the kernel says. The second half is the MACs for which there is no room.
+    pub fn of(facts: &InterfaceFacts) -> (Self, &[Mac]) {
+        let mac = facts.mac.unwrap_or_default();
+        let mut other_macs = [mac; OTHER_MACS];
+        let (kept, left) = facts
+            .other_macs
+            .split_at(facts.other_macs.len().min(OTHER_MACS));
+        for (slot, other) in other_macs.iter_mut().zip(kept) {
+            *slot = *other;
+        }
+        let row = Self {
+            ifindex: facts.ifindex,
+            mtu: facts.mtu,
+            mac,
+            other_macs,
+        };
+        (row, left)
+    }
 }
 
 /// The interface maps.
@@ -83,10 +107,9 @@ impl InterfaceTables {
             .set(slot, row.ifindex, None, 0)
             .map_err(|error| DataplaneError::map("writing", "REDIRECT", io::Error::other(error)))?;
         let entry = InterfaceEntry {
-            ifindex: row.ifindex,
-            mtu: row.mtu,
-            mac: row.mac,
             icmp_errors: ICMP_ERRORS,
+            other_macs: row.other_macs,
+            ..InterfaceEntry::new(row.ifindex, row.mtu, row.mac)
         };
         self.entries
             .set(slot, Mapped(entry), 0)

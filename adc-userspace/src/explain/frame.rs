@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use adc_common::abi::Mac;
+use adc_common::abi::{Mac, VlanId};
 use etherparse::{
     EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv6Header, SingleVlanHeader, TcpHeader,
-    UdpHeader, VlanId,
+    UdpHeader,
 };
 
 use super::sctp;
@@ -21,8 +21,8 @@ pub struct Envelope {
     pub source_mac: Mac,
     /// Whom it is for.
     pub destination_mac: Mac,
-    /// VLAN ids, outer first; at most two mean anything to adc.
-    pub vlans: Vec<u16>,
+    /// VLAN tags, outer first; at most two mean anything to adc.
+    pub vlans: Vec<VlanId>,
     /// Source address and port.
     pub source: SocketAddr,
     /// Destination address and port.
@@ -100,31 +100,24 @@ pub fn frame(envelope: &Envelope) -> Result<Vec<u8>, ApiError> {
 }
 
 fn link(envelope: &Envelope, inner: EtherType) -> Result<Vec<u8>, ApiError> {
-    // 802.1Q §9.5: the outer of two tags is a service tag (802.1ad).
-    let tag = match envelope.vlans.as_slice() {
-        [] => inner,
-        [_] => EtherType::VLAN_TAGGED_FRAME,
-        [_, ..] => EtherType::PROVIDER_BRIDGING,
+    let type_of = |at: usize| {
+        let tag = envelope.vlans.get(at);
+        tag.map_or(inner, |tag| EtherType(tag.tpid()))
     };
     let ethernet = Ethernet2Header {
         source: envelope.source_mac.0,
         destination: envelope.destination_mac.0,
-        ether_type: tag,
+        ether_type: type_of(0),
     };
     let mut frame = ethernet.to_bytes().to_vec();
     for (at, vlan) in envelope.vlans.iter().enumerate() {
-        let id = VlanId::try_new(*vlan).map_err(|error| {
+        let id = etherparse::VlanId::try_new(vlan.id()).map_err(|error| {
             let what = format!("VLAN {vlan}: {error}; use 1 to 4094");
             ApiError::new(ErrorCode::InvalidRequest, what)
         })?;
-        let last = at + 1 == envelope.vlans.len();
         let header = SingleVlanHeader {
             vlan_id: id,
-            ether_type: if last {
-                inner
-            } else {
-                EtherType::VLAN_TAGGED_FRAME
-            },
+            ether_type: type_of(at + 1),
             ..SingleVlanHeader::default()
         };
         frame.extend(header.to_bytes());

@@ -25,6 +25,12 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::FragmentNotOurs | Reason::MalformedNotOurs => {
             "not addressed to a VIP: the kernel's stack judges it"
         }
+        Reason::OtherHost => {
+            "the frame names another machine's MAC: a switch floods it, or the sender has an old ARP or ND entry for the VIP (`ip neigh` there); this node's own MACs are those of the interface and of the VLANs on it"
+        }
+        Reason::GroupMac => {
+            "a multicast or broadcast frame: adc forwards what is sent to this node alone, and the kernel's stack judges the rest"
+        }
         Reason::TruncatedEthernet | Reason::TruncatedIp | Reason::TruncatedTransport => {
             "the packet is shorter than its headers: damaged on the way, or cut by whoever recorded it; look at the sender and at `ethtool -S` of the interface"
         }

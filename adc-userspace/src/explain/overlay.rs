@@ -386,6 +386,13 @@ impl<S: Source> Tables for Overlay<'_, S> {
         id
     }
 
+    /// Without the guess, which says nothing to people.
+    fn ingress(&self, ifindex: u32) -> Option<(InterfaceId, &InterfaceEntry)> {
+        let id = self.interface_id(ifindex);
+        let read = || self.read(self.source.interface(id));
+        self.interfaces.get(id.0, read).map(|entry| (id, entry))
+    }
+
     fn count_backend(&self, _id: BackendId, change: impl FnOnce(&mut BackendCounters)) {
         change(&mut BackendCounters::default());
     }

@@ -128,12 +128,7 @@ fn below() -> Below {
     };
     tables.backends.insert(BackendId(5), backend);
     for id in [1, 2] {
-        let interface = InterfaceEntry {
-            ifindex: 10 + u32::from(id),
-            mtu: 1500,
-            mac: Mac([2, 0, 0, 0, 0, id]),
-            ..InterfaceEntry::default()
-        };
+        let interface = InterfaceEntry::new(10 + u32::from(id), 1500, Mac([2, 0, 0, 0, 0, id]));
         tables
             .interfaces
             .insert(InterfaceId(u16::from(id)), interface);
@@ -172,13 +167,13 @@ fn a_new_flow_is_explained_from_lookup_to_interface_and_none_is_made() {
     assert_eq!(walked.verdict.reason, Reason::ScheduledNewFlow);
     assert_eq!(walked.verdict.action, Action::Redirect(InterfaceId(2)));
     let expected = [
+        "ingress",
         "flow-lookup",
         "flow-lookup",
         "service-lookup",
         "service",
         "ring-slot",
         "backend",
-        "ingress",
         "flow-lookup",
         "flow-insert",
         "flow-insert",

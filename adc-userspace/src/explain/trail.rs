@@ -208,8 +208,8 @@ pub(super) fn hop_text(hop: &Hop, names: &impl Names) -> String {
     );
     match (hop.vlan, hop.inner_vlan) {
         (VlanId::NONE, _) => place,
-        (vlan, VlanId::NONE) => format!("{place}, VLAN {}", vlan.0),
-        (vlan, inner) => format!("{place}, VLAN {} inner {}", vlan.0, inner.0),
+        (vlan, VlanId::NONE) => format!("{place}, VLAN {vlan}"),
+        (vlan, inner) => format!("{place}, VLAN {vlan} inner {inner}"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! From the device that a route names down to the interface that adc is attached to.
 //!
-//! Supported: the attached interface itself, whatever it is; VLAN devices (one 802.1Q tag, or 802.1Q inside
-//! 802.1ad) on it; bonds whose ports are attached (the active port, or in the balancing modes the first one
+//! Supported: the attached interface itself, whatever it is; one or two VLAN devices on it, 802.1Q or 802.1ad; bonds whose ports are attached (the active port, or in the balancing modes the first one
 //! that is up: the switch accepts a bond's frames on any port). Not supported: bridges, because only the
 //! bridge knows which port a MAC is behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use adc_common::abi::{Mac, VlanId};
 
 use super::{Link, LinkKind, Obstacle};
 
@@ -18,15 +19,9 @@ pub(super) struct Exit {
     /// The attached interface.
     pub(super) ifindex: u32,
     /// Outer tag.
-    pub(super) vlan: Option<u16>,
+    pub(super) vlan: VlanId,
     /// Inner tag.
-    pub(super) inner_vlan: Option<u16>,
-}
-
-#[derive(Clone, Copy)]
-struct Tag {
-    id: u16,
-    service: bool,
+    pub(super) inner_vlan: VlanId,
 }
 
 /// Follows the devices below `oif` to an attached one.
@@ -53,9 +48,10 @@ pub(super) fn exit(
                 service_tag,
                 lower,
             } => {
-                tags.push(Tag {
-                    id,
-                    service: service_tag,
+                tags.push(if service_tag {
+                    VlanId::service(id)
+                } else {
+                    VlanId(id)
                 });
                 let lower = lower.ok_or_else(|| Obstacle::Vlan {
                     device: device.name.clone(),
@@ -71,6 +67,32 @@ pub(super) fn exit(
         };
     }
     Err(Obstacle::NotAttached(name_of(links, oif)))
+}
+
+/// MACs of the devices on top of `device` that differ from its own: VLANs, and the bond or bridge that it is a port of.
+/// Frames to them are this machine's as well. Not those of a macvlan: what sits on that is another host to this one.
+pub(super) fn macs_above(links: &BTreeMap<u32, Link>, device: &Link) -> Vec<Mac> {
+    let mut above = BTreeSet::from([device.index]);
+    for _ in 0..MAX_DEPTH {
+        let stacked = |link: &&Link| match link.kind {
+            LinkKind::Vlan { lower, .. } => lower.is_some_and(|lower| above.contains(&lower)),
+            LinkKind::Bond { .. } | LinkKind::Bridge => links
+                .values()
+                .any(|port| above.contains(&port.index) && port.controller == Some(link.index)),
+            LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => false,
+        };
+        let found: Vec<u32> = links.values().filter(stacked).map(|l| l.index).collect();
+        let before = above.len();
+        above.extend(found);
+        if above.len() == before {
+            break;
+        }
+    }
+    let macs = above
+        .iter()
+        .filter_map(|index| links.get(index)?.mac)
+        .filter(|mac| Some(*mac) != device.mac);
+    macs.collect::<BTreeSet<Mac>>().into_iter().collect()
 }
 
 fn existing(links: &BTreeMap<u32, Link>, index: u32) -> Result<&Link, Obstacle> {
@@ -117,20 +139,14 @@ fn bond_port<'a>(
 }
 
 /// The tags as (outer, inner); collected from the top device down, so the inner one comes first.
-fn written(
-    tags: &[Tag],
-    device: impl Fn() -> String,
-) -> Result<(Option<u16>, Option<u16>), Obstacle> {
-    let refused = |why| Obstacle::Vlan {
-        device: device(),
-        why,
-    };
+fn written(tags: &[VlanId], device: impl Fn() -> String) -> Result<(VlanId, VlanId), Obstacle> {
     match *tags {
-        [] => Ok((None, None)),
-        [tag] if tag.service => Err(refused("a single 802.1ad tag")),
-        [tag] => Ok((Some(tag.id), None)),
-        [inner, outer] if outer.service && !inner.service => Ok((Some(outer.id), Some(inner.id))),
-        [_, _] => Err(refused("two tags that are not 802.1Q inside 802.1ad")),
-        _ => Err(refused("more than two tags")),
+        [] => Ok((VlanId::NONE, VlanId::NONE)),
+        [tag] => Ok((tag, VlanId::NONE)),
+        [inner, outer] => Ok((outer, inner)),
+        _ => Err(Obstacle::Vlan {
+            device: device(),
+            why: "more than two tags",
+        }),
     }
 }

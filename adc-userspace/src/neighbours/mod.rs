@@ -28,7 +28,7 @@ pub(crate) use decode::link as decode_link;
 
 use std::{fmt, io, net::IpAddr};
 
-use adc_common::abi::Mac;
+use adc_common::abi::{Mac, VlanId};
 
 /// How to reach one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ pub struct NextHop {
     pub device: String,
     /// Destination MAC.
     pub mac: Mac,
-    /// VLAN id to send with (1 ..= 4 094), the outer one if there are two.
-    pub vlan: Option<u16>,
-    /// Inner VLAN id (802.1Q inside 802.1ad); only ever set together with `vlan`.
-    pub inner_vlan: Option<u16>,
+    /// VLAN tag to send with, the outer one if there are two.
+    pub vlan: VlanId,
+    /// Inner VLAN tag; only ever set together with `vlan`.
+    pub inner_vlan: VlanId,
     /// The neighbour that was asked for its MAC: the gateway, or the backend itself if it is on the link.
     pub via: IpAddr,
     /// The local address that the kernel would send from, if it has one for this route.
@@ -111,9 +111,7 @@ pub enum Obstacle {
     )]
     Bridge(String),
     /// The VLAN tags on the way are not ones the data path can write.
-    #[error(
-        "route leaves by {device}, whose VLAN tags adc can not write ({why}): use one 802.1Q tag, or 802.1Q inside 802.1ad"
-    )]
+    #[error("route leaves by {device}, whose VLAN tags adc can not write ({why}): use at most two")]
     Vlan {
         /// The device that the route names.
         device: String,
@@ -160,6 +158,8 @@ pub struct InterfaceFacts {
     pub ifindex: u32,
     /// Its own MAC; `None` if it is no Ethernet device.
     pub mac: Option<Mac>,
+    /// Other MACs of devices on top of it (VLANs, its bond or bridge), by which this machine is reached through it, too.
+    pub other_macs: Vec<Mac>,
     /// Bytes, without the Ethernet header.
     pub mtu: u32,
     /// Set up, and with carrier.
@@ -199,11 +199,10 @@ impl fmt::Display for NextHop {
             let separator = if at == 0 { "" } else { ":" };
             write!(f, "{separator}{octet:02x}")?;
         }
-        if let Some(vlan) = self.vlan {
-            write!(f, " vlan {vlan}")?;
-        }
-        if let Some(inner) = self.inner_vlan {
-            write!(f, ".{inner}")?;
+        for (tag, name) in [(self.vlan, "vlan"), (self.inner_vlan, "inner vlan")] {
+            if tag != VlanId::NONE {
+                write!(f, " {name} {tag}")?;
+            }
         }
         Ok(())
     }

@@ -189,7 +189,7 @@ impl Display for HopText<'_> {
         write!(f, " on interface {}", interface.0)?;
         for tag in [vlan, inner_vlan] {
             if tag != VlanId::NONE {
-                write!(f, " vlan {}", tag.0)?;
+                write!(f, " vlan {tag}")?;
             }
         }
         f.write_str(down_text(entry.flags))

@@ -84,12 +84,7 @@ pub(crate) fn rings(object: &mut Ebpf) -> ArrayOfMaps<&mut MapData, RingArray> {
 }
 
 fn interface(object: &mut Ebpf) {
-    let entry = InterfaceEntry {
-        ifindex: LOOPBACK,
-        mtu: 1500,
-        mac: OWN_MAC,
-        ..Default::default()
-    };
+    let entry = InterfaceEntry::new(LOOPBACK, 1500, OWN_MAC);
     array(object, "INTERFACES")
         .set(u32::from(INTERFACE.0), Raw(entry), 0)
         .expect("writing the interface");

@@ -26,7 +26,7 @@ impl MacAddress {
 /// A VLAN tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
-    /// TPID: 0x8100 or 0x88a8.
+    /// TPID: 0x8100, 0x88a8 or 0x9100.
     pub tpid: u16,
     /// VLAN id; 0 = priority only.
     pub vlan: u16,
@@ -48,6 +48,15 @@ impl Tag {
     pub const fn service(vlan: u16) -> Self {
         Self {
             tpid: 0x88a8,
+            vlan,
+            priority: 0,
+        }
+    }
+
+    /// An outer tag from before 802.1ad.
+    pub const fn old_service(vlan: u16) -> Self {
+        Self {
+            tpid: 0x9100,
             vlan,
             priority: 0,
         }

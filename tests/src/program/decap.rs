@@ -2,7 +2,7 @@
 
 use std::{fs, net::IpAddr};
 
-use adc_common::abi::{Addr16, DecapOutcome, DecapSettings, Port};
+use adc_common::abi::{Addr16, DecapOutcome, DecapSettings, Mac, OTHER_MACS, Port};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray},
@@ -10,7 +10,7 @@ use aya::{
 };
 
 use super::{SHORTEST_FRAME, chain_of, object, raw::Raw};
-use crate::decap::{Decap, VIPS};
+use crate::decap::{Decap, OTHER_MAC, OWN_MAC, VIPS};
 
 const ENTRY: &str = "adc_decap";
 
@@ -44,6 +44,8 @@ impl DecapProgram {
         let told = DecapSettings {
             port: Port::new(6080),
             known_vips_only: 1,
+            mac: Mac(OWN_MAC.0),
+            other_macs: [Mac(OTHER_MAC.0); OTHER_MACS],
             ..DecapSettings::default()
         };
         settings.set(0, Raw(told), 0).expect("DECAP_SETTINGS");

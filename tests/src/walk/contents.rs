@@ -44,13 +44,8 @@ pub struct Contents {
 impl Contents {
     /// Adds an interface, attached and up.
     pub fn interface(&mut self, id: InterfaceId, mac: MacAddress) {
-        let entry = InterfaceEntry {
-            // Never 1, which is loopback, through which test runs arrive.
-            ifindex: u32::from(id.0) + 100,
-            mtu: 1500,
-            mac: Mac(mac.0),
-            icmp_errors: 0,
-        };
+        // Never 1, which is loopback, through which test runs arrive.
+        let entry = InterfaceEntry::new(u32::from(id.0) + 100, 1500, Mac(mac.0));
         self.interfaces.insert(id, entry);
     }
 
@@ -141,9 +136,9 @@ impl Link {
     /// As the agent writes it.
     pub fn hop(&self) -> Hop {
         let vlan = |n: usize| {
-            self.tags
-                .get(n)
-                .map_or(VlanId::NONE, |tag| VlanId(tag.vlan))
+            self.tags.get(n).map_or(VlanId::NONE, |tag| {
+                VlanId::of(tag.vlan, VlanId::kind_of(tag.tpid).expect("a TPID"))
+            })
         };
         Hop {
             mac: Mac(self.far.0),

@@ -56,7 +56,7 @@ impl Agent {
         let vlans = if tuple.vlans.is_empty() {
             hop.map(tags).unwrap_or_default()
         } else {
-            tuple.vlans.clone()
+            described_tags(&tuple.vlans)?
         };
         if vlans.len() > 2 {
             return Err(refused(format!(
@@ -154,12 +154,21 @@ impl Agent {
     }
 }
 
-fn tags(hop: Hop) -> Vec<u16> {
+fn tags(hop: Hop) -> Vec<VlanId> {
     let tags = [hop.vlan, hop.inner_vlan];
     tags.into_iter()
         .filter(|tag| *tag != VlanId::NONE)
-        .map(|VlanId(id)| id)
         .collect()
+}
+
+/// Tags of which only the ids are told: the outer of two is a service tag (802.1ad), as IEEE 802.1Q §9.5 has it.
+fn described_tags(ids: &[u16]) -> Result<Vec<VlanId>, ApiError> {
+    let tag = |(at, id): (usize, &u16)| match *id {
+        1..=4094 if at == 0 && ids.len() > 1 => Ok(VlanId::service(*id)),
+        1..=4094 => Ok(VlanId(*id)),
+        _ => Err(refused(format!("VLAN {id}: use 1 to 4094"))),
+    };
+    ids.iter().enumerate().map(tag).collect()
 }
 
 /// The transport header. A segment of a handshake acknowledges what was really said, which nobody types.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, net::IpAddr, time::Duration};
 
-use adc_common::abi::Mac;
+use adc_common::abi::{Mac, VlanId};
 use tokio::sync::mpsc;
 
 use super::{
@@ -112,7 +112,7 @@ fn a_new_gateway_is_followed() {
         let first = until_mac(&mut events, BACKEND, macs[0]).await;
         assert_eq!(first.via, address("10.0.0.2"));
         assert_eq!(first.source, Some(address("10.0.0.1")));
-        assert_eq!((first.vlan, first.inner_vlan), (None, None));
+        assert_eq!((first.vlan, first.inner_vlan), (VlanId::NONE, VlanId::NONE));
         let facts = resolver.snapshot().interfaces;
         assert_eq!(first.ifindex, facts["a0"].ifindex);
         until_snapshot(&resolver, |known| {

@@ -203,6 +203,7 @@ impl Table {
             name: link.name.clone(),
             ifindex: link.index,
             mac: link.mac,
+            other_macs: lower::macs_above(&self.links, link),
             mtu: link.mtu,
             up: link.usable(),
         })

@@ -1,6 +1,7 @@
 //! The packet table: what becomes of which packet, in sentences. Runs on the host (`host_packet_table`) and in
 //! the kernel (`prog_packet_table`).
 
+mod addressed;
 mod bad;
 mod clients;
 mod direct;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Case> {
         preface::cases(),
         preface_limits::cases(),
         sctp::cases(),
+        addressed::cases(),
     ]
     .into_iter()
     .flatten()

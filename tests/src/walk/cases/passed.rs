@@ -42,7 +42,7 @@ fn not_ip(world: &World) -> Case {
         ("MPLS", 0x8847),
         ("MACsec", 0x88e5),
         ("spanning tree (802.3 with a length)", 0x0026),
-        ("a tag of another TPID", 0x9100),
+        ("a tag of another TPID", 0x9200),
     ] {
         case = passes(case, what, ethernet(&vip, ethertype, &body), Reason::NotIp);
     }

@@ -31,6 +31,27 @@ pub(super) fn cases() -> Vec<Case> {
         ("two other tags", double, other_double),
         ("the priority moves to the other tag", important, six),
         ("both priorities stay", both_important, other_double),
+        ("a service tag alone", &[Tag::service(5)], none),
+        (
+            "a service tag becomes a customer tag",
+            &[Tag::service(5)],
+            six,
+        ),
+        (
+            "two customer tags",
+            &[Tag::customer(3), Tag::customer(4)],
+            double,
+        ),
+        (
+            "two service tags",
+            five,
+            &[Tag::service(3), Tag::service(4)],
+        ),
+        (
+            "old service tags",
+            &[Tag::old_service(3), Tag::customer(4)],
+            &[Tag::old_service(5)],
+        ),
     ];
     let mut cases = Vec::new();
     for family in Family::BOTH {
@@ -40,6 +61,8 @@ pub(super) fn cases() -> Vec<Case> {
             }
         }
         cases.push(priority_only(family));
+        cases.push(priority_outside(family));
+        cases.push(another_tpid(family));
     }
     cases
 }
@@ -103,6 +126,52 @@ fn priority_only(family: Family) -> Case {
         .sent(
             "the answer",
             answering.answer(&Segment::udp(b"relax")),
+            Reason::ForwardedToClient,
+        )
+        .counts(ONE)
+}
+
+/// A tag that says only a priority may stand in front of the one that says the VLAN.
+fn priority_outside(family: Family) -> Case {
+    let mut world = World::two_arm();
+    let link = |tags: &[Tag]| Link::new(FRONT, 0xfe).tagged(tags);
+    world.client_link = link(&[Tag::customer(0).priority(4), Tag::customer(7).priority(2)]);
+    let asking = world.udp(family);
+    world.client_link = link(&[Tag::customer(7)]);
+    let answering = world.udp(family);
+    let name = format!("{family:?}: the VLAN behind a tag that says only a priority");
+    Case::new(name, &world.contents)
+        .sent(
+            "a datagram",
+            asking.request(&Segment::udp(b"urgent")),
+            Reason::ScheduledNewFlow,
+        )
+        .sent(
+            "the answer",
+            answering.answer(&Segment::udp(b"relax")),
+            Reason::ForwardedToClient,
+        )
+        .counts(ONE)
+}
+
+/// Whoever changes the TPID of his tags is another client router, and is followed like one.
+fn another_tpid(family: Family) -> Case {
+    let mut world = World::two_arm();
+    let link = |tags: &[Tag]| Link::new(FRONT, 0xfe).tagged(tags);
+    world.client_link = link(&[Tag::customer(3), Tag::customer(4)]);
+    let before = world.tcp(family);
+    world.client_link = link(&[Tag::service(3), Tag::customer(4)]);
+    let after = world.tcp(family);
+    let name = format!("{family:?}: answers follow a client to another TPID");
+    established(Case::new(name, &world.contents), &before)
+        .sent(
+            "a request with another TPID",
+            after.request(&request("PA", 0)),
+            Reason::ForwardedToBackend,
+        )
+        .sent(
+            "the answer",
+            after.answer(&answer("PA", 0)),
             Reason::ForwardedToClient,
         )
         .counts(ONE)

@@ -1,10 +1,11 @@
 //! Tables of facts and the resolutions that follow from them.
 
 mod asking;
+mod macs;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Instant};
 
-use adc_common::abi::Mac;
+use adc_common::abi::{Mac, VlanId};
 
 use super::{
     super::{
@@ -112,8 +113,8 @@ fn a_route_and_a_reachable_neighbour_make_a_next_hop() {
         ifindex: 2,
         device: "eth0".to_owned(),
         mac: MAC,
-        vlan: None,
-        inner_vlan: None,
+        vlan: VlanId::NONE,
+        inner_vlan: VlanId::NONE,
         via: ip("10.0.0.1"),
         source: Some(ip("10.0.0.9")),
     };
@@ -122,7 +123,7 @@ fn a_route_and_a_reachable_neighbour_make_a_next_hop() {
 
 /// Name, devices, the route's device, and the exit (or a part of the obstacle's text).
 type Case = (&'static str, Vec<Link>, u32, Result<Exit, &'static str>);
-type Exit = (u32, Option<u16>, Option<u16>);
+type Exit = (u32, VlanId, VlanId);
 
 #[test]
 fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
@@ -133,7 +134,7 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
             "vlan",
             vec![eth0(), vlan(3, "eth0.10", 10, false, 2)],
             3,
-            Ok((2, Some(10), None)),
+            Ok((2, VlanId(10), VlanId::NONE)),
         ),
         (
             "qinq",
@@ -143,13 +144,13 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
                 vlan(4, "c", 10, false, 3),
             ],
             4,
-            Ok((2, Some(100), Some(10))),
+            Ok((2, VlanId::service(100), VlanId(10))),
         ),
         (
             "service tag alone",
             vec![eth0(), vlan(3, "s", 100, true, 2)],
             3,
-            Err("single 802.1ad"),
+            Ok((2, VlanId::service(100), VlanId::NONE)),
         ),
         (
             "802.1Q twice",
@@ -159,7 +160,7 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
                 vlan(4, "c", 10, false, 3),
             ],
             4,
-            Err("not 802.1Q inside 802.1ad"),
+            Ok((2, VlanId(100), VlanId(10))),
         ),
         (
             "three tags",
@@ -188,13 +189,13 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
             "bond",
             vec![bond(None), port(2, "eth0", 5)],
             5,
-            Ok((2, None, None)),
+            Ok((2, VlanId::NONE, VlanId::NONE)),
         ),
         (
             "vlan on bond",
             vec![bond(None), port(2, "eth0", 5), vlan(6, "v", 20, false, 5)],
             6,
-            Ok((2, Some(20), None)),
+            Ok((2, VlanId(20), VlanId::NONE)),
         ),
         (
             "bond whose active port is another",
@@ -206,7 +207,7 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
             "bond active here",
             vec![bond(Some(2)), port(2, "eth0", 5)],
             5,
-            Ok((2, None, None)),
+            Ok((2, VlanId::NONE, VlanId::NONE)),
         ),
         (
             "bridge",
