@@ -200,11 +200,15 @@ fn skb_mode_balances_where_native_is_not_wanted() {
 #[test]
 fn a_veth_peer_is_served_only_if_it_completes_its_checksums() {
     require!(namespaces, agent);
-    let scene = Scene::new(Topology::two_arm(1));
+    let mut scene = Scene::new(Topology::two_arm(1));
+    scene.agent.expect_broken_arrivals();
     let client = &scene.topology.client;
     let get = || get_in(client, WWW, "/", Duration::from_millis(700));
     client.run("ethtool", &["-K", "eth0", "tx", "on"]);
     assert_eq!(get().unwrap_err().kind(), ErrorKind::TimedOut);
+    let broken = [("result", "arrived_broken")];
+    let metrics = scene.agent.metrics();
+    assert!(metrics.sum("adc_self_check_packets_total", &broken) > 0);
     client.run("ethtool", &["-K", "eth0", "tx", "off"]);
     assert_eq!(get().unwrap().body, "web1");
 }

@@ -91,7 +91,7 @@ fn header(talk: &Talk) -> Vec<u8> {
 fn tcp(segment: &mut Segment) -> &mut etherparse::TcpHeader {
     match &mut segment.transport {
         Transport::Tcp(header) => header,
-        Transport::Udp(_) => panic!("a datagram has no sequence number"),
+        Transport::Udp(_) | Transport::Sctp { .. } => panic!("it has no sequence number"),
     }
 }
 
