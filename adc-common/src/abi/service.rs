@@ -55,7 +55,7 @@ impl HashOn {
 
 abi_struct! {
     /// What a service is known by, and key of `SERVICE_INDEX` unless it has many ports: those are found through
-    /// `SERVICE_RANGES` (see [`RangeKey`]). A VIP also has one marker entry with port 0 and protocol 0, whose id is
+    /// `SERVICE_RANGES` (see [`super::RangeKey`]). A VIP also has one marker entry with port 0 and protocol 0, whose id is
     /// unset: "this address is ours, whatever the port". A VIP that answers no echo requests has a second one, with
     /// protocol ICMP. An address that `full-nat` sends from has a marker entry with port 0 and protocol 255.
     pub struct ServiceKey [24] align 8 {

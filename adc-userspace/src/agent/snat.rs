@@ -6,7 +6,7 @@ use std::{
 };
 
 use adc_common::abi::{
-    BackendEntry, BackendId, ForwardingMode, Protocol, SNAT_PORTS, ServiceEntry, ServiceId,
+    BackendEntry, BackendId, ForwardingMode, Port, Protocol, SNAT_PORTS, ServiceEntry, ServiceId,
 };
 use anyhow::Result;
 
@@ -64,7 +64,7 @@ impl Agent {
                     .filter(|(other, _)| shares(other))
                     .map(|(_, n)| n)
                     .sum(),
-                ports: own.len() as u64 * u64::from(SNAT_PORTS),
+                ports: own.len() as u64 * u64::from(SNAT_PORTS) * backend_ports(backend, service),
                 exhausted: self.dataplane.counters.backend(*id)?.snat_exhausted,
                 refusing: self.refusals.growing.contains(id),
             });
@@ -130,6 +130,16 @@ pub(super) fn warning(snat: &SnatUse) -> Option<Warning> {
     })
 }
 
+/// Ports of a backend that flows of a service go to. Each has the ports of the local addresses to itself.
+fn backend_ports(backend: &BackendEntry, service: &ServiceEntry) -> u64 {
+    match service.key.ports() {
+        Some((first, last)) if backend.port == Port::default() => {
+            u64::from(last) + 1 - u64::from(first.max(1))
+        }
+        Some(_) | None => 1,
+    }
+}
+
 /// Addresses that a service sends to this backend from.
 pub(super) fn local_addresses(service: &ServiceEntry, backend: IpAddr) -> BTreeSet<IpAddr> {
     let set = service.snat.iter().filter(|address| !address.is_unset());
@@ -151,6 +161,24 @@ mod tests {
             exhausted: 0,
             refusing,
         }
+    }
+
+    #[test]
+    fn a_backend_that_keeps_ports_has_those_of_its_service() {
+        let ports = |first, last, own| {
+            let mut service = ServiceEntry::default();
+            service.key.port = Port::new(first);
+            service.key.last_port = Port::new(last);
+            let backend = BackendEntry {
+                port: Port::new(own),
+                ..BackendEntry::default()
+            };
+            backend_ports(&backend, &service)
+        };
+        assert_eq!(ports(80, 0, 8080), 1);
+        assert_eq!(ports(5000, 5100, 8080), 1);
+        assert_eq!(ports(5000, 5100, 0), 101);
+        assert_eq!(ports(0, u16::MAX, 0), 65_535);
     }
 
     #[test]

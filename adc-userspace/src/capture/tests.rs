@@ -106,6 +106,34 @@ fn a_record_is_told_in_words_that_can_be_searched_for() {
 }
 
 #[test]
+fn a_packet_for_a_range_of_ports_is_told_with_the_service_that_the_walk_would_find() {
+    let mut labels = labels();
+    let vip = VIP.parse::<SocketAddr>().unwrap().ip();
+    let range = |first, last| {
+        let (first, last) = (Port::new(first), Port::new(last));
+        ServiceKey::range(vip.into(), first, last, Protocol::TCP)
+    };
+    for (id, key) in [(2, range(5000, 5100)), (3, range(0, u16::MAX))] {
+        labels.index.insert(key, ServiceId(id));
+        let name = format!("range{id}").parse().unwrap();
+        labels.services.insert(ServiceId(id), name);
+    }
+    for (port, service) in [
+        (80, "www"),
+        (5000, "range2"),
+        (5100, "range2"),
+        (5101, "range3"),
+    ] {
+        let frame = syn(CLIENT, &format!("{vip}:{port}"));
+        let told = labels.sight(&dropped(), &frame).comment();
+        assert!(
+            told.contains(&format!("service={service} ")),
+            "{port}: {told}"
+        );
+    }
+}
+
+#[test]
 fn every_term_matches_what_it_says_and_nothing_else() {
     let frame = syn(CLIENT, VIP);
     for (filter, scheduled_too, dropped_too) in [

@@ -6,7 +6,7 @@ use adc_common::abi::{Protocol, Reason, ServiceId};
 
 use super::{ONE, answer, established, request, syn, syn_ack};
 use crate::{
-    packets::Segment,
+    packets::{Segment, split},
     walk::{BACK, Case, FRONT, Family, Link, Talk, Way, World},
 };
 
@@ -36,6 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(reload(family));
         cases.push(direct(family));
         cases.push(strangers(family));
+        cases.push(pieces_of_no_flow(family));
     }
     cases
 }
@@ -375,4 +376,25 @@ fn strangers(family: Family) -> Case {
             Reason::NotOurs,
         )
         .leaves(0, 0)
+}
+
+fn pieces_of_no_flow(family: Family) -> Case {
+    let mut world = World::two_arm();
+    let mut talk = world.udp(family);
+    // Nobody takes what comes to the range.
+    world.contents.range(talk.vip.ip(), RANGE, Protocol::UDP);
+    let name = format!("{family:?}: what becomes of a first fragment becomes of the others");
+    let mut case = Case::new(name, &world.contents);
+    for (id, port, first, others) in [
+        (1, 5100, Reason::NoBackend, Reason::Fragment),
+        (2, 5101, Reason::VipOtherPort, Reason::FragmentNotOurs),
+    ] {
+        talk.vip.set_port(port);
+        let whole = talk.client_sends(&Segment::udp(&[7; 100]));
+        for (n, piece) in split(&whole, 48, id).into_iter().enumerate() {
+            let reason = if n == 0 { first } else { others };
+            case = case.stays("a piece", FRONT, piece, reason);
+        }
+    }
+    case.leaves(0, 0)
 }

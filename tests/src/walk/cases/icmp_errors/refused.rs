@@ -1,6 +1,6 @@
 //! ICMP errors that are not translated.
 
-use adc_common::abi::Reason;
+use adc_common::abi::{Protocol, Reason};
 
 use super::{
     super::{ONE, answer, established, request},
@@ -15,6 +15,7 @@ pub(super) fn cases(family: Family, world: &World) -> Vec<Case> {
     vec![
         untracked(family, world),
         malformed(family, world),
+        about_a_range(family, world),
         misdirected(family, world),
         last_hop(family, world),
     ]
@@ -59,6 +60,29 @@ fn untracked(family: Family, world: &World) -> Case {
             Reason::OtherProtocol,
         )
         .leaves(0, 0)
+}
+
+fn about_a_range(family: Family, world: &World) -> Case {
+    let mut world = world.clone();
+    let mut talk = world.tcp(family);
+    let vip = talk.vip.ip();
+    world.contents.range(vip, (5000, 5100), Protocol::TCP);
+    let error = unreachable(family);
+    let down = answer("PA", 0);
+    let name = format!("{family:?}: errors about no flow of a range, and beside it");
+    let mut case = Case::new(name, &world.contents);
+    for (what, port, reason) in [
+        ("about the first port", 5000, Reason::IcmpErrorUntracked),
+        ("about the last port", 5100, Reason::IcmpErrorUntracked),
+        ("about the port before", 4999, Reason::OtherProtocol),
+        ("about the port after", 5101, Reason::OtherProtocol),
+        ("about port 0", 0, Reason::OtherProtocol),
+    ] {
+        talk.vip.set_port(port);
+        let frame = about_answer(&talk, router(family, false), &error, &down, WHOLE).frame;
+        case = case.stays(what, FRONT, frame, reason);
+    }
+    case.leaves(0, 0)
 }
 
 fn malformed(family: Family, world: &World) -> Case {
