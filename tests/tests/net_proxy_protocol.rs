@@ -150,7 +150,7 @@ fn a_lossy_network_delays_headers_and_streams_but_harms_neither() {
         let ask = || {
             for _ in 0..6 {
                 let namespace = &place.topology.client;
-                let answer = get_in(namespace, vip, "/", Duration::from_secs(60)).unwrap();
+                let answer = get_in(namespace, vip, "/", Duration::from_mins(1)).unwrap();
                 assert!(answer.body.starts_with(&format!("{client} ")), "{answer:?}");
             }
         };

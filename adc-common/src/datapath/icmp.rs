@@ -13,11 +13,12 @@ use super::{
     family::Family,
     parse::offset16,
     ports::{FlowTables, PacketBuf, Tables},
+    preface,
     quote::{Message, Quote},
     range::is_for_a_service,
     scratch::{Delivery, QuoteAt, Scratch},
     tunnel::{self, untold},
-    wire::{ICMP_CHECKSUM, IcmpHeader, Ports, TCP_CHECKSUM, UDP_CHECKSUM},
+    wire::{ICMP_CHECKSUM, IcmpHeader, Ports, TCP_CHECKSUM, TCP_SEQUENCE, UDP_CHECKSUM},
 };
 use crate::abi::{FlowFlags, FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass};
 
@@ -108,6 +109,12 @@ where
         return Reason::HeadroomError;
     };
     scratch.quote.shift(&scratch.seen.frame, shift);
+    scratch.quote.change = Delta::NONE;
+    if scratch.delivery.direct.contains(FlowFlags::PREFACE)
+        && renumber(packet, tables, scratch).is_none()
+    {
+        return Reason::BadIcmpError;
+    }
     // Both write where something was read before.
     if inner(packet, scratch).is_none() || outer(packet, scratch, egress).is_none() {
         Reason::BadIcmpError
@@ -149,7 +156,12 @@ where
         .with_flow(key, |entry| aim(entry, delivery))
         .is_some()
         || tables
-            .with_half_open(key, |half| aim(&half.flow, delivery))
+            .with_half_open(key, |half| {
+                aim(&half.flow, delivery);
+                if half.preface != 0 {
+                    delivery.direct = delivery.direct.with(FlowFlags::PREFACE);
+                }
+            })
             .is_some()
 }
 
@@ -196,7 +208,39 @@ fn inner<A: Quote, P: PacketBuf>(packet: &mut P, scratch: &mut Scratch<A>) -> Op
     packet.set_header(usize::from(quote.ports), &sent)?;
     let change = addresses.plus(ports);
     let above = transport_checksum(packet, other.protocol, quote, change)?;
-    quote.change = header.plus(ports).plus(above);
+    quote.change = quote.change.plus(header).plus(ports).plus(above);
+    Some(())
+}
+
+/// Gives the quoted SYN, or the first segment with its PROXY protocol header, the sequence number that the client gave it.
+#[inline(never)]
+fn renumber<A, P, T>(packet: &mut P, tables: &T, scratch: &mut Scratch<A>) -> Option<()>
+where
+    A: Quote,
+    P: PacketBuf,
+    T: Tables + FlowTables<A>,
+{
+    let Scratch {
+        delivery,
+        other,
+        quote,
+        ..
+    } = scratch;
+    let client = FlowKey::new(delivery.to.reversed(), other.protocol);
+    let Some(syn) = tables.with_half_open(&client, |half| half.initial_seq) else {
+        return Some(());
+    };
+    // Every quote goes that far.
+    let at = usize::from(quote.ports) + TCP_SEQUENCE;
+    let mut old = MaybeUninit::<[u8; 4]>::uninit();
+    let old = u32::from_be_bytes(*packet.header(at, &mut old)?);
+    let Some(new) = preface::restored::<A>(delivery.reply, syn, old) else {
+        return Some(());
+    };
+    packet.set_header(at, &new.to_be_bytes())?;
+    let change = preface::changed(old, new);
+    let above = transport_checksum(packet, other.protocol, quote, change)?;
+    quote.change = change.plus(above);
     Some(())
 }
 

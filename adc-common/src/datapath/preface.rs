@@ -147,9 +147,18 @@ pub(super) fn apply<A: Family, P: PacketBuf>(
     done.ok_or(Reason::BadTransportHeader)
 }
 
+/// The number that the client gave a packet which was sent on with `seq`, if that is another: its SYN, whose number was
+/// `syn`, and its first segment.
+#[inline(always)]
+pub(super) fn restored<A: Family>(reply: u16, syn: u32, seq: u32) -> Option<u32> {
+    let behind = syn.wrapping_sub(seq);
+    let lowered = behind == length::<A>() || behind == length::<A>() - 1;
+    (reply != 0 && lowered).then(|| seq.wrapping_add(length::<A>()))
+}
+
 /// What another number in place of one changes in a sum.
 #[inline(always)]
-fn changed(old: u32, new: u32) -> Delta {
+pub(super) fn changed(old: u32, new: u32) -> Delta {
     let word = |number: u32| Delta::of_word(u32::from_ne_bytes(number.to_be_bytes()));
     Delta::replace(word(old), word(new))
 }

@@ -76,7 +76,7 @@ pub(super) fn length(talk: &Talk) -> u32 {
 }
 
 /// The header as the specification has it, by another implementation.
-fn header(talk: &Talk) -> Vec<u8> {
+pub(super) fn header(talk: &Talk) -> Vec<u8> {
     use ppp::v2::{Builder, Command, Protocol, Version};
     let built = Builder::with_addresses(
         Version::Two | Command::Proxy,

@@ -4,7 +4,8 @@ use adc_common::abi::{Reason, TableCounters};
 
 use super::{
     BACKEND, CLIENT, ack, answer,
-    preface::{case, length, lowered, opened, prefaced, raised, talks, with_out},
+    icmp_errors::{WHOLE, about_request, ip_header, router, unreachable},
+    preface::{case, header, length, lowered, opened, prefaced, raised, talks, with_out},
     request,
 };
 use crate::{
@@ -27,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .collect();
     cases.extend([fragmented(&world), long_headers(&world)]);
+    cases.extend(Family::BOTH.map(unreachable_backend));
     cases
 }
 
@@ -165,4 +167,48 @@ fn long_headers(world: &World) -> Case {
         Reason::BadExtensionHeaders,
     )
     .leaves(0, 1)
+}
+
+fn unreachable_backend(family: Family) -> Case {
+    let world = World::two_arm();
+    let talk = world.tcp(family);
+    let short = ip_header(family) + 8;
+    // As the backend would have seen it, and as the client knows it.
+    let error = |quoted: &Segment, sent: &Segment, length| {
+        let about = |segment| {
+            let from = router(family, true);
+            about_request(&talk, from, &unreachable(family), segment, length)
+        };
+        with_out(about(quoted), &about(sent))
+    };
+    let syn = |number| Segment::tcp("S", number, 0);
+    let first = |number| Segment::tcp("A", number, BACKEND + 1).data(&header(&talk));
+    let (low, next) = (CLIENT.wrapping_sub(length(&talk)), CLIENT.wrapping_add(1));
+    let name =
+        format!("{family:?}: an ICMP error about a SYN or a PROXY header has the client's number");
+    let opened = case(name, &world).sent(
+        "the SYN",
+        lowered(&talk, &syn(CLIENT)),
+        Reason::ScheduledNewFlow,
+    );
+    let mut case = opened;
+    for length in [short, WHOLE] {
+        case = case
+            .sent(
+                "about the SYN",
+                error(&syn(low), &syn(CLIENT), length),
+                Reason::IcmpErrorToClient,
+            )
+            .sent(
+                "about the header",
+                error(&first(low.wrapping_add(1)), &first(next), length),
+                Reason::IcmpErrorToClient,
+            )
+            .sent(
+                "about what follows",
+                error(&first(next), &first(next), length),
+                Reason::IcmpErrorToClient,
+            );
+    }
+    case.leaves(0, 1)
 }

@@ -17,7 +17,7 @@ use crate::{
 const TTL: u8 = 61;
 
 /// Longer than any quote: all of the packet.
-const WHOLE: usize = 2000;
+pub(super) const WHOLE: usize = 2000;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-fn router(family: Family, inside: bool) -> SocketAddr {
+pub(super) fn router(family: Family, inside: bool) -> SocketAddr {
     match (family, inside) {
         (Family::V4, false) => "198.51.100.1:0",
         (Family::V4, true) => "10.20.255.1:0",
@@ -75,7 +75,7 @@ fn kinds(family: Family) -> Vec<(u8, u8, [u8; 4])> {
     }
 }
 
-fn unreachable(family: Family) -> IcmpError {
+pub(super) fn unreachable(family: Family) -> IcmpError {
     match family {
         Family::V4 => IcmpError::new(3, 3),
         Family::V6 => IcmpError::new(1, 4),
@@ -83,7 +83,7 @@ fn unreachable(family: Family) -> IcmpError {
 }
 
 /// Bytes of an IP header.
-fn ip_header(family: Family) -> usize {
+pub(super) fn ip_header(family: Family) -> usize {
     match family {
         Family::V4 => 20,
         Family::V6 => 40,
@@ -119,7 +119,7 @@ fn about_answer(
 }
 
 /// About a packet to the backend: from the backend or a router inside, to the client, which must see nothing but the VIP.
-fn about_request(
+pub(super) fn about_request(
     talk: &Talk,
     from: SocketAddr,
     error: &IcmpError,
