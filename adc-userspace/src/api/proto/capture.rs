@@ -234,7 +234,7 @@ mod tests {
             "host 2001:db8::1 and port 443",
             "net 192.0.2.0/24 and proto udp and vip",
             "service www and backend web1 and reason no_backend",
-            "class dropped and proto 132",
+            "class dropped and proto 47",
         ] {
             let filter: CaptureFilter = text.parse().unwrap();
             assert_eq!(filter.to_string(), text);
