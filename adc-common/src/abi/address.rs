@@ -87,8 +87,8 @@ impl Mac {
     /// Whether both are the same. One branch, where `==` of halves makes three, each of which the verifier follows.
     #[inline(always)]
     pub fn is(self, other: Self) -> bool {
-        let ([a, b, c], [d, e, f]) = (self.halves(), other.halves());
-        (a ^ d) | (b ^ e) | (c ^ f) == 0
+        let (own, theirs) = (self.halves(), other.halves());
+        (own[0] ^ theirs[0]) | (own[1] ^ theirs[1]) | (own[2] ^ theirs[2]) == 0
     }
 
     /// Whether it is that of a group of hosts, or of all (IEEE 802 §8.2.2: the lowest bit of the first octet).

@@ -18,7 +18,6 @@ impl InterfaceId {
     ///
     /// So the packet walk finds most interfaces without a hash lookup. Anything else is as valid, only slower.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "below MAX_INTERFACES")]
     pub const fn likely(ifindex: u32) -> Self {
         const { assert!(MAX_INTERFACES.is_power_of_two()) };
         Self((ifindex & (MAX_INTERFACES - 1)) as u16)

@@ -5,20 +5,20 @@
 //! what came to a group's address either (`ip_forward`, net/ipv4/ip_forward.c); they are its to ignore here, too.
 
 use super::{
-    parse::Link,
+    parse::{Frame, dst_mac},
     ports::{PacketBuf, Tables},
 };
 use crate::abi::Reason;
 
-/// Notes in `link` by which interface the frame came in: unset for one that adc was just detached from, whose addresses
-/// nobody knows any more. The error is why the frame is left to the kernel.
+/// Notes in `frame` by which interface it came in: unset for one that adc was just detached from, whose addresses nobody
+/// knows any more. The error is why the frame is left to the kernel.
 #[inline(always)]
 pub(super) fn admit<P: PacketBuf, T: Tables>(
     packet: &P,
     tables: &T,
-    link: &mut Link,
+    frame: &mut Frame,
 ) -> Result<(), Reason> {
-    match look(packet, tables, link) {
+    match look(packet, tables, frame) {
         ADMITTED => Ok(()),
         TO_GROUP => Err(Reason::GroupMac),
         _ => Err(Reason::OtherHost),
@@ -32,14 +32,15 @@ const TO_OTHER: u32 = 2;
 /// A call, and a number for an answer: the verifier forgets what it learned on the way, and follows the walk behind
 /// once. Inlined, it would follow it once for each way through here (705 000 instructions instead of 445 000, Linux 6.18).
 #[inline(never)]
-fn look<P: PacketBuf, T: Tables>(packet: &P, tables: &T, link: &mut Link) -> u32 {
+fn look<P: PacketBuf, T: Tables>(packet: &P, tables: &T, frame: &mut Frame) -> u32 {
     let Some((id, entry)) = tables.ingress(packet.ingress_ifindex()) else {
         return ADMITTED;
     };
-    link.frame.set_ingress(id);
-    if entry.is_own(link.destination) {
+    frame.set_ingress(id);
+    let destination = dst_mac(packet);
+    if entry.is_own(destination) {
         ADMITTED
-    } else if link.destination.is_group() {
+    } else if destination.is_group() {
         TO_GROUP
     } else {
         TO_OTHER

@@ -60,13 +60,9 @@ fn take_out<P: PacketBuf, T: DecapTables>(packet: &mut P, tables: &T) -> Result<
     if parse::link(packet, &mut link).is_err() {
         return Err(DecapOutcome::NotTunnelled);
     }
-    let Link {
-        frame,
-        destination,
-        ethertype,
-    } = link;
+    let Link { frame, ethertype } = link;
     // To another host, or to a group: the kernel leaves it alone, too (RFC 1122 §3.3.6).
-    if !tables.is_own(destination) {
+    if !tables.is_own(parse::dst_mac(packet)) {
         return Err(DecapOutcome::OtherHost);
     }
     let start = frame.network();

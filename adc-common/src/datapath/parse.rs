@@ -29,6 +29,16 @@ pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
     }
 }
 
+/// Whom the frame is for.
+#[inline(always)]
+pub(super) fn dst_mac<P: PacketBuf>(packet: &P) -> Mac {
+    let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
+    match packet.header(0, &mut ethernet) {
+        Some(ethernet) => Mac(ethernet.dst),
+        None => Mac::default(),
+    }
+}
+
 /// Where the layers of a frame start, and what of them every later step needs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,8 +69,6 @@ pub(super) struct Frame {
 #[derive(Default)]
 pub(super) struct Link {
     pub(super) frame: Frame,
-    /// Whom the frame is for.
-    pub(super) destination: Mac,
     pub(super) ethertype: [u8; 2],
 }
 
@@ -111,12 +119,7 @@ pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reas
     let ethernet = packet
         .header(0, &mut ethernet)
         .ok_or(Reason::TruncatedEthernet)?;
-    let Link {
-        frame,
-        destination,
-        ethertype,
-    } = link;
-    *destination = Mac(ethernet.dst);
+    let Link { frame, ethertype } = link;
     frame.network = UNTAGGED as u16;
     *ethertype = ethernet.ethertype;
     if let Some(kind) = kind_of(*ethertype) {

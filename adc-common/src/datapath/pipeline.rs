@@ -37,14 +37,17 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
     if let Err(reason) = parse::link(packet, &mut link) {
         return Verdict::stay(reason);
     }
-    let is_ipv4 = parse::is_ipv4(link.ethertype);
-    if !is_ipv4 && !parse::is_ipv6(link.ethertype) {
+    let Link {
+        mut frame,
+        ethertype,
+    } = link;
+    let is_ipv4 = parse::is_ipv4(ethertype);
+    if !is_ipv4 && !parse::is_ipv6(ethertype) {
         return Verdict::stay(Reason::NotIp);
     }
-    if let Err(reason) = admit(packet, tables, &mut link) {
+    if let Err(reason) = admit(packet, tables, &mut frame) {
         return Verdict::stay(reason);
     }
-    let frame = link.frame;
     if is_ipv4 {
         let verdict = walk_v4(packet, tables, clock, frame);
         // Sent to an address that `full-nat` sends from, and of no IPv4 flow: it may be an answer to an IPv6 client.

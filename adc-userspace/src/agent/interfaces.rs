@@ -5,7 +5,10 @@ use anyhow::Result;
 
 use super::state::Agent;
 use crate::{
-    api::proto::sentence, dataplane::InterfaceRow, doctor, model::AttachMode,
+    api::proto::sentence,
+    dataplane::{DataplaneError, InterfaceRow},
+    doctor,
+    model::AttachMode,
     neighbours::InterfaceFacts,
 };
 
@@ -123,6 +126,12 @@ impl Agent {
     /// Attaches to an interface, or takes over the attachment of an earlier agent.
     pub(super) fn attach(&mut self, name: &str) -> Result<()> {
         let wanted = self.config.dataplane.attach;
+        if wanted == AttachMode::Native
+            && let Some(reason) = doctor::below(name)
+        {
+            let interface = name.to_owned();
+            return Err(DataplaneError::Attach { interface, reason }.into());
+        }
         let adopted = self.dataplane.attach(name, wanted)?;
         // An attachment can not change its mode while it lives; the kernel knows which one it has.
         let mode = if adopted {

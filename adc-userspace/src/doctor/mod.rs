@@ -72,7 +72,7 @@ pub fn examine(interfaces: &[String], pin_path: &Path) -> Vec<Finding> {
     match links::Links::list() {
         Ok(links) => {
             for name in interfaces {
-                findings.extend(examine_interface(&links, name, pin_path));
+                findings.extend(examine_interface(&links, interfaces, name, pin_path));
             }
         }
         Err(error) => findings.push(Finding::error(
@@ -103,7 +103,23 @@ pub fn attach_refusal(interface: &str, pin_path: &Path) -> String {
     }
 }
 
-fn examine_interface(links: &links::Links, name: &str, pin_path: &Path) -> Vec<Finding> {
+/// Why native mode would not do on a device that has others below it, and which of those to attach to; `None` for any
+/// other device, or if it can not be looked at.
+pub(crate) fn below(interface: &str) -> Option<String> {
+    let links = links::Links::list().ok()?;
+    let found = links.named(interface)?;
+    let ports = links.ports_of(found.link.index);
+    let lower = links.lower_of(&found.link);
+    let (what, remedy) = judge::stacked(&found.link, &ports, lower.as_deref());
+    (!what.is_empty()).then(|| format!("{what}; {remedy}"))
+}
+
+fn examine_interface(
+    links: &links::Links,
+    all: &[String],
+    name: &str,
+    pin_path: &Path,
+) -> Vec<Finding> {
     let Some(found) = links.named(name) else {
         return vec![Finding::error(
             name,
@@ -130,6 +146,7 @@ fn examine_interface(links: &links::Links, name: &str, pin_path: &Path) -> Vec<F
         peer: peer(links, found),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         page_size: host::page_size(),
+        alone: all.len() == 1,
     };
     judge::interface(&interface)
 }
@@ -141,6 +158,9 @@ fn peer(links: &links::Links, found: &links::Found) -> Option<Peer> {
     Some(match links.peer_of(&found.link) {
         Some(name) => Peer::Here {
             features: ethtool::features(&name).ok(),
+            program: links
+                .named(&name)
+                .is_some_and(|peer| peer.attached.is_some()),
             name,
         },
         None => Peer::Elsewhere,

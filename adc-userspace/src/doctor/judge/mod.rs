@@ -1,5 +1,6 @@
 //! From what was seen of an interface to findings. Pure.
 
+mod stalls;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,8 @@ pub(super) struct Interface {
     pub(super) cpus: usize,
     /// Bytes per memory page.
     pub(super) page_size: u32,
+    /// It is the only one: clients and backends are behind it.
+    pub(super) alone: bool,
 }
 
 /// The other end of a veth.
@@ -51,6 +54,8 @@ pub(super) enum Peer {
         name: String,
         /// Its features that are on.
         features: Option<BTreeSet<String>>,
+        /// Whether an XDP program is on it.
+        program: bool,
     },
     /// In another namespace, where it can not be looked at.
     Elsewhere,
@@ -67,6 +72,8 @@ pub(super) fn interface(seen: &Interface) -> Vec<Finding> {
     ];
     findings.extend(aggregation(seen));
     findings.extend(veth(seen));
+    findings.extend(stalls::one_arm(seen));
+    findings.extend(stalls::merged(seen));
     findings.extend(queues(seen));
     findings
 }
@@ -88,38 +95,37 @@ fn kind(seen: &Interface) -> Finding {
             "it is the loopback, by which no client comes".into(),
             "put the interface that clients come in by into dataplane.interfaces",
         ),
+        LinkKind::Vlan { .. } | LinkKind::Bond { .. } | LinkKind::Bridge => {
+            let (what, remedy) = stacked(&seen.link, &seen.ports, seen.lower.as_deref());
+            Finding::error(name, what, &remedy)
+        }
+    }
+}
+
+/// What a device is that has others below it, and what to do about it. Empty for any other device.
+pub(super) fn stacked(link: &Link, ports: &str, lower: Option<&str>) -> (String, String) {
+    let its_ports = format!("put its ports ({ports}) into dataplane.interfaces instead");
+    match link.kind {
         LinkKind::Vlan { id, .. } => {
-            let lower = seen.lower.as_deref().unwrap_or("its lower device");
-            Finding::error(
-                name,
+            let lower = lower.unwrap_or("its lower device");
+            (
                 format!("it is VLAN {id} on {lower}, and VLAN devices run no native XDP"),
-                &format!(
+                format!(
                     "put {lower} into dataplane.interfaces instead: adc reads and writes the tags itself"
                 ),
             )
         }
-        LinkKind::Bond { .. } => Finding::warning(
-            name,
-            format!(
-                "it is a bond of {}, and native XDP on a bond works in some modes only",
-                seen.ports
-            ),
-            &format!(
-                "put its ports ({}) into dataplane.interfaces instead",
-                seen.ports
-            ),
+        // Since Linux 5.15, in some modes, the bond hands the program to its ports (`bond_xdp_set`,
+        // drivers/net/bonding/bond_main.c): packets then come in by a port, and that adc must know.
+        LinkKind::Bond { .. } => (
+            format!("it is a bond of {ports}, and packets reach native XDP by its ports"),
+            format!("{its_ports}, all of them: adc follows routes by the bond to them"),
         ),
-        LinkKind::Bridge => Finding::error(
-            name,
-            format!(
-                "it is a bridge of {}, and bridges run no native XDP",
-                seen.ports
-            ),
-            &format!(
-                "put its ports ({}) into dataplane.interfaces instead",
-                seen.ports
-            ),
+        LinkKind::Bridge => (
+            format!("it is a bridge of {ports}, and bridges run no native XDP"),
+            its_ports,
         ),
+        LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => Default::default(),
     }
 }
 
@@ -273,6 +279,7 @@ fn partial_checksums(seen: &Interface, peer: &Peer) -> Finding {
         Peer::Here {
             name: peer,
             features: Some(features),
+            ..
         } => {
             if OFFLOADS.iter().any(|offload| features.contains(*offload)) {
                 return Finding::warning(

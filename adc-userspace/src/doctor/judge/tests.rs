@@ -32,6 +32,7 @@ fn good() -> Interface {
         peer: None,
         cpus: 4,
         page_size: 4096,
+        alone: false,
     }
 }
 
@@ -83,6 +84,7 @@ fn every_fault_is_found_with_its_remedy() {
         Some(Peer::Here {
             name: "veth1".into(),
             features: Some(features),
+            program: false,
         })
     };
     let cases: Vec<(Interface, Severity, &str, &str)> = vec![
@@ -124,9 +126,9 @@ fn every_fault_is_found_with_its_remedy() {
         ),
         (
             with(|i| i.link.kind = LinkKind::Bond { active: None }),
-            Severity::Warning,
-            "bond",
-            "eth1, eth2",
+            Severity::Error,
+            "bond of eth1, eth2",
+            "put its ports (eth1, eth2)",
         ),
         (
             with(|i| {
@@ -188,6 +190,25 @@ fn every_fault_is_found_with_its_remedy() {
             Severity::Warning,
             "unfinished checksums",
             "ethtool -K veth1 tx off",
+        ),
+        (
+            with(|i| (i.link.kind, i.peer, i.alone) = (VETH, peer(on(&[])), true)),
+            Severity::Warning,
+            "stalls",
+            "adc decap -i veth1",
+        ),
+        (
+            with(|i| {
+                let skb = Attached {
+                    program: 41,
+                    mode: "skb",
+                };
+                (i.attached, i.ours) = (Some(skb), Some(Ok(true)));
+                i.features = Some(on(&["rx-gro"]));
+            }),
+            Severity::Warning,
+            "too big for a tunnel",
+            "gro off",
         ),
         (
             with(|i| (i.link.kind, i.peer) = (VETH, Some(Peer::Elsewhere))),
@@ -258,4 +279,21 @@ fn larger_pages_hold_larger_packets() {
     assert_eq!(mtu(&exact).severity, Severity::Ok);
     let over = with(|i| i.link.mtu = 3499);
     assert_eq!(mtu(&over).severity, Severity::Error);
+}
+
+#[test]
+fn a_peer_with_a_program_is_woken_and_several_interfaces_need_no_waking() {
+    let peer = |program| {
+        Some(Peer::Here {
+            name: "veth1".into(),
+            features: Some(on(&[])),
+            program,
+        })
+    };
+    for (alone, program) in [(true, true), (false, false)] {
+        let seen = with(|i| (i.link.kind, i.peer, i.alone) = (VETH, peer(program), alone));
+        for finding in interface(&seen) {
+            assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
+        }
+    }
 }
