@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
-use adc_common::abi::{Phase, Tick};
+use adc_common::abi::{Phase, Protocol, Tick};
 use adc_tests::{
     announce,
     program::{Limits, Program},
