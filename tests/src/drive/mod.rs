@@ -6,6 +6,7 @@ mod http;
 mod load;
 mod ping;
 mod raw;
+mod sctp;
 mod udp;
 
 pub use fixed::get_from_port;
@@ -14,4 +15,5 @@ pub use http::{Response, get, get_in};
 pub use load::{Load, LoadReport, Request, Window};
 pub use ping::{ping, ping_with};
 pub use raw::RawSender;
+pub use sctp::{SctpEnd, SctpNews};
 pub use udp::UdpClient;

@@ -8,7 +8,7 @@ use etherparse::{
 
 use super::{
     frame::{tcp_checksum, udp_checksum},
-    sctp::{self, SCTP},
+    sctp::{SCTP, sctp_complaint},
 };
 
 /// Whether every checksum of a frame is right: IPv4 header, TCP, UDP, SCTP. UDP without a checksum is right; UDP
@@ -92,7 +92,7 @@ fn complaint_of(packet: &SlicedPacket<'_>) -> Option<String> {
             let payload = packet.net.as_ref()?.ip_payload_ref()?;
             let is_sctp = payload.ip_number.0 == SCTP && !payload.fragmented;
             return if is_sctp {
-                sctp::complaint(payload.payload)
+                sctp_complaint(payload.payload)
             } else {
                 None
             };

@@ -113,6 +113,17 @@ impl Segment {
     }
 }
 
+/// A packet from its common header on; `ports` are those of source and destination.
+///
+/// # Panics
+/// If the segment is not SCTP.
+pub fn sctp_packet(ports: [u16; 2], segment: &Segment) -> Vec<u8> {
+    let Transport::Sctp { tag, flaw } = &segment.transport else {
+        panic!("not SCTP");
+    };
+    packet(ports, *tag, &segment.payload, *flaw)
+}
+
 /// Common header and chunks, checksummed.
 pub(super) fn packet(ports: [u16; 2], tag: u32, chunks: &[u8], flaw: u32) -> Vec<u8> {
     let mut packet: Vec<u8> = ports.into_iter().flat_map(u16::to_be_bytes).collect();
@@ -125,7 +136,7 @@ pub(super) fn packet(ports: [u16; 2], tag: u32, chunks: &[u8], flaw: u32) -> Vec
 }
 
 /// What is wrong with the checksum of a packet, from its common header on.
-pub(super) fn complaint(packet: &[u8]) -> Option<String> {
+pub fn sctp_complaint(packet: &[u8]) -> Option<String> {
     let Some(found) = packet.get(CHECKSUM) else {
         return Some("an SCTP packet without a header".to_owned());
     };
