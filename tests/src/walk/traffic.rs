@@ -1,5 +1,7 @@
 //! Random traffic: plausible exchanges, packet by packet in any order, some of it cut or damaged.
 
+mod pieces;
+
 use std::net::{IpAddr, SocketAddr};
 
 use adc_common::abi::{InterfaceId, Protocol};
@@ -80,6 +82,8 @@ pub struct Traffic {
     dice: Dice,
     world: World,
     exchanges: Vec<Exchange>,
+    /// Fragments so far.
+    fragments: usize,
 }
 
 /// Exchanges that go on at a time; one now and then is replaced by a new one.
@@ -92,6 +96,7 @@ impl Traffic {
             dice: Dice::new(seed),
             world,
             exchanges: Vec::new(),
+            fragments: 0,
         };
         for _ in 0..EXCHANGES {
             let exchange = traffic.exchange();
@@ -264,29 +269,6 @@ impl Traffic {
         let error = IcmpError::new(kind, code).about(&whole, length);
         let ttl = if dice.once_in(20) { 1 } else { 64 };
         (link.interface, error.frame(&link.incoming(from, to), ttl))
-    }
-
-    /// One fragment of a packet. Few identifications: now and then the others have come before.
-    fn piece(
-        &mut self,
-        talk: &Talk,
-        segment: &Segment,
-        from_client: bool,
-    ) -> (InterfaceId, Vec<u8>) {
-        let segment = segment.clone().padded(0);
-        let (interface, frame) = if from_client {
-            (talk.client_link.interface, talk.client_sends(&segment))
-        } else {
-            (talk.backend_link.interface, talk.backend_sends(&segment))
-        };
-        let size = *self.dice.pick(&[8, 16, 24, 40]);
-        let mut pieces = split(&frame, size, self.dice.below(3));
-        let chosen = if self.dice.once_in(2) {
-            0
-        } else {
-            self.dice.below(pieces.len())
-        };
-        (interface, pieces.swap_remove(chosen))
     }
 
     /// Mostly what comes next in a connection, seen by somebody who does not know which of it arrived.
