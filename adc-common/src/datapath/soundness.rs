@@ -123,7 +123,8 @@ fn ipv4<P: PacketBuf, T: Tables>(packet: &P, tables: &T, at: &mut Layer) -> Resu
     }
     at.payload = offset16(network + header);
     at.end = offset16(network + total);
-    at.protocol = if u16::from_be_bytes(ip.frags) & 0x3fff == 0 {
+    // The low 13 bits are the offset, bit 13 is "more fragments".
+    at.protocol = if u16::from_be_bytes(ip.frags) << 2 == 0 {
         Protocol(ip.proto)
     } else {
         Protocol::FRAGMENT
