@@ -13,6 +13,7 @@ mod kept;
 mod known;
 mod overlay;
 mod sctp;
+mod sheet;
 mod source;
 mod steps;
 #[cfg(test)]

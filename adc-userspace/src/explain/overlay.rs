@@ -14,6 +14,7 @@ use adc_common::{
 
 use super::{
     kept::Kept,
+    sheet::{Sheet, Sheets, look},
     source::Source,
     steps::{FlowFacts, Half, Step, Table},
 };
@@ -30,30 +31,6 @@ pub struct Overlay<'s, S> {
     interfaces: Kept<InterfaceEntry>,
     steps: RefCell<Vec<Step>>,
     fault: RefCell<Option<DataplaneError>>,
-}
-
-/// What the walk wrote into one flow table; `None` = removed.
-type Sheet<K, V> = RefCell<HashMap<K, Option<V>>>;
-
-struct Sheets<A> {
-    scratch: RefCell<Scratch<A>>,
-    flows: Sheet<FlowKey<A>, FlowEntry<A>>,
-    half_open: Sheet<FlowKey<A>, HalfOpenEntry<A>>,
-    fragments: Sheet<FragmentKey<A>, FragmentEntry>,
-}
-
-impl<A> Default for Sheets<A>
-where
-    Scratch<A>: Default,
-{
-    fn default() -> Self {
-        Self {
-            scratch: RefCell::default(),
-            flows: RefCell::default(),
-            half_open: RefCell::default(),
-            fragments: RefCell::default(),
-        }
-    }
 }
 
 impl<'s, S: Source> Overlay<'s, S> {
@@ -98,16 +75,6 @@ impl<'s, S: Source> Overlay<'s, S> {
             T::default()
         })
     }
-}
-
-/// What the sheet has, else what lies below.
-fn look<K: Eq + Hash, V: Copy>(
-    sheet: &Sheet<K, V>,
-    key: &K,
-    below: impl FnOnce() -> Option<V>,
-) -> Option<V> {
-    let written = sheet.borrow().get(key).copied();
-    written.unwrap_or_else(below)
 }
 
 macro_rules! flow_tables {

@@ -10,6 +10,8 @@ mod uniqueness;
 mod wire;
 
 #[cfg(test)]
+mod port_tests;
+#[cfg(test)]
 mod tests;
 
 pub(super) use self::place::{Breach, Place};
