@@ -84,6 +84,19 @@ impl Mac {
         bytemuck::cast(self.0)
     }
 
+    /// The first six of eight bytes.
+    #[inline(always)]
+    pub fn at_front(front: [u8; 8]) -> Self {
+        let [low, high]: [u32; 2] = bytemuck::cast(front);
+        #[expect(clippy::cast_possible_truncation, reason = "halves of a word")]
+        let halves = if cfg!(target_endian = "little") {
+            [low as u16, (low >> 16) as u16, high as u16]
+        } else {
+            [(low >> 16) as u16, low as u16, (high >> 16) as u16]
+        };
+        Self(bytemuck::cast(halves))
+    }
+
     /// Whether both are the same. One branch, where `==` of halves makes three, each of which the verifier follows.
     #[inline(always)]
     pub fn is(self, other: Self) -> bool {

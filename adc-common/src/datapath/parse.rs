@@ -32,9 +32,10 @@ pub(super) fn src_mac<P: PacketBuf>(packet: &P) -> Mac {
 /// Whom the frame is for.
 #[inline(always)]
 pub(super) fn dst_mac<P: PacketBuf>(packet: &P) -> Mac {
-    let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
-    match packet.header(0, &mut ethernet) {
-        Some(ethernet) => Mac(ethernet.dst),
+    // Two words, which stay words; the six bytes of a header are loaded one by one.
+    let mut front = MaybeUninit::<[u8; 8]>::uninit();
+    match packet.header(0, &mut front) {
+        Some(front) => Mac::at_front(*front),
         None => Mac::default(),
     }
 }

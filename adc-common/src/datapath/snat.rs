@@ -54,28 +54,44 @@ where
     } else {
         (v4, u32::from(service.snat_v6))
     };
-    let backend = scratch.delivery.backend;
     let Some(count) = NonZeroU32::new(count) else {
         return exhausted(tables, scratch);
     };
+    // Where a client comes back to: its own entry may be there, torn or dead, and is replaced.
+    let own_port = scratch.seen.key.tuple.sport;
+    send_from(service, first + hash % count, own_port, scratch);
+    match try_one(tables, scratch) {
+        Taking::Taken => Ok(()),
+        Taking::Refused => Err(Reason::FlowTableError),
+        Taking::InUse => search(tables, scratch, service, first, count),
+    }
+}
+
+/// Finds another port, when the first one tried is in use.
+#[inline(never)]
+fn search<A, T>(
+    tables: &T,
+    scratch: &mut Scratch<A>,
+    service: &ServiceEntry,
+    first: u32,
+    count: NonZeroU32,
+) -> Result<(), Reason>
+where
+    A: Family,
+    T: Tables + FlowTables<A>,
+{
+    let backend = scratch.delivery.backend;
     let space = count.saturating_mul(PORTS_EACH);
     let start = tables.snat_cursor(backend, |cursor| *cursor).unwrap_or(0) % space;
     let search = Search {
         first,
         count,
         space,
-        hash,
+        hash: scratch.choice.hash,
         own_port: scratch.seen.key.tuple.sport,
         own_attempts: count.get().min(OWN_PORT_ATTEMPTS),
         ahead: start + tables.cpu() % STAGGER,
     };
-    // Where a client comes back to: its own entry may be there, torn or dead, and is replaced.
-    search.aim(0, service, scratch);
-    match try_one(tables, scratch) {
-        Taking::Taken => return Ok(()),
-        Taking::Refused => return Err(Reason::FlowTableError),
-        Taking::InUse => {}
-    }
     let mut attempt = ATTEMPTS;
     let mut half_open = ATTEMPTS;
     tables.repeat(ATTEMPTS - 1, |n| {
@@ -128,7 +144,7 @@ struct Search {
 }
 
 impl Search {
-    /// Makes `delivery` leave from the address and port of an attempt, and adapts `other`, the key of its answers.
+    /// Aims at the address and port of an attempt.
     #[inline(always)]
     fn aim<A: Family>(&self, attempt: u32, service: &ServiceEntry, scratch: &mut Scratch<A>) {
         let (nth, port) = if attempt < self.own_attempts {
@@ -138,14 +154,21 @@ impl Search {
             let number = (slot / self.count).wrapping_mul(STRIDE);
             (slot % self.count, spare_port(number))
         };
-        let at = (self.first + nth) as usize & (MAX_SNAT_ADDRESSES - 1);
-        if let Some(local) = service.snat.get(at).and_then(|a| A::embed(*a)) {
-            scratch.delivery.to.src = local;
-            scratch.other.tuple.dst = local;
-        }
-        scratch.delivery.to.sport = port;
-        scratch.other.tuple.dport = port;
+        send_from(service, self.first + nth, port, scratch);
     }
+}
+
+/// Makes `delivery` leave from one of the service's local addresses, and a port of it, and adapts `other`, the key of its
+/// answers.
+#[inline(always)]
+fn send_from<A: Family>(service: &ServiceEntry, nth: u32, port: Port, scratch: &mut Scratch<A>) {
+    let at = nth as usize & (MAX_SNAT_ADDRESSES - 1);
+    if let Some(local) = service.snat.get(at).and_then(|a| A::embed(*a)) {
+        scratch.delivery.to.src = local;
+        scratch.other.tuple.dst = local;
+    }
+    scratch.delivery.to.sport = port;
+    scratch.other.tuple.dport = port;
 }
 
 /// Who has a key.
