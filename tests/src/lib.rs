@@ -10,6 +10,7 @@ pub mod agent;
 pub mod bench;
 pub mod decap;
 pub mod demo;
+pub mod direct_return;
 pub mod drive;
 pub mod net;
 pub mod packets;

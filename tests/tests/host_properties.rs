@@ -7,8 +7,11 @@ use std::{
 
 use adc_common::abi::{InterfaceId, Protocol};
 use adc_tests::{
-    packets::{Extension, Segment, Tag},
-    walk::{BACK, FRONT, Family, HostWalk, Link, Talk, Walk as _, World, stories},
+    packets::{Chunk, Extension, Segment, Tag},
+    walk::{
+        BACK, FRONT, Family, HostWalk, LOCAL4, LOCAL6, Link, PROTOCOLS, Talk, Walk as _, World,
+        stories,
+    },
 };
 use proptest::prelude::*;
 
@@ -66,7 +69,44 @@ fn family() -> impl Strategy<Value = Family> {
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {
-    prop_oneof![Just(Protocol::TCP), Just(Protocol::UDP)]
+    proptest::sample::select(&PROTOCOLS[..])
+}
+
+/// Ports of a service with many, and one of them.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    all: (u16, u16),
+    one: u16,
+    /// The backend has a port of its own.
+    translated: bool,
+}
+
+fn ports() -> impl Strategy<Value = Option<Ports>> {
+    let some = (1_u16..u16::MAX).prop_flat_map(|first| (Just(first), first + 1..=u16::MAX));
+    let all = prop_oneof![3 => some, 1 => Just((0, u16::MAX))];
+    let ports = all.prop_flat_map(|all| {
+        let (first, last) = all;
+        (Just(all), first.max(1)..=last, any::<bool>())
+    });
+    let ports = ports.prop_map(|(all, one, translated)| Ports {
+        all,
+        one,
+        translated,
+    });
+    proptest::option::of(ports)
+}
+
+/// Gives the VIP a service with many ports beside its own, and lets the client talk to one of them.
+fn at_many_ports(world: &mut World, talk: &mut Talk, protocol: Protocol, ports: Ports) {
+    let service = world.contents.range(talk.vip.ip(), ports.all, protocol);
+    let port = if ports.translated { 9000 } else { 0 };
+    let backend = SocketAddr::new(talk.backend.ip(), port);
+    let link = world.backend_link.clone();
+    world.contents.backend(service, backend, &link);
+    if world.full_nat {
+        world.contents.full_nat(service, &[LOCAL4, LOCAL6]);
+    }
+    talk.vip.set_port(ports.one);
 }
 
 /// A client that is none of the other addresses, in a world of one and two arms.
@@ -102,7 +142,15 @@ struct Sent {
 
 fn sent() -> impl Strategy<Value = Sent> {
     let mode = prop_oneof![Just(Mode::Nat), Just(Mode::FullNat), Just(Mode::Nat64)];
-    let ends = (world(), mode, family(), protocol(), any::<u128>(), 1_u16..);
+    let ends = (
+        world(),
+        mode,
+        family(),
+        protocol(),
+        any::<u128>(),
+        1_u16..,
+        ports(),
+    );
     let content = (
         proptest::collection::vec(any::<u8>(), 0..200),
         2_u8..,
@@ -110,37 +158,45 @@ fn sent() -> impl Strategy<Value = Sent> {
         0_usize..10,
         0_usize..40,
     );
-    (ends, content).prop_map(|((world, mode, family, protocol, bits, port), content)| {
-        let (payload, ttl, (seq, ack), options, padding) = content;
-        let (world, family) = match mode {
-            Mode::Nat => (world, family),
-            Mode::FullNat => (world.with_full_nat(), family),
-            Mode::Nat64 => (world.with_full_nat(), Family::V6),
-        };
-        let mut talk = match mode {
-            Mode::Nat | Mode::FullNat => world.talk(family, protocol),
-            Mode::Nat64 => world.nat64(protocol),
-        };
-        talk.client = client(family, bits, port);
-        talk.seen_as = talk.client;
-        let segment = if protocol == Protocol::TCP {
-            Segment::tcp("PA", seq, ack)
-        } else {
-            Segment::udp(b"")
-        };
-        let mut segment = segment.data(&payload).ttl(ttl).padded(padding);
-        // IPv4 has none that could come back (RFC 7915 §4.1).
-        segment.flow_label = 0;
-        match family {
-            Family::V4 => segment = segment.options(&vec![1; options * 4]),
-            Family::V6 => {}
-        }
-        Sent {
-            world,
-            talk,
-            segment,
-        }
-    })
+    (ends, content).prop_map(
+        |((world, mode, family, protocol, bits, port, ports), content)| {
+            let (payload, ttl, (seq, ack), options, padding) = content;
+            let (mut world, family) = match mode {
+                Mode::Nat => (world, family),
+                Mode::FullNat => (world.with_full_nat(), family),
+                Mode::Nat64 => (world.with_full_nat(), Family::V6),
+            };
+            let mut talk = match mode {
+                Mode::Nat | Mode::FullNat => world.talk(family, protocol),
+                Mode::Nat64 => world.nat64(protocol),
+            };
+            talk.client = client(family, bits, port);
+            talk.seen_as = talk.client;
+            if let Some(ports) = ports {
+                at_many_ports(&mut world, &mut talk, protocol, ports);
+            }
+            let segment = if protocol == Protocol::TCP {
+                Segment::tcp("PA", seq, ack).data(&payload)
+            } else if protocol == Protocol::SCTP {
+                // Zero is no tag but an INIT's.
+                Segment::sctp(seq | 1, &[Chunk::data(&payload)])
+            } else {
+                Segment::udp(&payload)
+            };
+            let mut segment = segment.ttl(ttl).padded(padding);
+            // IPv4 has none that could come back (RFC 7915 §4.1).
+            segment.flow_label = 0;
+            match family {
+                Family::V4 => segment = segment.options(&vec![1; options * 4]),
+                Family::V6 => {}
+            }
+            Sent {
+                world,
+                talk,
+                segment,
+            }
+        },
+    )
 }
 
 proptest! {

@@ -10,6 +10,7 @@ use std::{
 
 use adc_tests::{
     agent::{self, Agent, Backend, Config, Monitor},
+    direct_return::{decapsulate, nth_vip, take_vips, wake_port},
     drive::UdpClient,
     net::Namespace,
     process::Process,
@@ -32,29 +33,6 @@ const WAYS: [(&str, bool); 4] = [
     ("dsr-gue", true),
     ("dsr-gue", false),
 ];
-
-/// Makes a host take packets for `vips`, and answer clients without the balancer.
-fn take_vips(host: &BackendHost, vips: &[IpAddr]) {
-    let namespace = &host.namespace;
-    // Nobody but the balancer answers ARP for a VIP, and none is asked from as one.
-    for scope in ["all", "eth0"] {
-        namespace.sysctl(&format!("net.ipv4.conf.{scope}.arp_ignore"), "1");
-        namespace.sysctl(&format!("net.ipv4.conf.{scope}.arp_announce"), "2");
-    }
-    for vip in vips {
-        match vip {
-            IpAddr::V4(vip) => {
-                namespace.ip(&["address", "add", &format!("{vip}/32"), "dev", "lo"]);
-            }
-            IpAddr::V6(vip) => {
-                let vip = format!("{vip}/128");
-                namespace.ip(&["-6", "address", "add", &vip, "dev", "lo", "nodad"]);
-            }
-        }
-    }
-    namespace.ip(&["route", "add", "10.1.0.0/24", "dev", "eth0"]);
-    namespace.ip(&["-6", "route", "add", "fd00:1::/64", "dev", "eth0"]);
-}
 
 fn curl(topology: &Topology, arguments: &[&str]) -> String {
     let all = [&["-sS", "--max-time", "60"], arguments].concat();
@@ -103,30 +81,6 @@ fn noise() -> Vec<u8> {
         .collect()
 }
 
-fn vip(base: IpAddr, n: u8) -> IpAddr {
-    match base {
-        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() + u32::from(n)).into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() + u128::from(n)).into(),
-    }
-}
-
-/// Gives the switch's port towards the adc node an XDP program: `adc decap` for a VIP that nobody has, which passes all.
-///
-/// What a veth sends by `XDP_TX` stays in the ring of its peer until something else is sent there, unless the peer has an
-/// XDP program; GRO alone is not enough (`veth_xdp_flush`, drivers/net/veth.c, Linux 6.18). Once the ring is full, after 256
-/// packets, the link is dead: what is sent otherwise is dropped, and wakes nobody either.
-fn wake_port(topology: &Topology) -> Process {
-    let port = &topology.switch_port;
-    let mut command = Command::new(agent::binary().unwrap());
-    command.args(["decap", "--interface", &port.name, "--vip", "192.0.2.1"]);
-    let directory = topology.directory();
-    let process = Process::spawn(&port.namespace, "port", &mut command, directory);
-    eventually(Duration::from_secs(10), "the port has its program", || {
-        process.log().contains("decapsulating")
-    });
-    process
-}
-
 /// A configuration with a monitor.
 fn checked(topology: &Topology) -> Config {
     let often = Monitor {
@@ -148,6 +102,86 @@ fn path_mtu(namespace: &Namespace, to: IpAddr) -> Option<u64> {
     let text = namespace.ip(&["-json", "route", "get", &to.to_string()]);
     let routes: serde_json::Value = serde_json::from_str(&text).unwrap();
     routes[0]["metrics"][0]["mtu"].as_u64()
+}
+
+/// A service whose packets go through a tunnel.
+struct Tunnel {
+    name: String,
+    vip: IpAddr,
+    mode: &'static str,
+    /// The family of the outer header.
+    outer_v4: bool,
+}
+
+/// Each family in each, in every way.
+fn tunnels() -> Vec<Tunnel> {
+    let mut tunnels = Vec::new();
+    for (base, inner) in [(IpAddr::V4(VIP_V4), 4), (IpAddr::V6(VIP_V6), 6)] {
+        for ((mode, outer_v4), n) in WAYS.into_iter().zip(1..) {
+            let outer = if outer_v4 { 4 } else { 6 };
+            tunnels.push(Tunnel {
+                name: format!("{mode}-{inner}in{outer}"),
+                vip: nth_vip(base, n),
+                mode,
+                outer_v4,
+            });
+        }
+    }
+    tunnels
+}
+
+impl Tunnel {
+    /// Adds the service and its pool, with one backend.
+    fn service(
+        &self,
+        config: Config,
+        host: &BackendHost,
+        port: u16,
+        protocol: &'static str,
+    ) -> Config {
+        let backend = if self.outer_v4 {
+            Backend::v4(host, port)
+        } else {
+            Backend::v6(host, port)
+        };
+        let name = &self.name;
+        config
+            .pool(name, monitors(protocol), vec![backend])
+            .service(name, SocketAddr::new(self.vip, port), protocol, name)
+            .mode(self.mode)
+    }
+
+    /// Bytes of the longest packet that it takes.
+    fn mtu(&self) -> usize {
+        let ip = if self.outer_v4 { 20 } else { 40 };
+        let gue = if self.mode == "dsr-gue" { 8 } else { 0 };
+        1500 - ip - gue
+    }
+
+    /// Bytes of the longest payload of a datagram that goes through it whole.
+    fn payload(&self) -> usize {
+        let ip = if self.vip.is_ipv4() { 20 } else { 40 };
+        self.mtu() - ip - 8
+    }
+}
+
+/// Servers at every VIP, each of which answers from it.
+fn echo_at(host: &BackendHost, tunnels: &[Tunnel]) -> Vec<UdpEcho> {
+    let mut pairs: Vec<(Ipv4Addr, Ipv6Addr)> = Vec::new();
+    for n in (1..).take(WAYS.len()) {
+        let (v4, v6) = (nth_vip(VIP_V4.into(), n), nth_vip(VIP_V6.into(), n));
+        if let (IpAddr::V4(v4), IpAddr::V6(v6)) = (v4, v6) {
+            pairs.push((v4, v6));
+        }
+    }
+    assert_eq!(pairs.len() * 2, tunnels.len());
+    let at_vips = |(v4, v6)| BackendHost {
+        v4,
+        v6,
+        ..host.clone()
+    };
+    let hosts = pairs.into_iter().map(at_vips);
+    hosts.map(|host| UdpEcho::start(&host, DNS)).collect()
 }
 
 #[test]
@@ -205,58 +239,25 @@ fn tunnels_of_every_kind_end_in_adc_decap() {
     let topology = Topology::one_arm(1);
     let _port = wake_port(&topology);
     let host = &topology.backends[0];
-    let services: Vec<(String, IpAddr, &'static str, bool)> =
-        [IpAddr::V4(VIP_V4), IpAddr::V6(VIP_V6)]
-            .into_iter()
-            .flat_map(|base| {
-                WAYS.into_iter().zip(1..).map(move |((mode, outer_v4), n)| {
-                    let family = if base.is_ipv4() { 4 } else { 6 };
-                    let outer = if outer_v4 { 4 } else { 6 };
-                    (
-                        format!("{mode}-{family}in{outer}"),
-                        vip(base, n),
-                        mode,
-                        outer_v4,
-                    )
-                })
-            })
-            .collect();
-    let vips: Vec<_> = services.iter().map(|(_, vip, ..)| *vip).collect();
+    let tunnels = tunnels();
+    let vips: Vec<_> = tunnels.iter().map(|tunnel| tunnel.vip).collect();
     take_vips(host, &vips);
     let nginx = Nginx::start(host, HTTP, topology.directory());
     fs::write(nginx.file("large"), noise()).unwrap();
-    let mut command = Command::new(agent::binary().unwrap());
-    command.args(["decap", "--interface", "eth0"]);
-    for vip in &vips {
-        command.args(["--vip", &vip.to_string()]);
-    }
-    let mut decap = Process::spawn(&host.namespace, "decap", &mut command, topology.directory());
-    eventually(
-        Duration::from_secs(10),
-        "the decapsulator is attached",
-        || decap.log().contains("decapsulating"),
-    );
+    let mut decap = decapsulate(host, &vips, topology.directory());
     let mut config = checked(&topology);
-    for (name, vip, mode, outer_v4) in &services {
-        let backend = if *outer_v4 {
-            Backend::v4(host, HTTP)
-        } else {
-            Backend::v6(host, HTTP)
-        };
-        config = config
-            .pool(name, monitors("tcp"), vec![backend])
-            .service(name, SocketAddr::new(*vip, HTTP), "tcp", name)
-            .mode(mode);
+    for tunnel in &tunnels {
+        config = tunnel.service(config, host, HTTP, "tcp");
     }
     let agent = Agent::start(&topology, &config);
-    for (name, vip, _, outer_v4) in &services {
-        agent.wait_for_available(name, 1);
-        converse(&topology, &nginx, *vip);
-        let overhead = if *outer_v4 { 20 } else { 40 } + if name.contains("gue") { 8 } else { 0 };
+    for tunnel in &tunnels {
+        agent.wait_for_available(&tunnel.name, 1);
+        converse(&topology, &nginx, tunnel.vip);
         assert_eq!(
-            path_mtu(&topology.client, *vip),
-            Some(1500 - overhead),
-            "{name}: what the client learned"
+            path_mtu(&topology.client, tunnel.vip),
+            Some(tunnel.mtu() as u64),
+            "{}: what the client learned",
+            tunnel.name
         );
     }
     let status = decap.terminate(Duration::from_secs(10));
@@ -272,6 +273,50 @@ fn tunnels_of_every_kind_end_in_adc_decap() {
     assert!(counted > Some(1000), "{log}");
     let links = host.namespace.ip(&["link", "show", "dev", "eth0"]);
     assert!(!links.contains("xdp"), "{links}");
+}
+
+/// Datagrams as long as the tunnel takes go whole. Of a longer one the client learns the path MTU from adc; from then on it
+/// sends fragments, which go the same way and are put together by the backend.
+#[test]
+fn datagrams_go_through_tunnels_of_every_kind() {
+    require!(namespaces, agent);
+    let topology = Topology::one_arm(1);
+    let _port = wake_port(&topology);
+    let host = &topology.backends[0];
+    let tunnels = tunnels();
+    let vips: Vec<_> = tunnels.iter().map(|tunnel| tunnel.vip).collect();
+    take_vips(host, &vips);
+    let _echo = echo_at(host, &tunnels);
+    let _decap = decapsulate(host, &vips, topology.directory());
+    let mut config = checked(&topology);
+    for tunnel in &tunnels {
+        config = tunnel.service(config, host, DNS, "udp");
+    }
+    let agent = Agent::start(&topology, &config);
+    for tunnel in &tunnels {
+        let name = &tunnel.name;
+        agent.wait_for_available(name, 1);
+        let client = UdpClient::open(&topology.client, SocketAddr::new(tunnel.vip, DNS));
+        for size in [0, 1, 512, tunnel.payload() - 1, tunnel.payload()] {
+            let answer = client.exchange(&vec![7; size]);
+            assert_eq!(answer.unwrap(), "web1", "{name}: {size} bytes");
+        }
+        let longer = vec![8; tunnel.payload() + 1];
+        eventually(Duration::from_secs(10), "the path MTU is learned", || {
+            client.exchange(&longer).is_ok()
+        });
+        assert_eq!(
+            path_mtu(&topology.client, tunnel.vip),
+            Some(tunnel.mtu() as u64),
+            "{name}"
+        );
+        for size in [3000, 9000, 60_000] {
+            let answer = client.exchange(&vec![9; size]);
+            assert_eq!(answer.unwrap(), "web1", "{name}: {size} bytes");
+        }
+        assert_eq!(agent.traffic(name, "web1", "flows_established"), 1);
+        assert_eq!(agent.traffic(name, "web1", "reply_packets"), 0);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use adc_tests::{
     require,
     scene::{ECHO, ECHO_PORT, HTTP_PORT, Scene, WWW, WWW6},
     serve::{Nginx, UdpEcho},
-    topology::{SPARE_VIP_V4, Topology, VIP_V4, VIP_V6},
+    topology::{GATEWAY_V4, SPARE_VIP_V4, Topology, VIP_V4, VIP_V6},
     wait::eventually,
 };
 
@@ -190,6 +190,59 @@ fn local_addresses_come_and_go_with_the_configuration_and_stay_answered_for() {
         "the addresses are taken off",
         || LOCAL.iter().all(|address| !holds(&scene, *address)),
     );
+}
+
+/// What `adc status` says of addresses of `snat`.
+fn warnings(agent: &Agent) -> Vec<String> {
+    let status = agent.json(&["status"]);
+    let warnings = status["warnings"].as_array().into_iter().flatten();
+    let about_snat = warnings.filter(|warning| warning["subject"] == "snat");
+    about_snat
+        .map(|warning| warning["what"].to_string())
+        .collect()
+}
+
+#[test]
+fn an_address_of_the_node_itself_is_told_at_start_and_reload() {
+    require!(namespaces, agent);
+    let topology = Topology::two_arm(1);
+    let host = &topology.backends[0];
+    let with = |snat: &[IpAddr]| {
+        Config::new(&topology)
+            .pool("web", &[], vec![Backend::v4(host, HTTP_PORT)])
+            .service("www", WWW, "tcp", "web")
+            .full_nat(snat)
+    };
+    let own = [LOCAL[0], IpAddr::V4(GATEWAY_V4.1)];
+    let mut agent = Agent::start(&topology, &with(&own));
+    agent.wait_for_available("web", 1);
+    let told = |agent: &Agent| {
+        let told = warnings(agent);
+        matches!(&told[..], [one] if one.contains(&own[1].to_string()) && one.contains("eth1"))
+    };
+    assert!(told(&agent), "{:?}", warnings(&agent));
+    assert!(
+        agent
+            .process()
+            .log()
+            .contains("an address of this machine's own")
+    );
+
+    agent.reload(&with(&LOCAL[..1]));
+    assert_eq!(warnings(&agent), [""; 0]);
+
+    agent.write_config(&with(&own));
+    let applied = agent.json(&["config", "apply"]);
+    let notes = applied["notes"].to_string();
+    assert!(
+        notes.contains("an address of this machine's own"),
+        "{applied}"
+    );
+    assert!(told(&agent), "{:?}", warnings(&agent));
+    // Only what adc put there is ever taken off.
+    agent.reload(&with(&LOCAL[..1]));
+    let addresses = topology.adc.ip(&["address", "show", "dev", "eth1"]);
+    assert!(addresses.contains(&format!(" {}/", own[1])), "{addresses}");
 }
 
 #[test]

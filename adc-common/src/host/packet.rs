@@ -23,6 +23,13 @@ impl HostPacket {
         }
     }
 
+    /// With so many bytes of headroom, as a driver may leave that gives a program less.
+    #[must_use]
+    pub fn with_headroom(mut self, bytes: usize) -> Self {
+        self.headroom = bytes;
+        self
+    }
+
     /// The frame.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -12,7 +12,7 @@ use crate::{
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
 
-/// The flow tables of one family. Half-open entries are never evicted here; capacity bounds the main table.
+/// The flow tables of one family. Half-open entries are never evicted here; capacities bound both tables.
 #[derive(Debug)]
 pub struct FlowMaps<A> {
     /// Validated flows.
@@ -23,6 +23,8 @@ pub struct FlowMaps<A> {
     pub fragments: RefCell<HashMap<FragmentKey<A>, FragmentEntry>>,
     /// Entries that the main table takes.
     pub capacity: usize,
+    /// Entries that the half-open table takes; the kernel evicts instead, and refuses only what it has no memory for.
+    pub half_open_capacity: usize,
 }
 
 impl<A> Default for FlowMaps<A> {
@@ -32,6 +34,7 @@ impl<A> Default for FlowMaps<A> {
             half_open: RefCell::default(),
             fragments: RefCell::default(),
             capacity: 1 << 20,
+            half_open_capacity: usize::MAX,
         }
     }
 }
@@ -140,7 +143,7 @@ macro_rules! flow_tables {
             ) -> Result<(), InsertError> {
                 insert_new(
                     &mut self.$field.half_open.borrow_mut(),
-                    usize::MAX,
+                    self.$field.half_open_capacity,
                     key,
                     entry,
                 )
@@ -151,7 +154,11 @@ macro_rules! flow_tables {
                 key: &FlowKey<$family>,
                 entry: &HalfOpenEntry<$family>,
             ) -> Result<(), InsertError> {
-                self.$field.half_open.borrow_mut().insert(*key, *entry);
+                let mut table = self.$field.half_open.borrow_mut();
+                if table.len() >= self.$field.half_open_capacity && !table.contains_key(key) {
+                    return Err(InsertError::Refused);
+                }
+                table.insert(*key, *entry);
                 Ok(())
             }
 

@@ -9,7 +9,10 @@ use std::{
 use adc_common::abi::ForwardingMode;
 
 use super::{snat::local_addresses, state::Agent};
-use crate::neighbours::vips;
+use crate::{
+    api::proto::{Severity, Warning},
+    neighbours::vips,
+};
 
 /// Addresses by the interface that is to carry them.
 pub(super) type Addresses = BTreeMap<String, BTreeSet<IpAddr>>;
@@ -21,6 +24,8 @@ pub(super) struct Carried {
     pub(super) wanted: Addresses,
     /// Interfaces that may hold something else of ours, from an earlier agent or configuration.
     leftovers: BTreeSet<String>,
+    /// Addresses of `snat` that this machine has for itself, and on which interface.
+    pub(super) foreign: BTreeMap<IpAddr, String>,
 }
 
 impl Carried {
@@ -29,6 +34,7 @@ impl Carried {
         Self {
             wanted: Addresses::new(),
             leftovers: interfaces.iter().cloned().collect(),
+            foreign: BTreeMap::new(),
         }
     }
 }
@@ -81,6 +87,42 @@ impl Agent {
         }
         self.carried.wanted = wanted;
         self.troubles.vips = trouble;
+        self.look_for_foreign().await;
+    }
+
+    /// Notes which addresses of `snat` are the machine's own. Where people put all addresses themselves, those for
+    /// adc can not be told from others.
+    async fn look_for_foreign(&mut self) {
+        let mut snat = BTreeSet::new();
+        if self.config.dataplane.vip_interface.is_some() {
+            let services = self.config.services.values();
+            snat.extend(services.flat_map(|service| service.snat.iter().copied()));
+        }
+        match vips::foreign(&snat).await {
+            Ok(found) => {
+                for (address, interface) in &found {
+                    if !self.carried.foreign.contains_key(address) {
+                        tracing::warn!("snat: {}", own_address(*address, interface));
+                    }
+                }
+                self.carried.foreign = found;
+            }
+            Err(error) => tracing::debug!("looking for addresses of snat: {error}"),
+        }
+    }
+
+    /// What there is to say about addresses of `snat` that the machine has for itself.
+    pub(super) fn foreign_addresses(&self) -> Vec<Warning> {
+        let foreign = self.carried.foreign.iter();
+        let warning = |(address, interface): (&IpAddr, &String)| Warning {
+            severity: Severity::Warning,
+            subject: "snat".into(),
+            what: own_address(*address, interface),
+            remedy: format!(
+                "name an address in `snat` that nobody has, or take it off {interface}: adc puts it there by itself"
+            ),
+        };
+        foreign.map(warning).collect()
     }
 
     /// The error, if there is one.
@@ -116,4 +158,12 @@ impl Agent {
             }
         }
     }
+}
+
+/// Why an address of `snat` may not be the machine's own.
+fn own_address(address: IpAddr, interface: &str) -> String {
+    format!(
+        "{address} is an address of this machine's own ({interface}), not one that adc put there: a connection of the machine's \
+         to a backend, a health check for one, may meet the port of a flow, and is broken then"
+    )
 }

@@ -232,6 +232,8 @@ impl Agent {
         mut notes: Vec<String>,
     ) -> Applied {
         notes.extend(self.troubles.vips.clone());
+        let foreign = self.foreign_addresses().into_iter();
+        notes.extend(foreign.map(|warning| format!("{}; {}", warning.what, warning.remedy)));
         Applied {
             applied: true,
             generation: self.generation,

@@ -92,6 +92,7 @@ impl Agent {
                 "`adc config apply --reset-edits` forgets all runtime edits",
             )
         }));
+        warnings.extend(self.foreign_addresses());
         let kept = self.load_report.kept_capacities.iter();
         warnings.extend(kept.map(|line| warning("data plane", line.clone(), "")));
         warnings

@@ -21,7 +21,7 @@ pub use frame::{Envelope, MacAddress, Tag};
 pub use icmp::{time_exceeded, too_big};
 pub use icmp_error::IcmpError;
 pub use other::{arp, ethernet, icmp_echo, icmp6, ipv4_protocol, ipv6_protocol};
-pub use sctp::{Chunk, SCTP, sctp_complaint, sctp_packet};
+pub use sctp::{Chunk, SCTP, sctp_complaint, sctp_packet, seal_sctp};
 pub use segment::{Extension, Fragment, Segment, Transport, UdpChecksum};
 pub use split::split;
 pub use wrapped::{Outer, wrapped};

@@ -3,8 +3,12 @@
 use std::ops::Range;
 
 use crc::{CRC_32_ISCSI, Crc};
+use etherparse::SlicedPacket;
 
-use super::segment::{Segment, Transport};
+use super::{
+    damage::transport_offset,
+    segment::{Segment, Transport},
+};
 
 /// IP protocol number (IANA).
 pub const SCTP: u8 = 132;
@@ -142,6 +146,22 @@ pub fn sctp_complaint(packet: &[u8]) -> Option<String> {
     };
     let right = crc32c(packet).to_le_bytes();
     (found != right).then(|| format!("SCTP: {found:02x?}, should be {right:02x?}"))
+}
+
+/// Makes the checksum of a frame right, if it carries SCTP.
+///
+/// # Panics
+/// If it does not parse.
+pub fn seal_sctp(frame: &mut [u8]) {
+    let checksum = {
+        let parsed = SlicedPacket::from_ethernet(frame).expect("a frame");
+        let payload = parsed.net.as_ref().and_then(|ip| ip.ip_payload_ref());
+        let sctp = payload.filter(|payload| payload.ip_number.0 == SCTP);
+        sctp.map(|sctp| crc32c(sctp.payload))
+    };
+    let Some(checksum) = checksum else { return };
+    let at = transport_offset(frame);
+    frame[at..][CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// The CRC that a packet should have.

@@ -20,6 +20,8 @@ pub struct HostWalk {
     clock: HostClock,
     /// Interfaces that a redirect went to, to be checked against the MAC that was written.
     redirected: Option<InterfaceId>,
+    /// Room before frames that come in, if it is not what XDP guarantees.
+    headroom: Option<usize>,
     /// What the rings were made of.
     turns: BTreeMap<ServiceId, Vec<BackendId>>,
 }
@@ -31,6 +33,7 @@ impl Default for HostWalk {
             // Any time will do; close to the wrap, so that it is crossed.
             clock: HostClock::at(Tick(u32::MAX - 1_000_000)),
             redirected: None,
+            headroom: None,
             turns: BTreeMap::new(),
         }
     }
@@ -40,6 +43,19 @@ impl HostWalk {
     /// The interface of the last redirect.
     pub fn redirected(&self) -> Option<InterfaceId> {
         self.redirected
+    }
+
+    /// From now on drivers leave so many bytes before a frame.
+    pub fn leave_headroom(&mut self, bytes: usize) {
+        self.headroom = Some(bytes);
+    }
+
+    /// From now on the half-open tables take so many entries more, and none is evicted for the next; until flows are
+    /// poured away.
+    pub fn take_half_open(&mut self, more: usize) {
+        let (v4, v6) = (&mut self.tables.v4, &mut self.tables.v6);
+        v4.half_open_capacity = v4.half_open.get_mut().len() + more;
+        v6.half_open_capacity = v6.half_open.get_mut().len() + more;
     }
 }
 
@@ -84,6 +100,9 @@ impl Walk for HostWalk {
             .get(&interface)
             .map_or(u32::MAX, |entry| entry.ifindex);
         let mut packet = HostPacket::new(frame.to_vec(), ifindex);
+        if let Some(headroom) = self.headroom {
+            packet = packet.with_headroom(headroom);
+        }
         let verdict = process_checked(&mut packet, &self.tables, &self.clock, 1);
         let failed = self.tables.self_checks.borrow().failed;
         assert_eq!(

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use adc_common::abi::{Protocol, Reason};
 
 use super::{Arrival, Exit, Family, PROTOCOLS, Talk, Walk, World, talk::Crossing};
-use crate::packets::{Chunk, Segment, checksums_hold, ip_offset, transport_offset};
+use crate::packets::{Chunk, Segment, checksums_hold, ip_offset, seal_sctp, transport_offset};
 
 /// Sends a packet and wants it forwarded, byte for byte as expected.
 fn crosses(place: &mut dyn Walk, what: &str, crossing: &Crossing) {
@@ -268,7 +268,7 @@ pub fn forward_then_reply_mirrors(place: &mut dyn Walk, talk: &Talk, segment: &S
     );
 }
 
-/// With MACs, addresses and ports exchanged. No checksum changes: sums do not know an order.
+/// With MACs, addresses and ports exchanged. Sums do not know an order; a CRC does.
 fn mirrored(frame: &[u8]) -> Vec<u8> {
     let mut mirrored = frame.to_vec();
     let (ip, transport) = (ip_offset(frame), transport_offset(frame));
@@ -282,6 +282,7 @@ fn mirrored(frame: &[u8]) -> Vec<u8> {
         _ => swap(ip + 8, 16),
     }
     swap(transport, 2);
+    seal_sctp(&mut mirrored);
     mirrored
 }
 

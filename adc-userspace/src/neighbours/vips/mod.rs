@@ -6,7 +6,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::{
@@ -91,6 +94,33 @@ pub async fn reconcile(
 /// carry the VIPs. Gives those removed.
 pub async fn remove_all_ours(interface: &str) -> Result<BTreeSet<IpAddr>, NeighbourError> {
     Ok(reconcile(interface, &BTreeSet::new()).await?.removed)
+}
+
+/// Those of `addresses` that are on an interface without our mark, and on which: somebody else's.
+///
+/// # Errors
+/// The kernel can not be asked.
+pub async fn foreign(
+    addresses: &BTreeSet<IpAddr>,
+) -> Result<BTreeMap<IpAddr, String>, NeighbourError> {
+    let mut foreign = BTreeMap::new();
+    if addresses.is_empty() {
+        return Ok(foreign);
+    }
+    let kernel = Kernel::connect()?;
+    let links = kernel.links().await?;
+    let request = kernel.handle().address().get().execute();
+    let all = answered("list addresses", request.try_collect::<Vec<_>>()).await?;
+    for held in all.into_iter().filter_map(held) {
+        if held.ours || !addresses.contains(&held.ip) {
+            continue;
+        }
+        let index = held.message.header.index;
+        let link = links.iter().find(|link| link.index == index);
+        let name = link.map_or_else(|| format!("interface {index}"), |link| link.name.clone());
+        foreign.insert(held.ip, name);
+    }
+    Ok(foreign)
 }
 
 struct Held {

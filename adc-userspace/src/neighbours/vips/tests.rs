@@ -7,7 +7,7 @@ use super::{
         NeighbourError, NextHopEvent, Resolver,
         testnet::{Namespace, is_root},
     },
-    Reconciled, reconcile, remove_all_ours,
+    Reconciled, foreign, reconcile, remove_all_ours,
 };
 
 fn set(texts: &[&str]) -> BTreeSet<IpAddr> {
@@ -71,6 +71,28 @@ fn only_our_own_addresses_are_ever_removed() {
         !left.contains("10.0.0.5/") && !left.contains("::51"),
         "{left}"
     );
+}
+
+#[test]
+fn what_adc_put_somewhere_is_told_from_what_was_there() {
+    if !is_root("what_adc_put_somewhere_is_told_from_what_was_there") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    node.ip("addr add 10.0.0.1/24 dev a0");
+    node.ip("addr add 2001:db8::1/64 dev lo nodad");
+    let asked = set(&["10.0.0.1", "10.0.0.2", "10.0.0.51", "2001:db8::1"]);
+    let found = node.block_on(|| async {
+        let ours = set(&["10.0.0.51"]);
+        reconcile("a0", &ours).await.expect("root may");
+        foreign(&asked).await.expect("anybody may")
+    });
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|(address, interface)| format!("{address} {interface}"))
+        .collect();
+    assert_eq!(found, ["10.0.0.1 a0", "2001:db8::1 lo"]);
 }
 
 #[test]

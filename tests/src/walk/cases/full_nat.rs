@@ -98,7 +98,7 @@ fn udp(family: Family) -> Case {
 }
 
 /// The same talk, of another client.
-fn neighbour(talk: &Talk, n: u8) -> Talk {
+pub(super) fn neighbour(talk: &Talk, n: u8) -> Talk {
     let mut other = talk.clone();
     other.client.set_ip(match talk.client.ip() {
         IpAddr::V4(_) => [192, 0, 2, n].into(),
@@ -112,7 +112,7 @@ fn neighbour(talk: &Talk, n: u8) -> Talk {
 }
 
 /// The first port that the cursor comes to.
-const FIRST_SPARE: u16 = 1024;
+pub(super) const FIRST_SPARE: u16 = 1024;
 
 fn same_port_from_two_clients(family: Family) -> Case {
     let world = World::two_arm().with_full_nat();

@@ -4,6 +4,7 @@
 mod addressed;
 mod bad;
 mod clients;
+mod conflict;
 mod direct;
 mod down;
 mod fragments;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         tagged::cases(),
         header::cases(),
         clients::cases(),
+        conflict::cases(),
         down::cases(),
         full_nat::cases(),
         nat64::cases(),

@@ -1,5 +1,6 @@
 //! ICMP errors about tracked flows: translated inside and out, both ways.
 
+mod full_nat;
 mod quotes;
 mod refused;
 
@@ -9,7 +10,7 @@ use adc_common::abi::{InterfaceId, Reason};
 
 use super::{ONE, answer, established, request, syn};
 use crate::{
-    packets::{IcmpError, Segment, Tag, split},
+    packets::{Envelope, IcmpError, Segment, Tag, Transport, split, transport_offset},
     walk::{Case, Crossing, FRONT, Family, Link, Talk, World},
 };
 
@@ -31,6 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         ]);
         cases.extend(quotes::cases(family, &world));
         cases.extend(refused::cases(family, &world));
+        cases.extend(full_nat::cases(family));
         for tags in [
             vec![Tag::customer(5)],
             vec![Tag::service(7), Tag::customer(8)],
@@ -90,9 +92,24 @@ pub(super) fn ip_header(family: Family) -> usize {
     }
 }
 
+/// The frame that an end sent of what came to be quoted as `quoted`. A quoted CRC stays as it is: what is quoted seldom
+/// holds all that it covers.
+fn as_quoted(quoted: &[u8], envelope: &Envelope, segment: &Segment) -> Vec<u8> {
+    let sent = envelope.frame(segment);
+    if !matches!(segment.transport, Transport::Sctp { .. }) {
+        return sent;
+    }
+    let crc = |frame: &[u8]| {
+        let at = transport_offset(frame) + 8;
+        let bytes = frame[at..at + 4].try_into().expect("four bytes");
+        u32::from_le_bytes(bytes)
+    };
+    envelope.frame(&segment.clone().flawed(crc(&sent) ^ crc(quoted)))
+}
+
 /// About an answer to the client: from the client or a router on the way, to the backend, which must not see its packet
-/// but as it sent it.
-fn about_answer(
+/// but as it sent it. A backend that does not see clients hears of it from the address that it knows.
+pub(super) fn about_answer(
     talk: &Talk,
     from: SocketAddr,
     error: &IcmpError,
@@ -103,18 +120,18 @@ fn about_answer(
         .client_link
         .outgoing(talk.vip, talk.client)
         .frame(segment);
-    let sent = talk
-        .backend_link
-        .outgoing(talk.backend, talk.seen_as)
-        .frame(segment);
+    let sent = talk.backend_link.outgoing(talk.backend, talk.seen_as);
+    let sent = as_quoted(&quoted, &sent, segment);
     let (client, backend) = (&talk.client_link, &talk.backend_link);
     let frame = error.clone().about(&quoted, length);
     let out = error.clone().about(&sent, length);
+    let seen_as_is = talk.seen_as.ip() == talk.client.ip();
+    let reporter = if seen_as_is { from } else { talk.seen_as };
     Crossing::between(
         client,
         frame.frame(&client.incoming(from, talk.vip), TTL),
         backend,
-        out.frame(&backend.outgoing(from, talk.backend), TTL - 1),
+        out.frame(&backend.outgoing(reporter, talk.backend), TTL - 1),
     )
 }
 
@@ -130,10 +147,8 @@ pub(super) fn about_request(
         .backend_link
         .outgoing(talk.seen_as, talk.backend)
         .frame(segment);
-    let sent = talk
-        .client_link
-        .outgoing(talk.client, talk.vip)
-        .frame(segment);
+    let sent = talk.client_link.outgoing(talk.client, talk.vip);
+    let sent = as_quoted(&quoted, &sent, segment);
     let (client, backend) = (&talk.client_link, &talk.backend_link);
     let frame = error.clone().about(&quoted, length);
     let out = error.clone().about(&sent, length);
@@ -146,7 +161,7 @@ pub(super) fn about_request(
 }
 
 /// The same error in both directions, from routers.
-fn both_ways(
+pub(super) fn both_ways(
     case: Case,
     what: &'static str,
     (talk, family): (&Talk, Family),

@@ -1,6 +1,7 @@
 //! SCTP associations.
 
 mod bad;
+mod errors;
 mod failing;
 mod life;
 mod pieces;
@@ -43,6 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend(life::cases(family));
         cases.extend(failing::cases(family));
         cases.extend(bad::cases(family));
+        cases.extend(errors::cases(family));
         cases.extend(pieces::cases(family));
     }
     for (what, world) in [
