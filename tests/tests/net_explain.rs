@@ -205,7 +205,7 @@ fn a_recorded_packet_is_judged_byte_by_byte() {
     require!(namespaces, agent);
     let scene = Scene::new(Topology::two_arm(1));
     let envelope = Envelope {
-        to_mac: MacAddress::local(9, 1),
+        to_mac: scene.topology.interfaces[0].mac(),
         from_mac: MacAddress::local(9, 2),
         tags: vec![],
         from: (CLIENT_V4, 41_000).into(),

@@ -108,7 +108,7 @@ impl Links {
 fn join<'a>(links: impl Iterator<Item = &'a Found>) -> String {
     let names: Vec<&str> = links.map(|found| found.link.name.as_str()).collect();
     if names.is_empty() {
-        "none".into()
+        "no ports".into()
     } else {
         names.join(", ")
     }

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 
 use super::Namespace;
+use crate::packets::MacAddress;
 
 /// One end of a link.
 #[derive(Clone, Debug)]
@@ -51,6 +52,21 @@ impl Link {
         let list: serde_json::Value = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("`ip -json link show` printed `{text}`: {error}"));
         list[0].clone()
+    }
+
+    /// Its MAC.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn mac(&self) -> MacAddress {
+        let details = self.details();
+        let text = details["address"].as_str().unwrap_or_default();
+        let octets: Vec<u8> = text
+            .split(':')
+            .filter_map(|octet| u8::from_str_radix(octet, 16).ok())
+            .collect();
+        let octets = octets.try_into();
+        MacAddress(octets.unwrap_or_else(|_| panic!("no MAC in {details}")))
     }
 
     /// Does an XDP program sit on it?

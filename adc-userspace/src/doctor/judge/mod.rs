@@ -111,7 +111,7 @@ pub(super) fn stacked(link: &Link, ports: &str, lower: Option<&str>) -> (String,
             (
                 format!("it is VLAN {id} on {lower}, and VLAN devices run no native XDP"),
                 format!(
-                    "put {lower} into dataplane.interfaces instead: adc reads and writes the tags itself"
+                    "put {lower} into dataplane.interfaces instead: adc reads and writes the tags itself; or set dataplane.attach = \"skb\", which is slower"
                 ),
             )
         }
@@ -123,7 +123,7 @@ pub(super) fn stacked(link: &Link, ports: &str, lower: Option<&str>) -> (String,
         ),
         LinkKind::Bridge => (
             format!("it is a bridge of {ports}, and bridges run no native XDP"),
-            its_ports,
+            format!("{its_ports}, or set dataplane.attach = \"skb\", which is slower"),
         ),
         LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => Default::default(),
     }
