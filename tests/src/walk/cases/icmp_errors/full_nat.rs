@@ -8,7 +8,8 @@ use super::{
         full_nat::{FIRST_SPARE, neighbour},
         request, syn,
     },
-    TTL, WHOLE, about_answer, about_request, both_ways, ip_header, kinds, router, unreachable,
+    TTL, WHOLE, about_answer, about_request, both_ways, from_the_ends, ip_header, kinds, router,
+    unreachable,
 };
 use crate::{
     packets::{IcmpError, Segment, Tag},
@@ -61,17 +62,8 @@ fn every_kind(family: Family) -> Case {
         case = both_ways(case, "an error", who, &error, (&up, &down), shortest);
     }
     let error = unreachable(family);
-    every_length(case, who, &error, (&up, &down))
-        .sent(
-            "from the client itself",
-            about_answer(&talk, talk.client, &error, &down, WHOLE),
-            Reason::IcmpErrorToBackend,
-        )
-        .sent(
-            "from the backend itself",
-            about_request(&talk, talk.backend, &error, &up, WHOLE),
-            Reason::IcmpErrorToClient,
-        )
+    let case = every_length(case, who, &error, (&up, &down));
+    from_the_ends(case, &talk, &error, (&up, &down))
         .counts(ONE)
         .leaves(1, 0)
 }

@@ -197,18 +197,28 @@ fn every_kind(family: Family, world: &World) -> Case {
         case = both_ways(case, "an error", talk, &error, (&up, &down), WHOLE);
     }
     let error = unreachable(family);
+    from_the_ends(case, &talk, &error, (&up, &down))
+        .counts(ONE)
+        .leaves(1, 0)
+}
+
+/// An error that client and backend each send themselves.
+fn from_the_ends(
+    case: Case,
+    talk: &Talk,
+    error: &IcmpError,
+    segments: (&Segment, &Segment),
+) -> Case {
     case.sent(
         "from the client itself",
-        about_answer(&talk, talk.client, &error, &down, WHOLE),
+        about_answer(talk, talk.client, error, segments.1, WHOLE),
         Reason::IcmpErrorToBackend,
     )
     .sent(
         "from the backend itself",
-        about_request(&talk, talk.backend, &error, &up, WHOLE),
+        about_request(talk, talk.backend, error, segments.0, WHOLE),
         Reason::IcmpErrorToClient,
     )
-    .counts(ONE)
-    .leaves(1, 0)
 }
 
 fn datagrams(family: Family, world: &World) -> Case {
