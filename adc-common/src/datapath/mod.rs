@@ -34,6 +34,7 @@ mod self_check;
 mod sight;
 mod snat;
 mod soundness;
+mod tags;
 mod track;
 mod translate;
 mod tunnel;
