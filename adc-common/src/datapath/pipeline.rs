@@ -7,7 +7,7 @@ use super::{
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
     fragment::{self, Fragments},
-    icmp,
+    icmp, icmp_cross,
     icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
     ports::{Clock, FlowTables, PacketBuf, Tables},
@@ -88,16 +88,24 @@ where
     C: Clock,
 {
     let verdict = tables.with_scratch(|scratch: &mut Scratch<Addr6>| {
-        if answer {
+        let settled = if answer {
             let parsed = tables.with_scratch(|v4: &mut Scratch<Addr4>| {
                 scratch.seen.embed(&v4.seen);
             });
             if parsed.is_none() {
                 return NO_SCRATCH;
             }
-        } else if let Err(reason) = look(packet, clock, frame, scratch)
-            && let Some(reason) = beyond(packet, tables, scratch, reason)
-        {
+            (scratch.seen.key.protocol == Protocol::ICMP).then_some(icmp::CROSSES)
+        } else if let Err(reason) = look(packet, clock, frame, scratch) {
+            beyond(packet, tables, scratch, reason)
+        } else {
+            None
+        };
+        if let Some(mut reason) = settled {
+            if reason == icmp::CROSSES {
+                scratch.reason = icmp_cross::walk(packet, tables, scratch);
+                reason = *black_box(&scratch.reason);
+            }
             return settle(packet, tables, &scratch.delivery, reason);
         }
         scratch.reason = decide(packet, tables, scratch);

@@ -6,6 +6,7 @@
 
 use super::{
     checksum::Delta,
+    icmp_cross::Errand,
     parse::{Frame, offset16},
     ports::MAX_FRONT,
     soundness::Layer,
@@ -28,20 +29,26 @@ impl Seen<Addr6> {
     /// Becomes an IPv4 packet, as the IPv6 tables know it.
     #[inline(always)]
     pub(super) fn embed(&mut self, from: &Seen<Addr4>) {
-        let Tuple {
-            src,
-            dst,
-            sport,
-            dport,
-        } = from.key.tuple;
-        self.key.tuple.src.assign(&Addr16::from(src).0);
-        self.key.tuple.dst.assign(&Addr16::from(dst).0);
-        self.key.tuple.sport = sport;
-        self.key.tuple.dport = dport;
-        self.key.protocol = from.key.protocol;
+        embed(&mut self.key, &from.key);
         self.frame = from.frame;
         self.now = from.now;
     }
+}
+
+/// Makes a key of the IPv6 tables of one of the IPv4 tables.
+#[inline(always)]
+pub(super) fn embed(key: &mut FlowKey<Addr6>, from: &FlowKey<Addr4>) {
+    let Tuple {
+        src,
+        dst,
+        sport,
+        dport,
+    } = from.tuple;
+    key.tuple.src.assign(&Addr16::from(src).0);
+    key.tuple.dst.assign(&Addr16::from(dst).0);
+    key.tuple.sport = sport;
+    key.tuple.dport = dport;
+    key.protocol = from.protocol;
 }
 
 /// What a clock last read.
@@ -157,6 +164,8 @@ pub struct Scratch<A> {
     pub(super) fragment: FragmentKey<A>,
     /// Where the parts of an ICMP error are.
     pub(super) quote: QuoteAt,
+    /// What an ICMP error says that leaves in the other family.
+    pub(super) errand: Errand,
     /// Where a self-check looks.
     pub(super) layer: Layer,
     /// A first fragment on its way into a table.

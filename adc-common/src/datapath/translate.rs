@@ -22,8 +22,8 @@ use network_types::{
     udp::UdpHdr,
 };
 
-const IPV4: usize = size_of::<Ipv4Hdr>();
-const IPV6: usize = size_of::<Ipv6Hdr>();
+pub(super) const IPV4: usize = size_of::<Ipv4Hdr>();
+pub(super) const IPV6: usize = size_of::<Ipv6Hdr>();
 
 /// "Don't fragment" in the word of flags and fragment offset (RFC 791 §3.1).
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
@@ -74,23 +74,20 @@ fn to_ipv4<P: PacketBuf>(
     let check = transport_checksum(packet, seen, delivery).ok_or(Reason::BadTransportHeader)?;
     let total = header.payload + IPV4;
     let network = link_length(&delivery.hop);
-    let may_fragment = total <= MAY_FRAGMENT;
-    let mut ip = Ipv4Hdr {
+    let (id, frags) = identification(total, check);
+    let ip = sealed(Ipv4Hdr {
         vihl: 0x45,
         tos: header.class,
         tot_len: length16(total),
-        // Any value will do for a packet that is never fragmented (RFC 6864 §4.1); for the others it should differ from
-        // packet to packet, as the checksum of different segments does.
-        id: if may_fragment { check } else { [0, 0] },
-        frags: if may_fragment { [0, 0] } else { DONT_FRAGMENT },
+        id,
+        frags,
         ttl: seen.frame.hop_limit.wrapping_sub(1),
         proto: seen.key.protocol.0,
         check: [0xff, 0xff],
         src_addr: src.0,
         dst_addr: dst.0,
-    };
-    ip.check = checksum::apply(ip.check, sum(&ip));
-    let written = resize(packet, network + IPV4, seen)
+    });
+    let written = move_front(packet, seen.frame.transport(), network + IPV4)
         .and_then(|()| write_transport(packet, network + IPV4, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
         .and_then(|()| {
@@ -131,7 +128,7 @@ fn to_ipv6<P: PacketBuf>(
         src_addr: delivery.to.src.0,
         dst_addr: delivery.to.dst.0,
     };
-    let written = resize(packet, network + IPV6, seen)
+    let written = move_front(packet, seen.frame.transport(), network + IPV6)
         .and_then(|()| write_transport(packet, network + IPV6, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
         .and_then(|()| {
@@ -200,16 +197,33 @@ fn transport_checksum<P: PacketBuf>(
     }
 }
 
-/// Moves the front of the packet so that the transport header stands at `transport`.
+/// Moves the front of the packet so that what stood at `before` stands at `after`.
 #[inline(always)]
-fn resize<P: PacketBuf>(packet: &mut P, transport: usize, seen: &Seen<Addr6>) -> Option<()> {
-    let before = seen.frame.transport();
-    let moved = if transport > before {
-        packet.grow_head(transport - before)
+pub(super) fn move_front<P: PacketBuf>(packet: &mut P, before: usize, after: usize) -> Option<()> {
+    let moved = if after > before {
+        packet.grow_head(after - before)
     } else {
-        transport == before || packet.shrink_head(before - transport)
+        after == before || packet.shrink_head(before - after)
     };
     moved.then_some(())
+}
+
+/// Identification and flags of an IPv4 packet of `total` bytes. Any identification will do for a packet that is never
+/// fragmented (RFC 6864 §4.1); for the others it should differ from packet to packet, as the `check`sum of different ones does.
+#[inline(always)]
+pub(super) const fn identification(total: usize, check: [u8; 2]) -> ([u8; 2], [u8; 2]) {
+    if total <= MAY_FRAGMENT {
+        (check, [0, 0])
+    } else {
+        ([0, 0], DONT_FRAGMENT)
+    }
+}
+
+/// A header with its checksum, in place of 0xffff.
+#[inline(always)]
+pub(super) const fn sealed(mut ip: Ipv4Hdr) -> Ipv4Hdr {
+    ip.check = checksum::apply(ip.check, sum(&ip));
+    ip
 }
 
 #[inline(always)]
@@ -238,9 +252,10 @@ fn write_transport<P: PacketBuf>(
 
 /// The sum of a header whose checksum field is 0xffff, which is zero.
 #[inline(always)]
-fn sum(ip: &Ipv4Hdr) -> Delta {
-    let word =
-        |a: [u8; 2], b: [u8; 2]| Delta::of_word(u32::from_ne_bytes([a[0], a[1], b[0], b[1]]));
+const fn sum(ip: &Ipv4Hdr) -> Delta {
+    const fn word(a: [u8; 2], b: [u8; 2]) -> Delta {
+        Delta::of_word(u32::from_ne_bytes([a[0], a[1], b[0], b[1]]))
+    }
     word([ip.vihl, ip.tos], ip.tot_len)
         .plus(word(ip.id, ip.frags))
         .plus(word([ip.ttl, ip.proto], [0, 0]))
@@ -254,6 +269,6 @@ fn sum(ip: &Ipv4Hdr) -> Delta {
     clippy::cast_possible_truncation,
     reason = "a frame, which is no longer than 64 KiB, holds it"
 )]
-const fn length16(length: usize) -> [u8; 2] {
+pub(super) const fn length16(length: usize) -> [u8; 2] {
     (length as u16).to_be_bytes()
 }

@@ -15,6 +15,7 @@ mod icmp_errors;
 mod life;
 mod mss;
 mod nat64;
+mod nat64_errors;
 mod odd;
 mod passed;
 mod ping;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Case> {
         down::cases(),
         full_nat::cases(),
         nat64::cases(),
+        nat64_errors::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),
