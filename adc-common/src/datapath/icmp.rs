@@ -8,6 +8,7 @@ use core::mem::MaybeUninit;
 
 use super::{
     checksum::{self, Delta},
+    crossing::CROSSES,
     decide::{aim, follow, is_vip},
     deliver::{prepare, resize_link, udp_checksum, write_link},
     family::Family,
@@ -21,9 +22,6 @@ use super::{
     wire::{ICMP_CHECKSUM, IcmpHeader, Ports, TCP_CHECKSUM, TCP_SEQUENCE, UDP_CHECKSUM},
 };
 use crate::abi::{FlowFlags, FlowKey, InterfaceEntry, Protocol, Reason, ReasonClass};
-
-/// Stands for "about a flow that leaves in the other family": see [`super::icmp_cross`]. No reason of ICMP otherwise.
-pub(super) const CROSSES: Reason = Reason::SnatNoFlow;
 
 /// An ICMP message. If it goes on, it is rewritten here.
 #[inline(always)]

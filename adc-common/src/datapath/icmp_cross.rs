@@ -13,13 +13,12 @@ use super::{
     parse::offset16,
     ports::{FlowTables, PacketBuf, Tables},
     scratch::{Scratch, embed},
-    translate::{IPV4, IPV6},
-    wire::{FragmentHeader, IcmpHeader},
+    translate::{FRAGMENT, IPV4, IPV6},
+    wire::IcmpHeader,
 };
 use crate::abi::{Addr4, Addr6, FlowFlags, Protocol, Reason, ReasonClass, Tuple};
 
 pub(super) const ICMP: usize = size_of::<IcmpHeader>();
-pub(super) const FRAGMENT: usize = size_of::<FragmentHeader>();
 
 /// Bytes of the headers in front of the quoted ports.
 pub(super) const HEADERS4: usize = IPV4 + ICMP + IPV4;

@@ -7,11 +7,11 @@ use super::{
     family::Family,
     icmp::transport_checksum,
     icmp_counterpart::Headline,
-    icmp_cross::{Errand, FRAGMENT, HEADERS4, HEADERS6, ICMP, sum, sum_of_ends},
+    icmp_cross::{Errand, HEADERS4, HEADERS6, ICMP, sum, sum_of_ends},
     parse::offset16,
     ports::{PacketBuf, Tables},
     scratch::Scratch,
-    translate::{IPV4, IPV6, identification, length16, move_front, sealed},
+    translate::{FRAGMENT, IPV4, IPV6, identification, length16, move_front, sealed},
     wire::Ports,
 };
 use crate::abi::{Addr4, Addr6, Addr16, Protocol};

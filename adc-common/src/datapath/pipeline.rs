@@ -4,12 +4,13 @@ use core::hint::black_box;
 
 use super::{
     arrival::admit,
+    crossing::{self, CROSSES, LATER},
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
-    fragment::{self, Fragments},
-    icmp, icmp_cross,
+    fragment, icmp,
     icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
+    piece::Fragments,
     ports::{Clock, FlowTables, PacketBuf, Tables},
     reset,
     scratch::Scratch,
@@ -95,15 +96,16 @@ where
             if parsed.is_none() {
                 return NO_SCRATCH;
             }
-            (scratch.seen.key.protocol == Protocol::ICMP).then_some(icmp::CROSSES)
+            let part = scratch.seen.frame.fragment == LATER;
+            (part || scratch.seen.key.protocol == Protocol::ICMP).then_some(CROSSES)
         } else if let Err(reason) = look(packet, clock, frame, scratch) {
             beyond(packet, tables, scratch, reason)
         } else {
             None
         };
         if let Some(mut reason) = settled {
-            if reason == icmp::CROSSES {
-                scratch.reason = icmp_cross::walk(packet, tables, scratch);
+            if reason == CROSSES {
+                scratch.reason = crossing::walk(packet, tables, scratch);
                 reason = *black_box(&scratch.reason);
             }
             return settle(packet, tables, &scratch.delivery, reason);

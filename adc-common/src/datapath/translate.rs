@@ -13,7 +13,8 @@ use super::{
     parse::Frame,
     ports::PacketBuf,
     scratch::{Delivery, Seen},
-    wire::{Ports, SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM},
+    translate_piece,
+    wire::{FragmentHeader, Ports, SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM},
 };
 use crate::abi::{Addr4, Addr6, Addr16, InterfaceEntry, Protocol, Reason};
 use network_types::{
@@ -24,6 +25,7 @@ use network_types::{
 
 pub(super) const IPV4: usize = size_of::<Ipv4Hdr>();
 pub(super) const IPV6: usize = size_of::<Ipv6Hdr>();
+pub(super) const FRAGMENT: usize = size_of::<FragmentHeader>();
 
 /// "Don't fragment" in the word of flags and fragment offset (RFC 791 §3.1).
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
@@ -33,11 +35,11 @@ const MAY_FRAGMENT: usize = 1260;
 
 /// What an IP header says, but for the addresses.
 #[derive(Clone, Copy)]
-struct Header {
+pub(super) struct Header {
     /// Type of service, or traffic class.
-    class: u8,
+    pub(super) class: u8,
     /// Bytes behind it: the TCP segment or UDP datagram.
-    payload: usize,
+    pub(super) payload: usize,
 }
 
 /// Replaces the IP header of a packet that was checked to be well-formed, and writes all others.
@@ -45,11 +47,11 @@ struct Header {
 pub(super) fn rewrite<P: PacketBuf>(
     packet: &mut P,
     seen: &Seen<Addr6>,
-    delivery: &Delivery<Addr6>,
+    delivery: &mut Delivery<Addr6>,
     egress: &InterfaceEntry,
 ) -> Result<(), Reason> {
     if seen.frame.fragment != 0 {
-        return Err(Reason::NotTranslated);
+        return translate_piece::rewrite(packet, seen, delivery, egress);
     }
     let mapped = |address: Addr6| Addr16(address.0).v4();
     let (from, to) = (&seen.key.tuple, &delivery.to);
@@ -71,7 +73,9 @@ fn to_ipv4<P: PacketBuf>(
     [src, dst]: [Addr4; 2],
 ) -> Result<(), Reason> {
     let header = ipv6_header(packet, &seen.frame).ok_or(Reason::BadIpHeader)?;
-    let check = transport_checksum(packet, seen, delivery).ok_or(Reason::BadTransportHeader)?;
+    let transport = seen.frame.transport();
+    let check =
+        transport_checksum(packet, transport, seen, delivery).ok_or(Reason::BadTransportHeader)?;
     let total = header.payload + IPV4;
     let network = link_length(&delivery.hop);
     let (id, frags) = identification(total, check);
@@ -115,7 +119,9 @@ fn to_ipv6<P: PacketBuf>(
     if header.payload + IPV6 > egress.mtu as usize {
         return Err(Reason::TooBigForIpv6);
     }
-    let check = transport_checksum(packet, seen, delivery).ok_or(Reason::BadTransportHeader)?;
+    let transport = seen.frame.transport();
+    let check =
+        transport_checksum(packet, transport, seen, delivery).ok_or(Reason::BadTransportHeader)?;
     if seen.key.protocol == Protocol::UDP && check == [0, 0] {
         return Err(Reason::UdpWithoutChecksum);
     }
@@ -146,7 +152,7 @@ fn to_ipv6<P: PacketBuf>(
 
 /// `None` for an IPv4 packet: a flow may be looked up by v4-mapped addresses that came in an IPv6 header.
 #[inline(always)]
-fn ipv6_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
+pub(super) fn ipv6_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
     let mut ip = MaybeUninit::<Ipv6Hdr>::uninit();
     let ip = packet.header(frame.network(), &mut ip)?;
     let [first, second, ..] = ip.vcf;
@@ -160,7 +166,7 @@ fn ipv6_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
 
 /// `None` for an IPv6 packet.
 #[inline(always)]
-fn ipv4_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
+pub(super) fn ipv4_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
     let mut ip = MaybeUninit::<Ipv4Hdr>::uninit();
     let ip = packet.header(frame.network(), &mut ip)?;
     let own = frame.transport().checked_sub(frame.network())?;
@@ -173,14 +179,14 @@ fn ipv4_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
 
 /// The transport checksum that the packet will have. Zero for a datagram that has none.
 #[inline(always)]
-fn transport_checksum<P: PacketBuf>(
+pub(super) fn transport_checksum<P: PacketBuf>(
     packet: &P,
+    at: usize,
     seen: &Seen<Addr6>,
     delivery: &Delivery<Addr6>,
 ) -> Option<[u8; 2]> {
     let (from, to) = (&seen.key.tuple, &delivery.to);
     let change = Delta::of_addresses(from, to).plus(Delta::of_port_change(from, to));
-    let at = seen.frame.transport();
     if seen.key.protocol == Protocol::TCP {
         let mut header = MaybeUninit::<TcpHdr>::uninit();
         Some(checksum::apply(
@@ -227,7 +233,7 @@ pub(super) const fn sealed(mut ip: Ipv4Hdr) -> Ipv4Hdr {
 }
 
 #[inline(always)]
-fn write_transport<P: PacketBuf>(
+pub(super) fn write_transport<P: PacketBuf>(
     packet: &mut P,
     transport: usize,
     seen: &Seen<Addr6>,

@@ -16,6 +16,7 @@ mod life;
 mod mss;
 mod nat64;
 mod nat64_errors;
+mod nat64_fragments;
 mod odd;
 mod passed;
 mod ping;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Case> {
         full_nat::cases(),
         nat64::cases(),
         nat64_errors::cases(),
+        nat64_fragments::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),
