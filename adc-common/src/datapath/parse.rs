@@ -57,7 +57,7 @@ pub(super) struct Frame {
     pub(super) flags: u8,
     /// TTL or hop limit.
     pub(super) hop_limit: u8,
-    /// 1 for a first fragment: there is more of the packet than this.
+    /// 1 for a first fragment: there is more of the packet than this; `crossing::LATER` for the others.
     pub(super) fragment: u8,
     /// Number of the interface it came in by, see [`Frame::ingress`].
     ingress: u8,

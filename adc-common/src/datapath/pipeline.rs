@@ -4,12 +4,13 @@ use core::hint::black_box;
 
 use super::{
     arrival::admit,
+    crossing::{self, CROSSES, LATER},
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
-    fragment::{self, Fragments},
-    icmp,
+    fragment, icmp,
     icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
+    piece::Fragments,
     ports::{Clock, FlowTables, PacketBuf, Tables},
     reset,
     scratch::Scratch,
@@ -82,16 +83,25 @@ where
     C: Clock,
 {
     let verdict = tables.with_scratch(|scratch: &mut Scratch<Addr6>| {
-        if answer {
+        let settled = if answer {
             let parsed = tables.with_scratch(|v4: &mut Scratch<Addr4>| {
                 scratch.seen.embed(&v4.seen);
             });
             if parsed.is_none() {
                 return NO_SCRATCH;
             }
-        } else if let Err(reason) = look(packet, clock, frame, scratch)
-            && let Some(reason) = beyond(packet, tables, scratch, reason)
-        {
+            let part = scratch.seen.frame.fragment == LATER;
+            (part || scratch.seen.key.protocol == Protocol::ICMP).then_some(CROSSES)
+        } else if let Err(reason) = look(packet, clock, frame, scratch) {
+            beyond(packet, tables, scratch, reason)
+        } else {
+            None
+        };
+        if let Some(mut reason) = settled {
+            if reason == CROSSES {
+                scratch.reason = crossing::walk(packet, tables, scratch);
+                reason = *black_box(&scratch.reason);
+            }
             return settle(packet, tables, &scratch.delivery, reason);
         }
         scratch.reason = decide(packet, tables, scratch);
