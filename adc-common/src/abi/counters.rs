@@ -14,7 +14,7 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `BACKEND_COUNTERS`, by [`super::BackendId`].
-    pub struct BackendCounters [56] {
+    pub struct BackendCounters [72] {
         /// Packets sent to the backend.
         pub forward_packets: u64,
         /// Bytes sent to the backend, Ethernet header included, as received from the client.
@@ -29,6 +29,10 @@ abi_struct! {
         pub flows_established: u64,
         /// New flows dropped because every local address and port tried was in use towards this backend.
         pub snat_exhausted: u64,
+        /// TCP segments to the backend with which a client said that it has no room for more data.
+        pub forward_zero_windows: u64,
+        /// TCP segments to clients with which the backend said so.
+        pub reply_zero_windows: u64,
     }
 }
 

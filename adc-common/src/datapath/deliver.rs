@@ -102,6 +102,9 @@ pub(super) fn deliver<A: Rewrite, P: PacketBuf, T: Tables>(
         A::rewrite_packet(packet, seen, delivery, egress)?;
     }
     count_delivery(tables, delivery, bytes);
+    if seen.frame.is_zero_window() {
+        count_zero_window(tables, delivery);
+    }
     Ok(leave(packet, egress, delivery, reason))
 }
 
@@ -158,6 +161,18 @@ pub(super) fn settle<A, P: PacketBuf, T: Tables>(
 pub(super) fn count_delivery<A, T: Tables>(tables: &T, delivery: &Delivery<A>, bytes: u64) {
     tables.count_backend(delivery.backend, |backend| {
         count_packet(backend, delivery.reply != 0, bytes);
+    });
+}
+
+/// Counts a segment whose sender has no room for more.
+#[inline(never)]
+fn count_zero_window<A, T: Tables>(tables: &T, delivery: &Delivery<A>) {
+    tables.count_backend(delivery.backend, |backend| {
+        if delivery.reply != 0 {
+            backend.reply_zero_windows = backend.reply_zero_windows.wrapping_add(1);
+        } else {
+            backend.forward_zero_windows = backend.forward_zero_windows.wrapping_add(1);
+        }
     });
 }
 

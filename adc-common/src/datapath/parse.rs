@@ -51,7 +51,7 @@ pub(super) struct Frame {
     transport: u16,
     /// Priority and drop-eligible bits of the outer tag, where they are in its TCI; 0 without one.
     pub(super) outer_tci: u16,
-    /// The same of the inner tag.
+    /// The same of the inner tag, and [`Frame::ZERO_WINDOW`].
     pub(super) inner_tci: u16,
     /// TCP flags, or what means the same in SCTP; 0 for UDP.
     pub(super) flags: u8,
@@ -75,6 +75,16 @@ pub(super) struct Link {
 }
 
 impl Frame {
+    /// In `inner_tci`, where tags say nothing: a field of its own, and a frame that is copied in other pieces than it is read in,
+    /// costs every packet 8 to 10 ns.
+    const ZERO_WINDOW: u16 = 1;
+
+    /// Whether it is a TCP segment whose sender has no room for more data.
+    #[inline(always)]
+    pub(super) const fn is_zero_window(&self) -> bool {
+        self.inner_tci & Self::ZERO_WINDOW != 0
+    }
+
     /// Offset of the IP header.
     #[inline(always)]
     pub(super) const fn network(&self) -> usize {
@@ -313,6 +323,10 @@ fn tcp<P: PacketBuf>(packet: &P, frame: &mut Frame, length: usize) -> Result<(),
         return Err(Reason::BadTcpFlags);
     }
     frame.flags = flags;
+    // Whatever its scale, a window of 0 is none (RFC 7323 §2.2). A RST's says nothing.
+    if tcp.window == [0, 0] && flags & tcp_flags::RST == 0 {
+        frame.inner_tci |= Frame::ZERO_WINDOW;
+    }
     Ok(())
 }
 

@@ -99,7 +99,8 @@ pub(super) struct TcpControl {
     /// Length of the header in the upper half, in words.
     pub(super) data_offset: u8,
     pub(super) flags: u8,
-    _window_checksum_urgent: [u8; 6],
+    pub(super) window: [u8; 2],
+    _checksum_urgent: [u8; 4],
 }
 
 const _: () = assert!(size_of::<TcpControl>() == size_of::<TcpHdr>());

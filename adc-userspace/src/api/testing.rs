@@ -60,6 +60,8 @@ pub(crate) fn traffic() -> Traffic {
         reply_bytes: 20_000,
         flows_scheduled: 4,
         flows_established: 3,
+        forward_zero_windows: 0,
+        reply_zero_windows: 2,
     }
 }
 

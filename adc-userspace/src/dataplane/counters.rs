@@ -131,5 +131,7 @@ pub(super) fn sum(a: BackendCounters, b: BackendCounters) -> BackendCounters {
         flows_scheduled: a.flows_scheduled.wrapping_add(b.flows_scheduled),
         flows_established: a.flows_established.wrapping_add(b.flows_established),
         snat_exhausted: a.snat_exhausted.wrapping_add(b.snat_exhausted),
+        forward_zero_windows: a.forward_zero_windows.wrapping_add(b.forward_zero_windows),
+        reply_zero_windows: a.reply_zero_windows.wrapping_add(b.reply_zero_windows),
     }
 }

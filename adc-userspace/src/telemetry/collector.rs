@@ -166,6 +166,11 @@ fn traffic<const N: usize>(
         &format!("{prefix}_bytes"),
         &format!("Bytes of {whose} with Ethernet headers, forward and reply."),
         directed(|t| t.forward_bytes, |t| t.reply_bytes),
+    )?;
+    out.counter(
+        &format!("{prefix}_zero_windows"),
+        &format!("TCP segments of {whose} that close their sender's window: a client's (forward), a backend's (reply)."),
+        directed(|t| t.forward_zero_windows, |t| t.reply_zero_windows),
     )
 }
 

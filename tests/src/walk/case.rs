@@ -289,6 +289,12 @@ impl Case {
             reply,
             "{at}: to the client"
         );
+        let closed = u64::from(closes_window(&packet.frame));
+        assert_eq!(
+            (backend.forward_zero_windows, backend.reply_zero_windows),
+            (forward.0 * closed, reply.0 * closed),
+            "{at}: zero windows"
+        );
         assert!(counted.backends.len() <= 1, "{at}: several backends");
     }
 
@@ -366,4 +372,13 @@ fn whole(frame: &[u8]) -> usize {
         }
         Some(etherparse::NetSlice::Arp(_)) | None => frame.len(),
     }
+}
+
+/// Whether the frame is a TCP segment whose sender has no room for more data: a window of 0 in anything but a RST.
+fn closes_window(frame: &[u8]) -> bool {
+    let transport = etherparse::SlicedPacket::from_ethernet(frame).map(|parsed| parsed.transport);
+    let Ok(Some(etherparse::TransportSlice::Tcp(tcp))) = transport else {
+        return false;
+    };
+    tcp.window_size() == 0 && !tcp.rst()
 }

@@ -112,6 +112,12 @@ pub struct Traffic {
     pub flows_scheduled: u64,
     /// Flows whose handshake (TCP) or first reply (UDP) was seen.
     pub flows_established: u64,
+    /// TCP segments with which clients said that they have no room for more data.
+    #[serde(default)]
+    pub forward_zero_windows: u64,
+    /// TCP segments with which backends said so.
+    #[serde(default)]
+    pub reply_zero_windows: u64,
 }
 
 impl From<BackendCounters> for Traffic {
@@ -123,6 +129,8 @@ impl From<BackendCounters> for Traffic {
             reply_bytes: counters.reply_bytes,
             flows_scheduled: counters.flows_scheduled,
             flows_established: counters.flows_established,
+            forward_zero_windows: counters.forward_zero_windows,
+            reply_zero_windows: counters.reply_zero_windows,
         }
     }
 }
@@ -135,6 +143,8 @@ impl AddAssign for Traffic {
         self.reply_bytes += other.reply_bytes;
         self.flows_scheduled += other.flows_scheduled;
         self.flows_established += other.flows_established;
+        self.forward_zero_windows += other.forward_zero_windows;
+        self.reply_zero_windows += other.reply_zero_windows;
     }
 }
 

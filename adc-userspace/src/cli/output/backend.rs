@@ -113,13 +113,19 @@ pub(in crate::cli) fn backend(backend: &BackendView) -> String {
 }
 
 pub(super) fn traffic(traffic: Traffic) -> String {
-    format!(
+    let carried = format!(
         "forward {} packets, {}; reply {} packets, {}",
         traffic.forward_packets,
         bytes(traffic.forward_bytes),
         traffic.reply_packets,
         bytes(traffic.reply_bytes),
-    )
+    );
+    match (traffic.forward_zero_windows, traffic.reply_zero_windows) {
+        (0, 0) => carried,
+        (clients, backends) => {
+            format!("{carried}; zero windows {clients} of clients, {backends} of backends")
+        }
+    }
 }
 
 fn health(health: &HealthView) -> String {

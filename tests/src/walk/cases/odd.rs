@@ -111,7 +111,9 @@ fn repeated_fins(family: Family, world: &World) -> Case {
 
 fn closed_windows(family: Family, world: &World) -> Case {
     let talk = world.tcp(family);
-    let name = format!("{family:?}: closed windows, probes of them and updates cross as they are");
+    let name = format!(
+        "{family:?}: closed windows, probes of them and updates cross as they are, and are counted"
+    );
     let window = |mut segment: Segment, size| {
         if let Transport::Tcp(header) = &mut segment.transport {
             header.window_size = size;
@@ -127,6 +129,16 @@ fn closed_windows(family: Family, world: &World) -> Case {
         .sent(
             "a probe, one below what is expected",
             talk.answer(&Segment::tcp("A", BACKEND, CLIENT.wrapping_add(1))),
+            Reason::ForwardedToClient,
+        )
+        .sent(
+            "the backend's window closes as well",
+            talk.answer(&window(answer("A", 0), 0)),
+            Reason::ForwardedToClient,
+        )
+        .sent(
+            "and opens",
+            talk.answer(&window(answer("A", 0), 1)),
             Reason::ForwardedToClient,
         )
         .after(3600)
