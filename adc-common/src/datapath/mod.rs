@@ -39,6 +39,7 @@ mod self_check;
 mod sight;
 mod snat;
 mod soundness;
+mod tags;
 mod track;
 mod translate;
 mod translate_piece;

@@ -38,16 +38,10 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
     if let Err(reason) = parse::link(packet, &mut link) {
         return Verdict::stay(reason);
     }
-    let Link {
-        mut frame,
-        ethertype,
-    } = link;
+    let Link { frame, ethertype } = link;
     let is_ipv4 = parse::is_ipv4(ethertype);
     if !is_ipv4 && !parse::is_ipv6(ethertype) {
         return Verdict::stay(Reason::NotIp);
-    }
-    if let Err(reason) = admit(packet, tables, &mut frame) {
-        return Verdict::stay(reason);
     }
     if is_ipv4 {
         let verdict = walk_v4(packet, tables, clock, frame);
@@ -194,6 +188,12 @@ where
     P: PacketBuf,
     T: Tables + FlowTables<A>,
 {
+    // Through memory that the verifier does not follow, see `walk_v4`.
+    scratch.reason = reason;
+    if let Err(stray) = admit(packet, tables, &mut scratch.seen.frame) {
+        return Some(stray);
+    }
+    let reason = *black_box(&scratch.reason);
     if reason == Reason::OtherProtocol && scratch.seen.key.protocol == A::ICMP {
         Some(icmp::walk(packet, tables, scratch))
     } else if reason == Reason::Fragment {

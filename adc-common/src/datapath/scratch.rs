@@ -222,6 +222,8 @@ pub struct Scratch<A> {
     pub(super) first: FragmentEntry,
     /// The front of a packet on its way towards the headroom.
     pub(super) front: Front,
+    /// 1 if the packet is of a validated flow.
+    pub(super) tracked: u32,
     /// What was decided.
     pub(super) reason: Reason,
     /// Of this CPU and family; survives, too.
