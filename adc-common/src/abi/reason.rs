@@ -120,7 +120,7 @@ reasons! {
     FragmentTiny = 39, Dropped, "fragment_tiny", "A first fragment that ends inside its TCP, UDP or SCTP header.";
     FragmentOverlap = 40, Dropped, "fragment_overlap", "A fragment that overlaps the first one of its datagram.";
     FragmentHeld = 41, Dropped, "fragment_held", "A fragment that came before its first: the agent keeps it for a second and sends it after the first.";
-    NotTranslated = 42, Dropped, "not_translated", "A fragment or an ICMP error of a flow between an IPv6 client and an IPv4 backend, or a fragment that a PROXY protocol header belongs in: those are not translated.";
+    NotTranslated = 42, Dropped, "not_translated", "A fragment that is not translated: one of an IPv6 packet with extension headers behind the fragment header, of a flow to an IPv4 backend, or one that a PROXY protocol header belongs in.";
     PacketTooBig = 43, Dropped, "packet_too_big", "Larger than the MTU of the way on; its sender was told so by ICMP.";
     NeedsFragmenting = 44, Dropped, "needs_fragmenting", "Larger than the MTU of the way on, and its sender expects fragmentation (IPv4 without DF, or an IPv6 MTU below 1280), which adc does not do.";
     IcmpLimited = 45, Dropped, "icmp_limited", "Due an ICMP error (TTL exceeded, packet too big), but the limit of those per second was reached.";

@@ -38,6 +38,10 @@ pub(super) struct Mtus {
 ///
 /// A length of the quote (RFC 4884) is not kept: the quote grows by less than that counts in, so what follows it counts as quoted.
 #[inline(never)]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "they are in memory, which the verifier does not follow"
+)]
 pub(super) fn in_ipv6(headline: &mut Headline, mtus: &Mtus, length: u16) -> bool {
     let [pointer, _, high, low] = headline.rest;
     let (kind, code, rest) = match (headline.kind, headline.code) {
@@ -91,6 +95,10 @@ fn mtu_in_ipv6(said: u16, mtus: &Mtus, length: u16) -> u32 {
 
 /// Makes an ICMPv6 error what it is in ICMPv4. False if there is nothing like it.
 #[inline(never)]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "they are in memory, which the verifier does not follow"
+)]
 pub(super) fn in_ipv4(headline: &mut Headline, mtus: &Mtus) -> bool {
     let said = u32::from_be_bytes(headline.rest);
     let (kind, code, rest) = match (headline.kind, headline.code) {

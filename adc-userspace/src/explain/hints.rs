@@ -106,7 +106,7 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
             "normal if fragments take several ways; if it is frequent, look for a link that reorders (bonding in round-robin mode)"
         }
         Reason::NotTranslated => {
-            "a client on IPv6 and a backend on IPv4: keep MTUs equal on both sides, or give the service backends on IPv6"
+            "no ordinary client sends such fragments to an IPv4 backend; with proxy_protocol, the first segment must fit one packet: lower the MSS (mss_clamp)"
         }
         Reason::IcmpErrorUnknown => {
             "nothing to mend: the error says something of which there is no IPv6 (or IPv4) form, about a source route or an option for example"
