@@ -31,7 +31,7 @@ const SERIES: [&str; 2] = ["6.1", "6.12"];
 const DEVICE_TESTS: &str = "net_lower_devices";
 
 /// How long one kernel may take from power-on to power-off, in seconds.
-const BOOT_TIMEOUT: u32 = 1200;
+const BOOT_TIMEOUT: u32 = 1800;
 
 /// Guest memory.
 const MEMORY: &str = "2G";
