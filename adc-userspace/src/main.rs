@@ -8,8 +8,11 @@ use adc_userspace::{
     cli::{self, DecapCount, DecapOptions, Local, RunOptions},
     decap,
     doctor::{self, Finding},
+    ha::heartbeat::jitter::{self, Report},
+    model::Profile,
     telemetry,
 };
+use anyhow::Context as _;
 
 struct ThisNode;
 
@@ -21,6 +24,15 @@ impl Local for ThisNode {
 
     fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>> {
         decap::run(options)
+    }
+
+    fn jitter_test(&self, profile: Profile, seconds: u32) -> anyhow::Result<Report> {
+        jitter::test(profile, seconds).with_context(|| {
+            format!(
+                "measuring with the thread of profile {}; profile ultra needs root, or CAP_SYS_NICE and CAP_IPC_LOCK",
+                profile.name()
+            )
+        })
     }
 
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {

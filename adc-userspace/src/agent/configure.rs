@@ -194,6 +194,7 @@ impl Agent {
             node: self.config.node.clone(),
             dataplane: self.config.dataplane.clone(),
             telemetry: self.config.telemetry.clone(),
+            heartbeat: self.config.heartbeat.clone(),
             ..config
         }
     }
@@ -272,6 +273,7 @@ impl Agent {
         differs("node", file.node == self.config.node);
         differs("dataplane", file.dataplane == self.config.dataplane);
         differs("metrics", file.telemetry == self.config.telemetry);
+        differs("ha.heartbeat", file.heartbeat == self.config.heartbeat);
         notes
     }
 

@@ -12,6 +12,7 @@ mod configure;
 mod explain;
 mod flow_view;
 mod handle;
+mod heartbeat;
 mod interfaces;
 mod locks;
 mod monitors;
@@ -97,6 +98,7 @@ async fn serve(options: &RunOptions) -> Result<()> {
     } = started;
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
+    let heartbeat = heartbeat::start(&agent, stopped.clone()).await?;
     let servers = spawn_servers(&agent, server, metrics, &stopped);
     match events(&agent, inputs).await {
         End::Told => {}
@@ -107,6 +109,10 @@ async fn serve(options: &RunOptions) -> Result<()> {
     }
     stop.send_replace(true);
     servers.await;
+    if let Some(task) = heartbeat {
+        // It only ends; a panic in it was printed.
+        drop(task.await);
+    }
     // A change that outlived its connection ends first; one that still waits is refused after this.
     agent.lock().await.shut_down().await
 }

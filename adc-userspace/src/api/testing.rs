@@ -1,9 +1,10 @@
 //! A fake agent and views for tests.
 
+mod configured;
 mod explained;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -13,13 +14,13 @@ use hyper::body::Bytes;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
+use self::configured::config;
 use super::{Control, proto::*};
 use crate::dataplane::OrphanTotals;
 use crate::{
     model::{
-        AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
-        MssClamp, Node, OnDown, Pool, Ports, Scheduler, ServiceName, Telemetry, Timeouts,
-        TransportProtocol, Tunnel, Weight,
+        AdminState, AttachMode, BackendAddress, Hash, Health, Mode, MssClamp, Ports, Scheduler,
+        ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
     },
     telemetry::MetricsSnapshot,
 };
@@ -136,33 +137,6 @@ fn config_summary() -> ConfigSummary {
         edits: 0,
         applied: noon(),
         last_reload_error: None,
-    }
-}
-
-fn config() -> Config {
-    let pool = Pool {
-        monitors: vec!["http".parse().unwrap()],
-        on_down: OnDown::default(),
-        backends: BTreeMap::new(),
-    };
-    Config {
-        node: Node {
-            name: "lb-a".into(),
-            state_dir: "/var/lib/adc".into(),
-            run_dir: "/run/adc".into(),
-        },
-        dataplane: Dataplane {
-            interfaces: vec!["eth0".into()],
-            attach: AttachMode::Native,
-            pin_path: "/sys/fs/bpf/adc".into(),
-            vip_interface: None,
-            self_check: 0,
-            limits: Limits::default(),
-        },
-        telemetry: Telemetry { listen: None },
-        monitors: BTreeMap::new(),
-        pools: [("web".parse().unwrap(), pool)].into(),
-        services: BTreeMap::new(),
     }
 }
 

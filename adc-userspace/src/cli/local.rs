@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::{
     api::proto::{ApiError, ConfigChecked},
     doctor::Finding,
-    model::AttachMode,
+    ha::heartbeat::jitter::Report,
+    model::{AttachMode, Profile},
     telemetry::LogFormat,
 };
 
@@ -61,6 +62,9 @@ pub trait Local {
 
     /// Decapsulates until it is told to stop, and says what was done.
     fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>>;
+
+    /// Measures when a thread like the heartbeat's is woken.
+    fn jitter_test(&self, profile: Profile, seconds: u32) -> anyhow::Result<Report>;
 
     /// Checks the configuration file at `path`, without an agent and without changing anything.
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError>;

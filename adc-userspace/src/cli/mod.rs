@@ -7,6 +7,8 @@
 mod args;
 mod commands;
 mod exit;
+mod ha_args;
+mod jitter_args;
 mod local;
 mod output;
 mod packet_args;

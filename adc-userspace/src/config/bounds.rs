@@ -34,5 +34,7 @@ pub(super) const SELF_CHECK: RangeInclusive<u32> = 0..=1_000_000;
 pub(super) const MAX_INTERFACES: usize = 63;
 /// Longest interface name in bytes: `IFNAMSIZ` less the terminating zero.
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
+/// Ways to the other node of a pair, as many as a heartbeat can tell of.
+pub(super) const MAX_HEARTBEAT_PATHS: usize = 16;
 /// Largest configuration file that is read, in bytes: room for 65 535 backends several times over.
 pub(super) const MAX_FILE: u64 = 32 << 20;

@@ -6,8 +6,9 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::words::{MonitorType, Words};
 use crate::model::{
-    Backend, BackendName, BodyMatch, Config, Dataplane, HttpCheck, Monitor, MonitorKind,
-    MonitorName, MssClamp, Pool, Ports, Service, StatusRange, Timeouts, Tunnel,
+    Backend, BackendName, BodyMatch, Config, Dataplane, HeartbeatPath, HeartbeatSettings,
+    HttpCheck, Monitor, MonitorKind, MonitorName, MssClamp, Pool, Ports, Service, StatusRange,
+    Timeouts, Tunnel,
 };
 
 /// Writes `config` as TOML that reads back as the same configuration.
@@ -22,6 +23,9 @@ pub fn render(config: &Config) -> String {
     let listen = config.telemetry.listen;
     let listen = listen.map_or_else(|| "off".to_owned(), |listen| listen.to_string());
     document["metrics"] = table([("listen", value(listen))]);
+    if let Some(heartbeat) = &config.heartbeat {
+        document["ha"] = table([("heartbeat", self::heartbeat(heartbeat))]);
+    }
     document["monitor"] = named(
         config
             .monitors
@@ -36,6 +40,26 @@ pub fn render(config: &Config) -> String {
             .map(|(n, s)| (n.as_str(), service(s))),
     );
     document.to_string()
+}
+
+fn heartbeat(heartbeat: &HeartbeatSettings) -> Item {
+    let path = |path: &HeartbeatPath| {
+        Table::from_iter([
+            ("interface", value(&path.interface)),
+            ("peer", value(path.peer.to_string())),
+        ])
+    };
+    let mut entries = vec![
+        ("peer", value(&heartbeat.peer)),
+        ("profile", value(heartbeat.profile.word())),
+        ("key_file", self::path(&heartbeat.key_file)),
+        ("port", number(heartbeat.port)),
+    ];
+    let witness = heartbeat.witness.as_ref().map(ToString::to_string);
+    entries.extend(witness.map(|address| ("witness", value(address))));
+    let paths: ArrayOfTables = heartbeat.paths.iter().map(path).collect();
+    entries.push(("paths", paths.into()));
+    table(entries)
 }
 
 fn dataplane(dataplane: &Dataplane) -> Item {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -10,10 +10,10 @@ use proptest::{option, prelude::*, sample::select};
 
 use super::edit::Edit;
 use crate::model::{
-    AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Hash, HttpCheck,
-    InitialState, Limits, Mode, Monitor, MonitorKind, MssClamp, Node, OnDown, Pool, Ports,
-    Scheduler, Service, StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel,
-    Weight,
+    AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Hash,
+    HeartbeatPath, HeartbeatSettings, HttpCheck, InitialState, Limits, Mode, Monitor, MonitorKind,
+    MssClamp, Node, OnDown, Pool, Ports, Profile, Scheduler, Service, StatusRange, Telemetry,
+    Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -53,10 +53,12 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                 .map(|(index, ((pool, values), name))| {
                     (name.parse().unwrap(), service(index, pool, values))
                 });
+            let heartbeat = heartbeat(&dataplane, &node.name);
             Config {
                 node,
                 dataplane,
                 telemetry,
+                heartbeat,
                 monitors: monitors
                     .into_iter()
                     .map(|(name, m)| (name.parse().unwrap(), m))
@@ -260,6 +262,29 @@ fn http_check() -> impl Strategy<Value = HttpCheck> {
             body,
             tls,
         })
+}
+
+/// As arbitrary as its data plane is.
+fn heartbeat(dataplane: &Dataplane, node: &str) -> Option<HeartbeatSettings> {
+    let number = dataplane.self_check;
+    let paths = dataplane.interfaces.iter().zip(1..).map(|(name, n)| {
+        let v4 = IpAddr::from([10, 99, n, 2]);
+        let v6 = IpAddr::from([0xfe80_u16, 0, 0, 0, 0, 0, 0, u16::from(n)]);
+        HeartbeatPath {
+            interface: name.clone(),
+            peer: if number.is_multiple_of(2) { v4 } else { v6 },
+        }
+    });
+    (!number.is_multiple_of(3)).then(|| HeartbeatSettings {
+        peer: format!("{}2", &node[..node.len().min(60)]),
+        profile: Profile::ALL[number as usize % 3],
+        key_file: "/etc/adc/ha.key".into(),
+        port: 1 + u16::try_from(number).unwrap(),
+        paths: paths.collect(),
+        witness: number
+            .is_multiple_of(5)
+            .then(|| IpAddr::from([10, 99, 0, 1])),
+    })
 }
 
 fn node_dataplane_telemetry() -> impl Strategy<Value = (Node, Dataplane, Telemetry)> {

@@ -1,7 +1,7 @@
 //! Enums as the file spells them, and the nearest word to a misspelt one.
 
 use crate::model::{
-    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, ProxyProtocol, Scheduler,
+    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, Profile, ProxyProtocol, Scheduler,
     TransportProtocol,
 };
 
@@ -49,6 +49,14 @@ impl Words for AttachMode {
             Self::Native => "native",
             Self::Skb => "skb",
         }
+    }
+}
+
+impl Words for Profile {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use adc_common::abi::{InterfaceEntry, InterfaceId, MAX_INTERFACES, Mac, OTHER_MACS};
+use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, OTHER_MACS};
 use aya::maps::{Array, DevMap, HashMap, MapData, MapError};
 
 use super::{
@@ -19,11 +19,13 @@ const ICMP_ERRORS: u16 = 250;
 /// What the program must know of an attached interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InterfaceRow {
-    /// Kernel index.
+    /// Kernel index of the interface itself: by which its packets come in.
     pub ifindex: u32,
-    /// MTU, bytes.
+    /// Kernel index of what its packets leave by: the interface itself, or its deputy.
+    pub egress: u32,
+    /// MTU, bytes, of what its packets leave by.
     pub mtu: u32,
-    /// Own MAC.
+    /// Source MAC of what leaves.
     pub mac: Mac,
     /// See [`InterfaceEntry::other_macs`]: `mac` again where there is none.
     pub other_macs: [Mac; OTHER_MACS],
@@ -32,17 +34,26 @@ pub struct InterfaceRow {
 impl InterfaceRow {
     /// From what the kernel says. The second half is the MACs for which there is no room.
     pub fn of(facts: &InterfaceFacts) -> (Self, &[Mac]) {
-        let mac = facts.mac.unwrap_or_default();
-        let mut other_macs = [mac; OTHER_MACS];
-        let (kept, left) = facts
-            .other_macs
-            .split_at(facts.other_macs.len().min(OTHER_MACS));
+        let own = facts.mac.unwrap_or_default();
+        let (egress, mtu, mac) = match &facts.deputy {
+            Some(deputy) => (deputy.ifindex, deputy.mtu, deputy.mac.unwrap_or_default()),
+            None => (facts.ifindex, facts.mtu, own),
+        };
+        // The last place is the interface's own MAC's, if that is not the one that it sends with.
+        let room = if own == mac {
+            OTHER_MACS
+        } else {
+            OTHER_MACS - 1
+        };
+        let mut other_macs = [own; OTHER_MACS];
+        let (kept, left) = facts.other_macs.split_at(facts.other_macs.len().min(room));
         for (slot, other) in other_macs.iter_mut().zip(kept) {
             *slot = *other;
         }
         let row = Self {
             ifindex: facts.ifindex,
-            mtu: facts.mtu,
+            egress,
+            mtu,
             mac,
             other_macs,
         };
@@ -76,40 +87,31 @@ impl InterfaceTables {
         })
     }
 
-    /// Ids in use, by kernel index: what flows of an earlier agent refer to.
+    /// Ids in use, by kernel index: what flows of an earlier agent refer to. Not from `INTERFACES`, where the index is that
+    /// of a deputy if the interface has one.
     pub fn ids(&self) -> Result<BTreeMap<u32, InterfaceId>, DataplaneError> {
-        let mut ids = BTreeMap::new();
-        for id in 1..MAX_INTERFACES {
-            let Mapped(entry) = self
-                .entries
-                .get(&id, 0)
-                .map_err(|error| DataplaneError::map("reading", "INTERFACES", error))?;
-            if entry.ifindex != 0 {
-                ids.insert(entry.ifindex, interface_id(id));
-            }
-        }
-        Ok(ids)
+        let rows = self.index.iter();
+        rows.map(|row| row.map(|(ifindex, id)| (ifindex, interface_id(id))))
+            .collect::<Result<_, _>>()
+            .map_err(|error| DataplaneError::map("reading", "INTERFACE_INDEX", error))
     }
 
     /// Writes an interface under an id, target of redirection first, so that nobody is sent to a port that
     /// is not there yet.
     pub fn put(&mut self, id: InterfaceId, row: InterfaceRow) -> Result<(), DataplaneError> {
         let slot = u32::from(id.0);
-        let Mapped(before) = self
-            .entries
-            .get(&slot, 0)
-            .map_err(|error| DataplaneError::map("reading", "INTERFACES", error))?;
         // Made anew while no agent looked: the old index is nobody's now.
-        if before.ifindex != 0 && before.ifindex != row.ifindex {
-            self.forget_index(before.ifindex)?;
+        let stale = |(ifindex, known): &(u32, InterfaceId)| *known == id && *ifindex != row.ifindex;
+        for (ifindex, _) in self.ids()?.into_iter().filter(stale) {
+            self.forget_index(ifindex)?;
         }
         self.redirect
-            .set(slot, row.ifindex, None, 0)
+            .set(slot, row.egress, None, 0)
             .map_err(|error| DataplaneError::map("writing", "REDIRECT", io::Error::other(error)))?;
         let entry = InterfaceEntry {
             icmp_errors: ICMP_ERRORS,
             other_macs: row.other_macs,
-            ..InterfaceEntry::new(row.ifindex, row.mtu, row.mac)
+            ..InterfaceEntry::new(row.egress, row.mtu, row.mac)
         };
         self.entries
             .set(slot, Mapped(entry), 0)

@@ -7,7 +7,7 @@ use rtnetlink::{packet_core::Parseable, sys::protocols::NETLINK_ROUTE};
 
 use crate::neighbours::{Link, LinkKind, decode_link};
 
-use super::netlink;
+use super::{judge::Bond, netlink};
 
 /// `RTM_GETLINK` (linux/rtnetlink.h).
 const GET_LINK: u16 = 18;
@@ -79,6 +79,40 @@ impl Links {
             | LinkKind::Bond { .. }
             | LinkKind::Bridge => None,
         }
+    }
+
+    /// The bond that a device is a port of, and its ports that are not among `attached`.
+    pub(super) fn bond_of(&self, link: &Link, attached: &[String]) -> Option<Bond> {
+        let controller = link.controller?;
+        let bond = self
+            .all
+            .iter()
+            .find(|found| found.link.index == controller)?;
+        if !matches!(bond.link.kind, LinkKind::Bond { .. }) {
+            return None;
+        }
+        let ports = self.all.iter().map(|found| &found.link);
+        let missing = ports
+            .filter(|port| port.controller == Some(controller) && !attached.contains(&port.name))
+            .map(|port| port.name.clone());
+        Some(Bond {
+            name: bond.link.name.clone(),
+            missing: missing.collect(),
+        })
+    }
+
+    /// The names of the VLAN devices on a device, or on the bond that it is a port of.
+    pub(super) fn vlans_on(&self, link: &Link) -> Vec<String> {
+        let below = [Some(link.index), link.controller];
+        let vlans = self.all.iter().filter(|found| match found.link.kind {
+            LinkKind::Vlan { lower, .. } => lower.is_some() && below.contains(&lower),
+            LinkKind::Plain
+            | LinkKind::Loopback
+            | LinkKind::Veth { .. }
+            | LinkKind::Bond { .. }
+            | LinkKind::Bridge => false,
+        });
+        vlans.map(|found| found.link.name.clone()).collect()
     }
 
     /// The name of a veth's other end, if that is in this namespace too.

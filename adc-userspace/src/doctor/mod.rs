@@ -146,6 +146,8 @@ fn examine_interface(
         peer: peer(links, found),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         page_size: host::page_size(),
+        bond: links.bond_of(&found.link, all),
+        vlans: links.vlans_on(&found.link),
         alone: all.len() == 1,
     };
     judge::interface(&interface)

@@ -171,6 +171,7 @@ mod tests {
                 limits: Limits::default(),
             },
             telemetry: Telemetry { listen: None },
+            heartbeat: None,
             monitors: ["ping", "port"]
                 .map(|name| (name.parse().unwrap(), monitor(MonitorKind::Tcp)))
                 .into(),

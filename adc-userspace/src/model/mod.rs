@@ -3,6 +3,7 @@
 //! Serialisable because runtime edits are kept as JSON and the API speaks it. Host order, `std::net`.
 
 mod dataplane;
+mod heartbeat;
 mod monitor;
 mod name;
 mod pool;
@@ -12,6 +13,7 @@ mod state;
 mod wire;
 
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
+pub use heartbeat::{HEARTBEAT_PORT, HeartbeatPath, HeartbeatSettings, Profile, Timing};
 pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
@@ -38,6 +40,9 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// Metrics listener.
     pub telemetry: Telemetry,
+    /// The other node of a pair; `None` = this node is alone.
+    #[serde(default)]
+    pub heartbeat: Option<HeartbeatSettings>,
     /// Health-check definitions by name.
     pub monitors: BTreeMap<MonitorName, Monitor>,
     /// Pools by name.

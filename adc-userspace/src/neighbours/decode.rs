@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     link::{
-        InfoBond, InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType,
-        LinkMessage, VlanProtocol,
+        BondPortState, InfoBond, InfoBondPort, InfoData, InfoKind, InfoPortData, InfoVlan,
+        LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, VlanProtocol,
     },
     neighbour::{
         NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -91,6 +91,16 @@ pub(crate) fn link(message: &LinkMessage) -> Option<Link> {
         carrier: flags.contains(LinkFlags::LowerUp),
         kind,
         controller,
+        standby: is_standby(info),
+    })
+}
+
+/// The kernel says so of every port, in all modes: of those that are not the active one, and with LACP of those that belong to another
+/// aggregator (`bond_fill_slave_info`, drivers/net/bonding/bond_netlink.c). A change is told (`NETDEV_CHANGELOWERSTATE`).
+fn is_standby(info: &[LinkInfo]) -> bool {
+    let backup = InfoBondPort::BondPortState(BondPortState::Backup);
+    info.iter().any(|part| {
+        matches!(part, LinkInfo::PortData(InfoPortData::BondPort(data)) if data.contains(&backup))
     })
 }
 

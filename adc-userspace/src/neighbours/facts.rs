@@ -24,6 +24,8 @@ pub struct Link {
     pub kind: LinkKind,
     /// Bond, bridge or VRF that it is a port of.
     pub controller: Option<u32>,
+    /// A port that its bond keeps in reserve: the bond sends nothing by it and takes nothing from it.
+    pub standby: bool,
 }
 
 /// Kinds of network device.

@@ -1,7 +1,7 @@
 //! From the device that a route names down to the interface that adc is attached to.
 //!
 //! Supported: the attached interface itself, whatever it is; one or two VLAN devices on it, 802.1Q or 802.1ad; bonds whose ports are attached (the active port, or in the balancing modes the first one
-//! that is up: the switch accepts a bond's frames on any port). Not supported: bridges, because only the
+//! that is up and not kept in reserve: the switch accepts a bond's frames on any port). Not supported: bridges, because only the
 //! bridge knows which port a MAC is behind.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,6 +115,33 @@ fn usable(device: &Link) -> Result<(), Obstacle> {
     Ok(())
 }
 
+/// The port that packets for `port` leave by, if that is a port of a bond and the bond would not send by it now: the
+/// active one, or one that is up. Flows remember by which port their client's packets came, and a client that only
+/// listens would otherwise wait for what is sent into a cable that is cut.
+pub(super) fn deputy<'a>(
+    links: &'a BTreeMap<u32, Link>,
+    attached: &BTreeSet<String>,
+    port: &Link,
+) -> Option<&'a Link> {
+    let bond = links.get(&port.controller?)?;
+    let LinkKind::Bond { active } = bond.kind else {
+        return None;
+    };
+    if sends(port, active) {
+        return None;
+    }
+    bond_port(links, attached, bond, active).ok()
+}
+
+/// Whether a bond with this active port, or in a mode that uses all, sends by `port`.
+fn sends(port: &Link, active: Option<u32>) -> bool {
+    let chosen = match active {
+        Some(active) => port.index == active,
+        None => !port.standby,
+    };
+    chosen && port.usable()
+}
+
 fn bond_port<'a>(
     links: &'a BTreeMap<u32, Link>,
     attached: &BTreeSet<String>,
@@ -127,8 +154,7 @@ fn bond_port<'a>(
             .filter(|link| link.controller == Some(bond.index))
     };
     ports()
-        .filter(|port| active.is_none_or(|active| port.index == active))
-        .find(|port| port.usable() && attached.contains(&port.name))
+        .find(|port| sends(port, active) && attached.contains(&port.name))
         .ok_or_else(|| Obstacle::BondNotAttached {
             bond: bond.name.clone(),
             ports: ports()

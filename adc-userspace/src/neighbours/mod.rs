@@ -164,6 +164,21 @@ pub struct InterfaceFacts {
     pub mtu: u32,
     /// Set up, and with carrier.
     pub up: bool,
+    /// What packets for this interface leave by instead: another port of its bond, while the bond does not send by it.
+    pub deputy: Option<Deputy>,
+}
+
+/// The port of a bond that packets leave by in the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deputy {
+    /// Its name.
+    pub name: String,
+    /// Kernel index.
+    pub ifindex: u32,
+    /// Its own MAC; `None` if it is no Ethernet device.
+    pub mac: Option<Mac>,
+    /// Bytes, without the Ethernet header.
+    pub mtu: u32,
 }
 
 /// What can go wrong while talking to the kernel about next hops or VIPs.

@@ -19,6 +19,8 @@ macro_rules! line {
 pub struct Config {
     /// Interfaces, the one that gets the VIPs first.
     pub interfaces: Vec<String>,
+    /// The interface that gets the VIPs, if that is not the first.
+    pub vip_interface: Option<String>,
     /// `native` or `skb`.
     pub attach: &'static str,
     /// One packet of so many has its checksums verified; 0 = none.
@@ -147,6 +149,7 @@ impl Config {
     pub fn new(topology: &Topology) -> Self {
         Self {
             interfaces: topology.interface_names(),
+            vip_interface: None,
             attach: "native",
             self_check: 1,
             metrics: ([127, 0, 0, 1], 9551).into(),
@@ -271,6 +274,9 @@ impl Config {
         line!(text, "run_dir = \"{}\"", run.display());
         line!(text, "\n[dataplane]\ninterfaces = {:?}", self.interfaces);
         line!(text, "attach = {:?}", self.attach);
+        if let Some(name) = &self.vip_interface {
+            line!(text, "vip_interface = {name:?}");
+        }
         line!(text, "pin_path = \"{}\"", self.pin_path.display());
         line!(text, "self_check = {}", self.self_check);
         line!(text, "\n[metrics]\nlisten = \"{}\"", self.metrics);

@@ -173,6 +173,11 @@ impl Topology {
         &self.backends[index]
     }
 
+    /// Plugs another interface of the adc node into the switch; returns (its end, the switch's port).
+    pub fn plug_adc(&self, name: &str, port: &str) -> (Link, Link) {
+        self.switch.plug(&self.adc, name, port)
+    }
+
     /// Makes the adc node an ordinary router.
     pub fn enable_kernel_forwarding(&self) {
         self.adc.sysctl("net.ipv4.ip_forward", "1");

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{packages::Tools, test_name};
+use super::{modules::Module, packages::Tools, test_name};
 use crate::{
     process::{find_program, output},
     workspace::Workspace,
@@ -21,22 +21,29 @@ pub(super) const DONE: &str = "adc-matrix: done";
 /// Where the tests and the objects are in the guest.
 const GUEST_DIRECTORY: &str = "/adc";
 
+/// Programs of this machine that the tests in the guest call: busybox's `ip` knows neither namespaces nor bonds.
+const PROGRAMS: [&str; 2] = ["ip", "ethtool"];
+
 /// Runs as process 1 of the guest. Test binaries run one by one; their own output carries the results,
 /// and an exit code that it does not explain is turned into one failed result.
 const INIT: &str = r#"#!/bin/busybox sh
 b=/bin/busybox
-$b mkdir -p /proc /sys /dev /tmp
+$b mkdir -p /proc /sys /dev /tmp /run
 $b mount -t proc proc /proc
 $b mount -t sysfs sysfs /sys
 $b mount -t devtmpfs devtmpfs /dev
 $b mount -t tmpfs tmpfs /tmp
+$b mount -t tmpfs tmpfs /run
 $b mount -t bpf bpf /sys/fs/bpf
 $b ip link set lo up
 export PATH=/bin HOME=/tmp TMPDIR=/tmp RUST_BACKTRACE=0
 export ADC_TESTS_MANDATORY=1
 export ADC_KERNEL_MATRIX=$($b sed -n 's/.*adc_series=\([^ ]*\).*/\1/p' /proc/cmdline)
-export ADC_XDP_OBJECT=/adc/adc-xdp ADC_BENCH_OBJECT=/adc/adc-xdp-bench
+export ADC_XDP_OBJECT=/adc/adc-xdp ADC_BENCH_OBJECT=/adc/adc-xdp-bench ADC_BIN=/adc/adc
 $b echo "adc-matrix: Linux $($b uname -r)"
+for module in /adc/modules/$ADC_KERNEL_MATRIX/*; do
+  $b insmod $module || $b echo "adc-matrix: $module was not loaded"
+done
 for test in /adc/tests/*; do
   $b echo "adc-matrix: $test"
   $test
@@ -56,6 +63,7 @@ pub(super) fn build(
     workspace: &Workspace,
     tools: &Tools,
     tests: &[PathBuf],
+    modules: &[(&str, Vec<Module>)],
     directory: &Path,
 ) -> Result<PathBuf> {
     let staging = directory.join("initramfs");
@@ -71,7 +79,25 @@ pub(super) fn build(
         let inside = home.join("tests").join(test_name(test)?);
         guest.add(test, &inside)?;
         guest.strip(&inside)?;
-        libraries.extend(shared_libraries(&output(Command::new("ldd").arg(test))?)?);
+        libraries.extend(needed_by(test)?);
+    }
+    let agent = workspace.adc_binary("debug");
+    let inside = home.join("adc");
+    guest.add(&agent, &inside)?;
+    guest.strip(&inside)?;
+    libraries.extend(needed_by(&agent)?);
+    for name in PROGRAMS {
+        let program = find_program(name)
+            .with_context(|| format!("needs `{name}`; `cargo xtask setup` installs it"))?;
+        guest.add(&program, &Path::new("/bin").join(name))?;
+        libraries.extend(needed_by(&program)?);
+    }
+    for (series, modules) in modules {
+        let directory = home.join("modules").join(series);
+        for (number, module) in modules.iter().enumerate() {
+            let file = directory.join(format!("{number:02}-{}.ko", module.name));
+            guest.add_bytes(&file, &module.contents)?;
+        }
     }
     for library in libraries {
         guest.add(&library, &library)?;
@@ -113,6 +139,11 @@ impl Guest {
         Ok(())
     }
 
+    fn add_bytes(&self, inside: &Path, contents: &[u8]) -> Result<()> {
+        let to = self.host_path(inside)?;
+        fs::write(&to, contents).with_context(|| format!("writing {}", to.display()))
+    }
+
     fn add_text(&self, inside: &Path, text: &str) -> Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let to = self.host_path(inside)?;
@@ -141,6 +172,11 @@ impl Guest {
         )?;
         Ok(())
     }
+}
+
+/// The libraries and the loader that `program` is linked to.
+fn needed_by(program: &Path) -> Result<Vec<PathBuf>> {
+    shared_libraries(&output(Command::new("ldd").arg(program))?)
 }
 
 /// Paths of the libraries and of the loader in the output of `ldd`.

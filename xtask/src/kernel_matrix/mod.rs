@@ -1,9 +1,11 @@
-//! The kernel matrix: the `prog_*` tests inside qemu, on the kernels that Debian ships.
+//! The kernel matrix: the `prog_*` tests, and those that need devices which not every kernel has, inside qemu, on the
+//! kernels that Debian ships.
 //!
 //! Emulated (TCG), so it needs no virtualisation support and says nothing about speed. Nothing is
 //! installed: kernels, qemu and busybox are unpacked from Debian packages into `<target>/kernels/`.
 
 mod initramfs;
+mod modules;
 mod packages;
 
 use std::{
@@ -15,7 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::{
-    process::{output, step},
+    process::{output, run, step},
     test::{Counts, count_tests},
     workspace::Workspace,
 };
@@ -25,8 +27,11 @@ use packages::Tools;
 /// Kernel series of the matrix: Debian 12's own and its newer one, which is Debian 13's own.
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
+/// The tests with a network of their own that run in the guests: bonds and VLANs, which many a kernel lacks.
+const DEVICE_TESTS: &str = "net_lower_devices";
+
 /// How long one kernel may take from power-on to power-off, in seconds.
-const BOOT_TIMEOUT: u32 = 600;
+const BOOT_TIMEOUT: u32 = 1800;
 
 /// Guest memory.
 const MEMORY: &str = "2G";
@@ -57,7 +62,14 @@ impl Matrix {
     /// Runs the tests on every kernel; one that does not get to the end is a failure.
     pub(crate) fn run(&self, workspace: &Workspace) -> Result<Counts> {
         let tests = test_binaries(workspace)?;
-        let image = initramfs::build(workspace, &self.tools, &tests, &self.directory)?;
+        let busybox = self.tools.busybox();
+        let mut modules = Vec::new();
+        for (series, kernel) in &self.kernels {
+            // <root>/boot/vmlinuz-…
+            let root = kernel.ancestors().nth(2).unwrap_or(kernel);
+            modules.push((*series, modules::in_load_order(root, &busybox)?));
+        }
+        let image = initramfs::build(workspace, &self.tools, &tests, &modules, &self.directory)?;
         let mut counts = Counts::default();
         for (series, kernel) in &self.kernels {
             step(format_args!(
@@ -116,8 +128,9 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// Builds the `prog_*` tests and returns their executables.
+/// Builds the agent and the tests, and returns the tests' executables.
 fn test_binaries(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    run(workspace.cargo().args(["build", "-p", "adc-userspace"]))?;
     let messages = output(workspace.cargo().args([
         "test",
         "--no-run",
@@ -126,6 +139,8 @@ fn test_binaries(workspace: &Workspace) -> Result<Vec<PathBuf>> {
         "adc-tests",
         "--test",
         "prog_*",
+        "--test",
+        DEVICE_TESTS,
     ]))?;
     let binaries = executables(&messages);
     if binaries.is_empty() {
@@ -139,7 +154,10 @@ fn executables(messages: &str) -> Vec<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
         .filter(|artifact| artifact.target.kind.iter().any(|kind| kind == "test"))
-        .filter(|artifact| artifact.target.name.starts_with("prog_"))
+        .filter(|artifact| {
+            let name = &artifact.target.name;
+            name.starts_with("prog_") || name == DEVICE_TESTS
+        })
         .filter_map(|artifact| artifact.executable)
         .collect()
 }
@@ -161,17 +179,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_executables_of_program_tests_are_taken_from_cargo() {
+    fn only_executables_of_the_guests_tests_are_taken_from_cargo() {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"name":"adc_tests","kind":["lib"]},"executable":null}"#,
             "\n",
             r#"{"reason":"compiler-artifact","target":{"name":"prog_packets","kind":["test"]},"executable":"/t/prog_packets-0a1b"}"#,
             "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"net_lower_devices","kind":["test"]},"executable":"/t/net_lower_devices-0a1b"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"net_arms","kind":["test"]},"executable":"/t/net_arms-0a1b"}"#,
+            "\n",
             r#"{"reason":"compiler-artifact","target":{"name":"adc-demo","kind":["bin"]},"executable":"/t/adc-demo"}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
-        assert_eq!(executables(messages), [Path::new("/t/prog_packets-0a1b")]);
+        assert_eq!(
+            executables(messages),
+            [
+                Path::new("/t/prog_packets-0a1b"),
+                Path::new("/t/net_lower_devices-0a1b"),
+            ]
+        );
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Layer {
             Self::Unit => "unit and property tests of every host crate",
             Self::Prog => "prog_*: packets through the program with BPF_PROG_TEST_RUN (root)",
             Self::Net => "net_*: real traffic through network namespaces (root)",
-            Self::Kernels => "prog_* again in qemu, on Debian's older kernels",
+            Self::Kernels => "prog_* again, bonds and VLANs, in qemu, on Debian's older kernels",
         }
     }
 

@@ -3,6 +3,7 @@
 mod agent;
 mod capture;
 mod explain;
+mod jitter;
 
 use std::{fmt, future::Future, path::Path};
 
@@ -13,6 +14,7 @@ use self::agent::Agent;
 use super::{
     DecapOptions, Exit, Local, RunOptions,
     args::{Cli, Command, DecapArgs, Format, RunArgs},
+    ha_args::HaCommand,
     output,
 };
 use crate::{
@@ -108,6 +110,7 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
         }
         Command::Capture(args) => capture::run(&agent, &args),
         Command::Explain(args) => explain::run(&agent, args),
+        Command::Ha(HaCommand::JitterTest(args)) => jitter::run(local, &args, format),
         Command::Config(command) => agent.config(local, command),
         Command::Doctor {
             interfaces,

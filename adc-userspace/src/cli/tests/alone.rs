@@ -40,6 +40,8 @@ fn every_verb_parses() {
         "config apply",
         "config show",
         "doctor --interface eth0 -i eth1",
+        "ha jitter-test",
+        "ha jitter-test --seconds 3600 --profile fast",
         "decap --interface eth0",
         "decap -i eth0 --mode skb --vip 192.0.2.1 --vip 2001:db8::1 --port 7000",
         "completions zsh",
@@ -225,4 +227,18 @@ fn decap_says_what_was_done_or_why_not() {
         "{}",
         failed.err
     );
+}
+
+#[test]
+fn a_machine_that_is_not_fit_for_a_profile_is_told_so_by_text_and_exit_code() {
+    let fit = run(&nowhere(), "ha jitter-test --seconds 5");
+    assert_eq!(fit.exit, Exit::Ok, "{}", fit.err);
+    assert!(fit.out.contains("fit for profile ultra"), "{}", fit.out);
+    let unfit = run(&nowhere(), "ha jitter-test --seconds 7");
+    assert_eq!(unfit.exit, Exit::Degraded);
+    assert!(unfit.out.contains("happened 100 times"), "{}", unfit.out);
+    let json = run(&nowhere(), "ha jitter-test --seconds 7 -o json").json();
+    assert_eq!(json["trips"], 100);
+    let fast = run(&nowhere(), "ha jitter-test --seconds 7 --profile fast");
+    assert_eq!(fast.exit, Exit::Ok, "{}", fast.out);
 }

@@ -6,6 +6,7 @@ mod with_agent;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use nix::unistd::Uid;
@@ -23,7 +24,8 @@ use crate::{
     },
     config,
     doctor::{Finding, Severity},
-    model::AttachMode,
+    ha::heartbeat::jitter::{Report, judge},
+    model::{AttachMode, Profile},
 };
 
 /// A node without an agent in it.
@@ -51,6 +53,11 @@ impl Local for FakeNode {
             packets: options.vips.len() as u64,
             meaning: "Taken out.",
         }])
+    }
+
+    fn jitter_test(&self, profile: Profile, seconds: u32) -> anyhow::Result<Report> {
+        let gap = if seconds == 7 { 9_000 } else { 2_000 };
+        Ok(judge(profile, vec![Duration::from_micros(gap); 100]))
     }
 
     fn check(&self, path: &Path) -> Result<ConfigChecked, ApiError> {

@@ -4,6 +4,7 @@
 //! backends mean to each other is checked by `rules`, which runtime edits share.
 
 mod backends;
+mod heartbeat;
 mod monitor;
 mod node;
 mod report;
@@ -69,8 +70,13 @@ pub(super) fn document(
 /// Reads all sections; what could not be read is left out or has its default.
 fn everything(root: &Section<'_>, node_name: &str) -> (Config, BackendPaths) {
     let mut paths = BackendPaths::new();
+    let node = node::node(root.table("node"), node_name);
+    let ha = root.table("ha");
+    let heartbeat = heartbeat::heartbeat(&ha, &node.name);
+    ha.finish();
     let config = Config {
-        node: node::node(root.table("node"), node_name),
+        node,
+        heartbeat,
         dataplane: node::dataplane(root.table("dataplane")),
         telemetry: node::telemetry(root.table("metrics")),
         monitors: monitor::monitors(root),

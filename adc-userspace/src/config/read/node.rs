@@ -17,7 +17,7 @@ const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 
 pub(super) fn node(section: Section<'_>, default_name: &str) -> Node {
     let node = Node {
-        name: node_name(&section).unwrap_or_else(|| default_name.to_owned()),
+        name: node_name(&section, "name").unwrap_or_else(|| default_name.to_owned()),
         state_dir: absolute_path(&section, "state_dir").unwrap_or("/var/lib/adc".into()),
         run_dir: absolute_path(&section, "run_dir").unwrap_or("/run/adc".into()),
     };
@@ -25,17 +25,15 @@ pub(super) fn node(section: Section<'_>, default_name: &str) -> Node {
     node
 }
 
-fn node_name(section: &Section<'_>) -> Option<String> {
-    let name = section.text("name")?;
+/// A node's name.
+pub(super) fn node_name(section: &Section<'_>, key: &'static str) -> Option<String> {
+    let name = section.text(key)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
         return Some(name.to_owned());
     }
     let fault = Fault::new("not a node name").value(name);
-    section.fault(
-        "name",
-        fault.allowed("1 to 64 letters, digits, `.`, `_`, `-`"),
-    );
+    section.fault(key, fault.allowed("1 to 64 letters, digits, `.`, `_`, `-`"));
     None
 }
 
@@ -98,7 +96,7 @@ fn interfaces(section: &Section<'_>) -> Vec<String> {
 }
 
 /// What is wrong with an interface name, by the rules of the kernel's `dev_valid_name`.
-fn interface_fault(name: &str) -> Option<Fault> {
+pub(super) fn interface_fault(name: &str) -> Option<Fault> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || "/:".contains(c);
     let problem = if name.len() > bounds::MAX_INTERFACE_NAME {
         "too long for an interface name"

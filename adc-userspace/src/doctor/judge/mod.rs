@@ -1,5 +1,6 @@
 //! From what was seen of an interface to findings. Pure.
 
+mod above;
 mod stalls;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,8 @@ use super::{Finding, ethtool::Channels, links::Attached, xdp_features::XdpFeatur
 /// `skb_shared_info` (320), the Ethernet header (14) and room for two VLAN tags (8). 4 096-byte pages leave 3 498,
 /// the limit that most drivers enforce; veth counts no tags and takes 8 bytes more.
 const PAGE_OVERHEAD: u32 = 256 + 320 + 14 + 8;
+
+pub(super) use above::Bond;
 
 /// What was seen of an interface.
 pub(super) struct Interface {
@@ -42,6 +45,10 @@ pub(super) struct Interface {
     pub(super) cpus: usize,
     /// Bytes per memory page.
     pub(super) page_size: u32,
+    /// The bond that it is a port of.
+    pub(super) bond: Option<Bond>,
+    /// Names of the VLAN devices on it, or on its bond.
+    pub(super) vlans: Vec<String>,
     /// It is the only one: clients and backends are behind it.
     pub(super) alone: bool,
 }
@@ -74,6 +81,8 @@ pub(super) fn interface(seen: &Interface) -> Vec<Finding> {
     findings.extend(veth(seen));
     findings.extend(stalls::one_arm(seen));
     findings.extend(stalls::merged(seen));
+    findings.extend(above::bond(seen));
+    findings.extend(above::tags(seen));
     findings.extend(queues(seen));
     findings
 }
@@ -111,7 +120,8 @@ pub(super) fn stacked(link: &Link, ports: &str, lower: Option<&str>) -> (String,
             (
                 format!("it is VLAN {id} on {lower}, and VLAN devices run no native XDP"),
                 format!(
-                    "put {lower} into dataplane.interfaces instead: adc reads and writes the tags itself; or set dataplane.attach = \"skb\", which is slower"
+                    "put {lower} into dataplane.interfaces instead, and set dataplane.vip_interface = \"{}\" if the VIPs are to be there: adc reads and writes the tags itself; or set dataplane.attach = \"skb\", which is slower",
+                    link.name
                 ),
             )
         }
@@ -119,7 +129,10 @@ pub(super) fn stacked(link: &Link, ports: &str, lower: Option<&str>) -> (String,
         // drivers/net/bonding/bond_main.c): packets then come in by a port, and that adc must know.
         LinkKind::Bond { .. } => (
             format!("it is a bond of {ports}, and packets reach native XDP by its ports"),
-            format!("{its_ports}, all of them: adc follows routes by the bond to them"),
+            format!(
+                "{its_ports}, all of them, and set dataplane.vip_interface = \"{}\": adc follows routes by the bond to them",
+                link.name
+            ),
         ),
         LinkKind::Bridge => (
             format!("it is a bridge of {ports}, and bridges run no native XDP"),

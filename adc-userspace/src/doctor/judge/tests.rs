@@ -15,6 +15,7 @@ fn good() -> Interface {
             carrier: true,
             kind: LinkKind::Plain,
             controller: None,
+            standby: false,
         },
         ports: "eth1, eth2".into(),
         lower: None,
@@ -32,6 +33,8 @@ fn good() -> Interface {
         peer: None,
         cpus: 4,
         page_size: 4096,
+        bond: None,
+        vlans: Vec::new(),
         alone: false,
     }
 }
@@ -211,6 +214,33 @@ fn every_fault_is_found_with_its_remedy() {
             "gro off",
         ),
         (
+            with(|i| {
+                let (name, missing) = ("bond0".into(), vec!["eth1".into()]);
+                i.bond = Some(Bond { name, missing });
+            }),
+            Severity::Warning,
+            "other ports (eth1)",
+            "vip_interface = \"bond0\"",
+        ),
+        (
+            with(|i| {
+                i.vlans = vec!["eth0.7".into()];
+                i.features = Some(on(&["rx-vlan-hw-parse"]));
+            }),
+            Severity::Warning,
+            "does not see them (eth0.7)",
+            "ethtool -K eth0 rxvlan off",
+        ),
+        (
+            with(|i| {
+                i.vlans = vec!["eth0.7".into()];
+                (i.link.kind, i.peer) = (VETH, peer(on(&["tx-vlan-hw-insert"])));
+            }),
+            Severity::Warning,
+            "leaves VLAN tags out",
+            "ethtool -K veth1 txvlan off",
+        ),
+        (
             with(|i| (i.link.kind, i.peer) = (VETH, Some(Peer::Elsewhere))),
             Severity::Warning,
             "can not be looked at",
@@ -258,6 +288,18 @@ fn adcs_own_program_is_no_fault() {
         (i.attached, i.ours) = (Some(attached), Some(Ok(true)));
     });
     assert_eq!(program(&seen).severity, Severity::Ok);
+}
+
+#[test]
+fn a_bond_with_adc_on_all_ports_and_vlans_whose_tags_are_seen_are_no_fault() {
+    let bond = Bond {
+        name: "bond0".into(),
+        missing: Vec::new(),
+    };
+    let seen = with(|i| (i.bond, i.vlans) = (Some(bond), vec!["bond0.7".into()]));
+    for finding in interface(&seen) {
+        assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
+    }
 }
 
 #[test]

@@ -21,8 +21,8 @@ use adc_common::abi::Mac;
 use entry::{Entry, successor};
 
 use super::{
-    HopKey, InterfaceFacts, Link, Neighbour, NextHop, Nud, Obstacle, Resolution, RouteAnswer,
-    facts::Fact, lower,
+    Deputy, HopKey, InterfaceFacts, Link, Neighbour, NextHop, Nud, Obstacle, Resolution,
+    RouteAnswer, facts::Fact, lower,
 };
 
 pub use asking::{Ask, Question};
@@ -206,6 +206,12 @@ impl Table {
             other_macs: lower::macs_above(&self.links, link),
             mtu: link.mtu,
             up: link.usable(),
+            deputy: lower::deputy(&self.links, &self.attached, link).map(|port| Deputy {
+                name: port.name.clone(),
+                ifindex: port.index,
+                mac: port.mac,
+                mtu: port.mtu,
+            }),
         })
     }
 

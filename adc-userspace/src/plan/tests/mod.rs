@@ -43,6 +43,7 @@ fn empty_config() -> Config {
             limits: limits(),
         },
         telemetry: Telemetry { listen: None },
+        heartbeat: None,
         monitors: BTreeMap::new(),
         pools: BTreeMap::new(),
         services: BTreeMap::new(),

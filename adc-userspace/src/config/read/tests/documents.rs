@@ -21,7 +21,7 @@ fn the_examples_of_the_reference_are_valid() {
     assert!(examples.len() > 3, "{}", examples.len());
     for example in examples {
         let dataplane = "[dataplane]\ninterfaces = [\"eth0\"]\n";
-        let whole = if example.contains(dataplane) {
+        let whole = if example.contains("[dataplane]") {
             String::new()
         } else {
             dataplane.to_owned()

@@ -2,6 +2,7 @@
 
 mod damage;
 mod documents;
+mod heartbeat;
 mod refused;
 
 use std::{path::Path, time::Duration};
@@ -84,6 +85,13 @@ timeouts = { established = "3h", udp_replied = "1m" }
 vip = "2001:db8:1::10"
 port = 80
 pool = "six"
+[ha.heartbeat]
+peer = "lb-b"
+profile = "ultra"
+key_file = "/etc/adc/ha.key"
+port = 9554
+witness = "192.0.2.1"
+paths = [{ interface = "eth2", peer = "192.168.99.2" }]
 "#;
 
 fn read(text: &str) -> Result<Config, ConfigErrors> {
@@ -126,6 +134,9 @@ fn ten_lines_are_enough_and_the_rest_has_defaults() {
 fn every_key_is_read() {
     let config = read(FULL).unwrap();
     assert_eq!(config.node.name, "lb-a");
+    let heartbeat = config.heartbeat.as_ref().unwrap();
+    assert_eq!((heartbeat.port, heartbeat.paths.len()), (9554, 1));
+    assert_eq!(heartbeat.witness, Some("192.0.2.1".parse().unwrap()));
     assert_eq!(config.dataplane.interfaces, ["eth0", "eth1"]);
     assert_eq!(config.dataplane.attach, AttachMode::Skb);
     assert_eq!(config.dataplane.vip_interface, None);

@@ -1,6 +1,7 @@
 //! Tables of facts and the resolutions that follow from them.
 
 mod asking;
+mod deputies;
 mod macs;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Instant};
@@ -39,6 +40,7 @@ fn link(index: u32, name: &str, kind: LinkKind) -> Link {
         carrier: true,
         kind,
         controller: None,
+        standby: false,
     }
 }
 
@@ -208,6 +210,18 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
             vec![bond(Some(2)), port(2, "eth0", 5)],
             5,
             Ok((2, VlanId::NONE, VlanId::NONE)),
+        ),
+        (
+            "bond with LACP whose first port is of another aggregator",
+            vec![
+                bond(None),
+                Link {
+                    standby: true,
+                    ..port(2, "eth0", 5)
+                },
+            ],
+            5,
+            Err("none that is up and active"),
         ),
         (
             "bridge",

@@ -1,0 +1,340 @@
+//! What this node is for one group, from what is known of the peer. Pure; [`Arbiter::step`] is called whenever a heartbeat
+//! comes or goes.
+//!
+//! While active, the node has a **lease**: the data plane serves the group until then and no longer. The caller writes it
+//! before it sends the heartbeat that belongs to the step, and takes it back before it tells that it left. The argument why
+//! two nodes are not active for longer than a lease is in ADR 0026.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use super::{
+    detector::Verdict,
+    packet::{Claim, GroupId, NodeId},
+};
+use crate::ha::Role;
+
+pub use rules::Rules;
+
+/// What the node knows of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Local {
+    /// Its id.
+    pub node: NodeId,
+    /// Its priority for the group, tracking included.
+    pub priority: u8,
+    /// It can serve: its data plane works and nothing that is tracked forbids it.
+    pub fit: bool,
+    /// It has the flows of its peer, or flows are not replicated.
+    pub in_sync: bool,
+    /// When the witness was sent the newest question that it answered.
+    pub witness: Option<Instant>,
+}
+
+/// What it knows of the peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Whether it lives.
+    pub verdict: Verdict,
+    /// Its id.
+    pub node: NodeId,
+    /// What it said of the group in its newest heartbeat.
+    pub claim: Option<Claim>,
+    /// When we sent the newest heartbeat that it says it has heard.
+    pub confirmed: Option<Instant>,
+}
+
+/// Why the role changed, or did not though somebody wanted it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The agent has just started.
+    Started,
+    /// All paths to the peer are silent, and its lease is over.
+    PeerSilent,
+    /// The peer is there and can not, or may not, be active.
+    PeerUnable,
+    /// Nobody was active, and this node comes first by priority and id.
+    Elected,
+    /// The peer gave the group away.
+    HandedOver,
+    /// The peer took the group: it was given away, or it has a higher term, or comes first.
+    Superseded,
+    /// The peer is active and does not hear this node, so only this node can step back.
+    Unheard,
+    /// This node can not serve.
+    Unfit,
+    /// Neither the peer nor the witness was heard from for a lease.
+    Isolated,
+    /// The agent did not run for a lease: the data plane had stopped already.
+    LeaseLapsed,
+    /// The peer did not take the group that was given away; this node keeps it.
+    NotTaken,
+}
+
+/// What people ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Give the group to the peer.
+    Failover,
+    /// Do not become active, whatever happens.
+    Hold,
+    /// Forget [`Command::Hold`], and that a failover was asked for.
+    Release,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// There is nothing to give.
+    #[error("this node is not active for the group: ask the node that is")]
+    NotActive,
+    /// The peer would not take it.
+    #[error("the peer would not take the group ({0}): `adc ha status` there says more")]
+    PeerUnable(&'static str),
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the node is.
+    pub role: Role,
+    /// Until when the data plane serves the group; `None` = it does not.
+    pub lease: Option<Instant>,
+    /// What the next heartbeat says.
+    pub claim: Claim,
+    /// What happened in this step, if anything did.
+    pub news: Option<Why>,
+}
+
+/// The state of one group.
+#[derive(Clone, Debug)]
+pub struct Arbiter {
+    group: GroupId,
+    rules: Rules,
+    role: Role,
+    term: u64,
+    started: Instant,
+    lease: Option<Instant>,
+    held: bool,
+    /// It gave the group away on request: it does not ask for it back.
+    resting: bool,
+    /// Since when it gives the group away.
+    yields: Option<Instant>,
+    /// Since when it could preempt the peer.
+    better_since: Option<Instant>,
+    /// Since when the active peer says that it does not hear this node.
+    unheard_since: Option<Instant>,
+    why: Why,
+}
+
+impl Arbiter {
+    /// For a group whose agent starts now.
+    pub fn new(group: GroupId, rules: Rules, now: Instant) -> Self {
+        Self {
+            group,
+            rules,
+            role: Role::Init,
+            term: 0,
+            started: now,
+            lease: None,
+            held: false,
+            resting: false,
+            yields: None,
+            better_since: None,
+            unheard_since: None,
+            why: Why::Started,
+        }
+    }
+
+    /// Why the role is what it is.
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// What the node is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Takes a wish of people's.
+    ///
+    /// # Errors
+    /// It can not be granted; nothing has changed.
+    pub fn command(
+        &mut self,
+        command: Command,
+        seen: &Seen,
+        now: Instant,
+    ) -> Result<(), CommandError> {
+        match command {
+            Command::Hold => self.held = true,
+            Command::Release => (self.held, self.resting) = (false, false),
+            Command::Failover if self.role != Role::Active => {
+                return Err(CommandError::NotActive);
+            }
+            Command::Failover => {
+                rules::taker(seen).map_err(CommandError::PeerUnable)?;
+                self.yields.get_or_insert(now);
+                self.resting = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides anew.
+    pub fn step(&mut self, local: &Local, seen: &Seen, now: Instant) -> Outcome {
+        let before = (self.role, self.yields.is_some());
+        if let Some(claim) = &seen.claim {
+            self.term = self.term.max(match self.role {
+                // The term of one's own activity is compared, not taken over.
+                Role::Active => 0,
+                Role::Init | Role::Backup | Role::Fault => claim.term,
+            });
+        }
+        match self.role {
+            // Whoever was not run for so long must not go on as if nothing had happened.
+            Role::Active if self.lease.is_none_or(|lease| lease <= now) => {
+                self.become_backup(Why::LeaseLapsed);
+            }
+            Role::Init => self.become_backup(Why::Started),
+            Role::Active | Role::Backup | Role::Fault => {}
+        }
+        if local.fit {
+            match self.role {
+                Role::Fault | Role::Init => self.become_backup(self.why),
+                Role::Backup => self.consider(local, seen, now),
+                Role::Active => self.keep(local, seen, now),
+            }
+        } else if self.role != Role::Fault {
+            self.become_backup(Why::Unfit);
+            self.role = Role::Fault;
+        }
+        if self.role == Role::Active {
+            self.renew(local, seen, now);
+        }
+        let wants = self.wants(local, seen, now);
+        let given_up = before == (Role::Active, true) && self.role == Role::Active;
+        let not_taken = given_up && self.yields.is_none();
+        let changed = before.0 != self.role || not_taken;
+        Outcome {
+            role: self.role,
+            lease: self.lease,
+            claim: Claim {
+                group: self.group,
+                role: self.role,
+                priority: local.priority,
+                term: self.term,
+                held: self.held,
+                yields: self.yields.is_some(),
+                wants,
+            },
+            news: changed.then_some(if not_taken { Why::NotTaken } else { self.why }),
+        }
+    }
+
+    /// As a backup: is it time to become active?
+    fn consider(&mut self, local: &Local, seen: &Seen, now: Instant) {
+        if self.held {
+            return;
+        }
+        match seen.verdict {
+            Verdict::Waiting => {}
+            Verdict::Silent { last } => {
+                // A peer that was never heard may have been active when this agent started.
+                let free = last.unwrap_or(self.started) + self.rules.foreign_lease();
+                if now >= free && self.rules.witness_allows(local, now) {
+                    self.become_active(Why::PeerSilent);
+                }
+            }
+            Verdict::Present(presence) => {
+                if let Some(why) = rules::succeeds(local, seen, presence) {
+                    self.become_active(why);
+                }
+            }
+        }
+    }
+
+    /// As the active one: is there a reason to stop?
+    fn keep(&mut self, local: &Local, seen: &Seen, now: Instant) {
+        let Verdict::Present(presence) = seen.verdict else {
+            (self.yields, self.unheard_since) = (None, None);
+            return;
+        };
+        let Some(claim) = &seen.claim else {
+            return;
+        };
+        if claim.role == Role::Active {
+            let ahead = (claim.term, rules::rank(claim.priority, seen.node));
+            if ahead > (self.term, rules::rank(local.priority, local.node)) {
+                self.term = claim.term;
+                self.become_backup(Why::Superseded);
+                return;
+            }
+        }
+        let deaf_rival = claim.role == Role::Active && !presence.hears_us;
+        if deaf_rival {
+            // Not at once: the first heartbeats after a cut say so on both sides, and both would step back.
+            let since = *self.unheard_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= self.rules.doubt() {
+                self.become_backup(Why::Unheard);
+            }
+            return;
+        }
+        self.unheard_since = None;
+        if let Some(since) = self.yields {
+            let waited = now.saturating_duration_since(since);
+            if waited >= self.rules.handover() || rules::taker(seen).is_err() {
+                (self.yields, self.resting) = (None, false);
+            }
+        } else if claim.wants && rules::taker(seen).is_ok() {
+            self.yields = Some(now);
+        }
+    }
+
+    /// Whether this backup would preempt the active peer, for long enough. It is the active node that begins the hand-over.
+    fn wants(&mut self, local: &Local, seen: &Seen, now: Instant) -> bool {
+        let could = self.role == Role::Backup
+            && self.rules.preempt
+            && !self.held
+            && !self.resting
+            && local.in_sync
+            && matches!(seen.verdict, Verdict::Present(presence) if presence.hears_us)
+            && seen
+                .claim
+                .is_some_and(|claim| claim.role == Role::Active && local.priority > claim.priority);
+        if !could {
+            self.better_since = None;
+            return false;
+        }
+        let since = *self.better_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= self.rules.preempt_delay
+    }
+
+    fn renew(&mut self, local: &Local, seen: &Seen, now: Instant) {
+        let base = self.rules.lease_base(local, seen, now);
+        let lease = base.map(|base| base + self.rules.lease);
+        if lease.is_some_and(|lease| lease > now) {
+            self.lease = lease;
+        } else {
+            self.become_backup(Why::Isolated);
+        }
+    }
+
+    fn become_active(&mut self, why: Why) {
+        self.role = Role::Active;
+        self.term = self.term.saturating_add(1);
+        self.why = why;
+        (self.resting, self.yields) = (false, None);
+        (self.better_since, self.unheard_since) = (None, None);
+    }
+
+    fn become_backup(&mut self, why: Why) {
+        self.role = Role::Backup;
+        self.why = why;
+        self.lease = None;
+        (self.yields, self.unheard_since) = (None, None);
+    }
+}

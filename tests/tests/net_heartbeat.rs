@@ -1,0 +1,295 @@
+//! Two heartbeats over two cables: what is silence and what is not, and what is not believed.
+
+use std::{
+    net::UdpSocket,
+    os::fd::AsFd,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use adc_tests::{
+    net::{Namespace, VethPair},
+    require,
+    wait::{eventually, eventually_some},
+};
+use adc_userspace::{
+    ha::heartbeat::{
+        counters::Counts,
+        key::Key,
+        packet::{Boot, Heartbeat, NodeId},
+        refusal::Refusal,
+        runner::{Event, Heartbeats, Setup, Watch},
+    },
+    model::{HeartbeatPath, Timing},
+};
+use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const PORT: u16 = 9553;
+/// Often enough for a short test, and patient enough for a machine that does other things as well.
+const TIMING: Timing = Timing {
+    interval: Duration::from_millis(20),
+    multiplier: 75,
+};
+
+/// Two nodes with a cable each of IPv4 and of IPv6.
+struct Pair {
+    a: Namespace,
+    b: Namespace,
+    _cables: [VethPair; 2],
+}
+
+fn pair() -> Pair {
+    let (a, b) = (Namespace::new("node-a"), Namespace::new("node-b"));
+    let cables = ["eth0", "eth1"].map(|name| VethPair::connect((&a, name), (&b, name)));
+    cables[0].a.add_address("10.99.0.1/24".parse().unwrap());
+    cables[0].b.add_address("10.99.0.2/24".parse().unwrap());
+    cables[1].a.add_address("fd00:99::1/64".parse().unwrap());
+    cables[1].b.add_address("fd00:99::2/64".parse().unwrap());
+    Pair {
+        a,
+        b,
+        _cables: cables,
+    }
+}
+
+struct Node {
+    heartbeats: Heartbeats,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+fn key() -> Key {
+    Key::new(&[42; 32])
+}
+
+/// The peers of node a (host 1) are node b (host 2), and the other way round.
+fn setup(own: &str, boot: u64) -> Setup {
+    let (peer, host) = if own == "a" { ("b", 2) } else { ("a", 1) };
+    let path = |interface: &str, peer: String| HeartbeatPath {
+        interface: interface.to_owned(),
+        peer: peer.parse().unwrap(),
+    };
+    Setup {
+        own: NodeId::of(own),
+        peer: NodeId::of(peer),
+        boot: Boot(boot),
+        key: key(),
+        timing: TIMING,
+        real_time: false,
+        paths: vec![
+            path("eth0", format!("10.99.0.{host}")),
+            path("eth1", format!("fd00:99::{host}")),
+        ],
+        port: PORT,
+        config_hash: 7,
+    }
+}
+
+impl Node {
+    fn start(namespace: &Namespace, setup: Setup) -> Self {
+        let events = Arc::<Mutex<Vec<Event>>>::default();
+        let sink = Arc::clone(&events);
+        let tell = move |event| {
+            sink.lock().unwrap().push(event);
+            true
+        };
+        // Its thread inherits the namespace of the one that starts it.
+        let heartbeats = namespace.enter(|| Heartbeats::start(setup, Watch, tell));
+        Self {
+            heartbeats: heartbeats.unwrap(),
+            events,
+        }
+    }
+
+    /// What happened so far.
+    fn events(&self) -> Vec<Event> {
+        self.events.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn waits_for(&self, event: &Event) {
+        eventually(PATIENCE, &format!("{event:?}"), || {
+            self.events().contains(event)
+        });
+    }
+
+    fn forget(&self) {
+        self.events.lock().unwrap().clear();
+    }
+
+    fn refused(&self, refusal: Refusal) -> u64 {
+        let counts: Counts = self.heartbeats.counts();
+        counts.refused.get(&refusal).copied().unwrap_or(0)
+    }
+}
+
+/// What node a says to node b by eth0 (this takes the place of b's heartbeat for a while).
+fn record(pair: &Pair, count: usize) -> Vec<Vec<u8>> {
+    let socket = pair.b.enter(|| {
+        let socket = UdpSocket::bind(("0.0.0.0", PORT)).unwrap();
+        setsockopt(&socket.as_fd(), BindToDevice, &"eth0".into()).unwrap();
+        socket
+    });
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let one = |_| {
+        let mut buffer = [0; 2048];
+        let length = socket.recv(&mut buffer).unwrap();
+        buffer[..length].to_vec()
+    };
+    (0..count).map(one).collect()
+}
+
+/// Sends datagrams from somewhere on node a to node b, by eth0.
+fn send(pair: &Pair, datagrams: &[Vec<u8>]) {
+    let socket = pair.a.enter(|| UdpSocket::bind("10.99.0.1:0").unwrap());
+    for datagram in datagrams {
+        socket.send_to(datagram, ("10.99.0.2", PORT)).unwrap();
+    }
+}
+
+#[test]
+fn one_cut_path_is_no_silence_and_all_of_them_are() {
+    require!(namespaces);
+    let pair = pair();
+    let nodes = [
+        Node::start(&pair.a, setup("a", 1)),
+        Node::start(&pair.b, setup("b", 1)),
+    ];
+    let heard = |path| Event::Path { path, heard: true };
+    let lost = |path| Event::Path { path, heard: false };
+    for node in &nodes {
+        node.waits_for(&heard(0));
+        node.waits_for(&heard(1));
+        node.waits_for(&Event::Peer { heard: true });
+        node.forget();
+    }
+
+    pair.a.ip(&["link", "set", "eth0", "down"]);
+    for node in &nodes {
+        node.waits_for(&lost(0));
+        assert_eq!(node.events(), [lost(0)]);
+        node.forget();
+    }
+    pair.a.ip(&["link", "set", "eth1", "down"]);
+    for node in &nodes {
+        node.waits_for(&Event::Peer { heard: false });
+        node.forget();
+    }
+    pair.a.ip(&["link", "set", "eth0", "up"]);
+    for node in &nodes {
+        node.waits_for(&Event::Peer { heard: true });
+    }
+    let counts = nodes[0].heartbeats.counts();
+    assert!(counts.paths[1].not_sent > 0, "{counts:?}");
+    assert!(counts.refused.is_empty(), "{counts:?}");
+}
+
+#[test]
+fn what_was_recorded_changes_nothing_in_this_life_of_the_sender_or_in_a_later_one() {
+    require!(namespaces);
+    let pair = pair();
+    let a = Node::start(&pair.a, setup("a", 1));
+    let recorded = record(&pair, 5);
+    let b = Node::start(&pair.b, setup("b", 1));
+    b.waits_for(&Event::Peer { heard: true });
+
+    send(&pair, &recorded);
+    eventually(PATIENCE, "all of them are refused", || {
+        b.refused(Refusal::Replayed) == 5
+    });
+    // The sender dies: what is sent again does not keep it alive.
+    drop(a);
+    send(&pair, &recorded);
+    b.waits_for(&Event::Peer { heard: false });
+    b.forget();
+    let _later = Node::start(&pair.a, setup("a", 2));
+    b.waits_for(&Event::Peer { heard: true });
+    send(&pair, &recorded);
+    eventually(PATIENCE, "all of them are refused as stale", || {
+        b.refused(Refusal::StaleBoot) == 5
+    });
+}
+
+#[test]
+fn strangers_are_counted_by_what_is_wrong_with_them_and_not_heard() {
+    require!(namespaces);
+    let pair = pair();
+    let b = Node::start(&pair.b, setup("b", 1));
+    let a = Node::start(&pair.a, setup("a", 1));
+    b.waits_for(&Event::Peer { heard: true });
+    drop(a);
+    let recorded = {
+        drop(b);
+        let _a = Node::start(&pair.a, setup("a", 1));
+        record(&pair, 1)
+    };
+    let b = Node::start(&pair.b, setup("b", 1));
+    let real = Heartbeat::decode(&recorded[0], &key()).unwrap();
+    let as_node = |name: &str| Heartbeat {
+        node: NodeId::of(name),
+        ..real.clone()
+    };
+    let other_path = Heartbeat {
+        path: 1,
+        ..real.clone()
+    };
+    let mut newer = recorded[0].clone();
+    newer[4] += 1;
+    let cases = [
+        (Refusal::Hmac, real.encode(&Key::new(&[43; 32]))),
+        (Refusal::OwnNode, as_node("b").encode(&key())),
+        (Refusal::UnknownNode, as_node("c").encode(&key())),
+        (Refusal::OtherPath, other_path.encode(&key())),
+        (Refusal::Length, b"hello".to_vec()),
+        (Refusal::Version, newer),
+    ];
+    for (refusal, datagram) in cases {
+        eventually_some(PATIENCE, refusal.name(), || {
+            send(&pair, std::slice::from_ref(&datagram));
+            (b.refused(refusal) > 0).then_some(())
+        });
+    }
+    assert_eq!(b.events(), [], "it heard somebody");
+}
+
+#[test]
+fn nodes_with_another_key_do_not_hear_each_other_and_those_with_another_configuration_say_so() {
+    require!(namespaces);
+    let pair = pair();
+    let b = Node::start(&pair.b, setup("b", 1));
+    let stranger = Setup {
+        key: Key::new(&[43; 32]),
+        ..setup("a", 1)
+    };
+    let a = Node::start(&pair.a, stranger);
+    eventually(PATIENCE, "both refuse", || {
+        a.refused(Refusal::Hmac) > 3 && b.refused(Refusal::Hmac) > 3
+    });
+    assert_eq!(b.events(), []);
+    drop(a);
+    let other = Setup {
+        config_hash: 8,
+        ..setup("a", 1)
+    };
+    let _a = Node::start(&pair.a, other);
+    b.waits_for(&Event::ConfigDiffers(true));
+    b.waits_for(&Event::Peer { heard: true });
+}
+
+#[test]
+fn a_path_whose_interface_comes_later_is_used_from_then_on() {
+    require!(namespaces);
+    let (a, b) = (Namespace::new("node-a"), Namespace::new("node-b"));
+    let first = Node::start(&a, setup("a", 1));
+    let second = Node::start(&b, setup("b", 1));
+    eventually(PATIENCE, "the trouble is told", || {
+        let told = |event: &Event| matches!(event, Event::Trouble(text) if text.contains("eth0"));
+        first.events().iter().any(told)
+    });
+    let cable = VethPair::connect((&a, "eth0"), (&b, "eth0"));
+    cable.a.add_address("10.99.0.1/24".parse().unwrap());
+    cable.b.add_address("10.99.0.2/24".parse().unwrap());
+    for node in [&first, &second] {
+        node.waits_for(&Event::Peer { heard: true });
+    }
+}
