@@ -14,6 +14,7 @@ pub mod dataplane;
 pub mod decap;
 pub mod doctor;
 pub mod explain;
+pub mod ha;
 pub mod health;
 pub mod model;
 pub mod neighbours;

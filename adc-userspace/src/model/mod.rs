@@ -15,7 +15,7 @@ pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
 pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
-pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
+pub use name::{BackendName, GroupName, InvalidName, MonitorName, PoolName, ServiceName};
 pub use pool::{AdminState, Backend, BackendAddress, InvalidAddress, OnDown, Pool, Weight};
 pub use ports::{InvalidPorts, PORTS, Ports};
 pub(crate) use service::answers_ping;
