@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Control, proto::*};
-use crate::dataplane::OrphanTotals;
 use crate::{
+    dataplane::OrphanTotals,
     model::{
-        AdminState, AttachMode, BackendAddress, Config, Dataplane, Hash, Health, Limits, Mode,
+        AdminState, AttachMode, BackendAddress, Config, Dataplane, Ha, Hash, Health, Limits, Mode,
         MssClamp, Node, OnDown, Pool, Ports, Scheduler, ServiceName, Telemetry, Timeouts,
         TransportProtocol, Tunnel, Weight,
     },
@@ -158,6 +158,7 @@ fn config() -> Config {
             limits: Limits::default(),
         },
         telemetry: Telemetry { listen: None },
+        ha: Ha::default(),
         monitors: BTreeMap::new(),
         pools: [("web".parse().unwrap(), pool)].into(),
         services: BTreeMap::new(),

@@ -34,5 +34,18 @@ pub(super) const SELF_CHECK: RangeInclusive<u32> = 0..=1_000_000;
 pub(super) const MAX_INTERFACES: usize = 63;
 /// Longest interface name in bytes: `IFNAMSIZ` less the terminating zero.
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
+/// Time between two VRRP adverts: twelve bits of hundredths of a second (RFC 9568 §5.2.7).
+pub(super) const ADVERT_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_millis(40_950);
+/// Virtual router ids (RFC 9568 §5.2.3).
+pub(super) const VRID: RangeInclusive<u8> = 1..=255;
+/// VRRP priorities; 0 is the word for resigning (RFC 9568 §5.2.4).
+pub(super) const PRIORITY: RangeInclusive<u8> = 1..=255;
+/// Most addresses of one family in a group: the advert counts them in a byte.
+pub(super) const MAX_GROUP_VIPS: usize = 255;
+/// Announcements of an address in one burst.
+pub(super) const ANNOUNCEMENTS: RangeInclusive<u8> = 0..=100;
+/// What a tracked thing adds to or takes from a priority.
+pub(super) const TRACK_WEIGHT: RangeInclusive<i16> = -253..=253;
 /// Largest configuration file that is read, in bytes: room for 65 535 backends several times over.
 pub(super) const MAX_FILE: u64 = 32 << 20;

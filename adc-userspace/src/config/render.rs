@@ -35,6 +35,9 @@ pub fn render(config: &Config) -> String {
             .iter()
             .map(|(n, s)| (n.as_str(), service(s))),
     );
+    if !config.ha.is_empty() {
+        document["ha"] = super::render_ha::ha(&config.ha);
+    }
     document.to_string()
 }
 
@@ -194,7 +197,7 @@ fn timeouts(timeouts: &Timeouts) -> Item {
     ])
 }
 
-fn table(entries: impl IntoIterator<Item = (&'static str, Item)>) -> Item {
+pub(super) fn table(entries: impl IntoIterator<Item = (&'static str, Item)>) -> Item {
     Item::Table(Table::from_iter(entries))
 }
 
@@ -205,19 +208,19 @@ fn named<'a>(entries: impl Iterator<Item = (&'a str, Item)>) -> Item {
     Item::Table(table)
 }
 
-fn strings(strings: &[String]) -> Item {
+pub(super) fn strings(strings: &[String]) -> Item {
     value(strings.iter().map(String::as_str).collect::<Array>())
 }
 
-fn path(path: &Path) -> Item {
+pub(super) fn path(path: &Path) -> Item {
     value(path.to_string_lossy().into_owned())
 }
 
-fn duration(duration: Duration) -> Item {
+pub(super) fn duration(duration: Duration) -> Item {
     value(humantime::format_duration(duration).to_string())
 }
 
-fn number(number: impl Into<i64>) -> Item {
+pub(super) fn number(number: impl Into<i64>) -> Item {
     value(number.into())
 }
 

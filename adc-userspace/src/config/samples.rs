@@ -34,8 +34,9 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
     let monitors = prop::collection::btree_map(select(&NAMES[..]), monitor(), 0..3);
     let pools: Vec<_> = pools.collect();
     let services = prop::collection::vec((0..POOLS.len(), service_values()), 0..4);
-    (node_dataplane_telemetry(), monitors, pools, services).prop_map(
-        |((node, dataplane, telemetry), monitors, pools, services)| {
+    let ha = super::samples_ha::ha();
+    (node_dataplane_telemetry(), monitors, pools, services, ha).prop_map(
+        |((node, dataplane, telemetry), monitors, pools, services, ha)| {
             let monitor_names: Vec<_> = monitors.keys().map(|name| name.parse().unwrap()).collect();
             let pools: BTreeMap<_, _> = pools
                 .into_iter()
@@ -57,6 +58,7 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                 node,
                 dataplane,
                 telemetry,
+                ha,
                 monitors: monitors
                     .into_iter()
                     .map(|(name, m)| (name.parse().unwrap(), m))

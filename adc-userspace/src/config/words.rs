@@ -1,7 +1,7 @@
 //! Enums as the file spells them, and the nearest word to a misspelt one.
 
 use crate::model::{
-    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, ProxyProtocol, Scheduler,
+    AdminState, AttachMode, Checksum, Hash, InitialState, Mode, OnDown, ProxyProtocol, Scheduler,
     TransportProtocol,
 };
 
@@ -100,6 +100,18 @@ impl Words for ProxyProtocol {
 
     fn word(self) -> &'static str {
         self.name()
+    }
+}
+
+impl Words for Checksum {
+    const ALL: &'static [Self] = &[Self::Auto, Self::PseudoHeader, Self::MessageOnly];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::PseudoHeader => "pseudo-header",
+            Self::MessageOnly => "message-only",
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Serialisable because runtime edits are kept as JSON and the API speaks it. Host order, `std::net`.
 
 mod dataplane;
+mod ha;
 mod monitor;
 mod name;
 mod pool;
@@ -12,6 +13,7 @@ mod state;
 mod wire;
 
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
+pub use ha::{Announce, Checksum, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion};
 pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
@@ -44,4 +46,7 @@ pub struct Config {
     pub pools: BTreeMap<PoolName, Pool>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// What is shared with other nodes.
+    #[serde(default, skip_serializing_if = "Ha::is_empty")]
+    pub ha: Ha,
 }

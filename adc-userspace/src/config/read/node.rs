@@ -98,7 +98,7 @@ fn interfaces(section: &Section<'_>) -> Vec<String> {
 }
 
 /// What is wrong with an interface name, by the rules of the kernel's `dev_valid_name`.
-fn interface_fault(name: &str) -> Option<Fault> {
+pub(super) fn interface_fault(name: &str) -> Option<Fault> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || "/:".contains(c);
     let problem = if name.len() > bounds::MAX_INTERFACE_NAME {
         "too long for an interface name"

@@ -8,6 +8,7 @@ use std::{net::IpAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
+pub use crate::model::VrrpVersion as Version;
 
 /// IP protocol number (RFC 9568 §5.1.1.4).
 pub const PROTOCOL: u8 = 112;
@@ -23,18 +24,6 @@ const V2_TRAILER: usize = 8;
 
 /// Type of the only message there is.
 const ADVERTISEMENT: u8 = 1;
-
-/// Version of the protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Version {
-    /// RFC 3768: IPv4 only, intervals in whole seconds.
-    #[serde(rename = "2")]
-    V2,
-    /// RFC 9568: both families, intervals in hundredths of a second.
-    #[default]
-    #[serde(rename = "3")]
-    V3,
-}
 
 /// How often an active router says so, as the wire has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,16 +67,6 @@ pub struct Envelope {
     pub destination: IpAddr,
     /// TTL or hop limit as it arrived.
     pub hop_limit: u8,
-}
-
-impl Version {
-    /// As the file, the API and the command line have it.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::V2 => 2,
-            Self::V3 => 3,
-        }
-    }
 }
 
 impl Interval {

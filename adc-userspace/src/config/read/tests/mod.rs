@@ -2,6 +2,7 @@
 
 mod damage;
 mod documents;
+mod ha;
 mod refused;
 
 use std::{path::Path, time::Duration};
