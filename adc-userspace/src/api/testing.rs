@@ -1,9 +1,11 @@
 //! A fake agent and views for tests.
 
 mod explained;
+mod ha;
+mod running;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -17,9 +19,8 @@ use super::{Control, proto::*};
 use crate::{
     dataplane::OrphanTotals,
     model::{
-        AdminState, AttachMode, BackendAddress, Config, Dataplane, Ha, Hash, Health, Limits, Mode,
-        MssClamp, Node, OnDown, Pool, Ports, Scheduler, ServiceName, Telemetry, Timeouts,
-        TransportProtocol, Tunnel, Weight,
+        AdminState, AttachMode, BackendAddress, GroupName, Hash, Health, Mode, MssClamp, Ports,
+        Scheduler, ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
     },
     telemetry::MetricsSnapshot,
 };
@@ -126,45 +127,6 @@ fn flow_count() -> FlowCount {
     }
 }
 
-fn config_summary() -> ConfigSummary {
-    ConfigSummary {
-        path: "/etc/adc/adc.toml".into(),
-        generation: 7,
-        hash: "5f1d7a84db00d2fc".into(),
-        edits: 0,
-        applied: noon(),
-        last_reload_error: None,
-    }
-}
-
-fn config() -> Config {
-    let pool = Pool {
-        monitors: vec!["http".parse().unwrap()],
-        on_down: OnDown::default(),
-        backends: BTreeMap::new(),
-    };
-    Config {
-        node: Node {
-            name: "lb-a".into(),
-            state_dir: "/var/lib/adc".into(),
-            run_dir: "/run/adc".into(),
-        },
-        dataplane: Dataplane {
-            interfaces: vec!["eth0".into()],
-            attach: AttachMode::Native,
-            pin_path: "/sys/fs/bpf/adc".into(),
-            vip_interface: None,
-            self_check: 0,
-            limits: Limits::default(),
-        },
-        telemetry: Telemetry { listen: None },
-        ha: Ha::default(),
-        monitors: BTreeMap::new(),
-        pools: [("web".parse().unwrap(), pool)].into(),
-        services: BTreeMap::new(),
-    }
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) begun: Notify,
@@ -223,6 +185,7 @@ impl FakeControl {
             tables: TableCounters::default(),
             self_checks: SelfCheckCounters::default(),
             held_fragments: OrphanTotals::default(),
+            ha: vec![ha::group_view()],
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,
@@ -277,7 +240,7 @@ impl Control for FakeControl {
             started: noon(),
             uptime_seconds: 90,
             interfaces: self.interfaces(),
-            config: config_summary(),
+            config: running::config_summary(),
             differences: self.differences.clone(),
             flows: flow_count(),
             services: services.iter().map(Into::into).collect(),
@@ -318,14 +281,14 @@ impl Control for FakeControl {
 
     async fn config_show(&self) -> Result<ConfigView, ApiError> {
         Ok(ConfigView {
-            summary: config_summary(),
+            summary: running::config_summary(),
             text: "[node]\nname = \"lb-a\"\n".into(),
             edits: vec![Edit::BackendAdmin {
                 pool: "web".parse().unwrap(),
                 name: "web1".parse().unwrap(),
                 state: AdminState::Draining,
             }],
-            config: config(),
+            config: running::config(),
         })
     }
 
@@ -381,6 +344,19 @@ impl Control for FakeControl {
 
     async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
         Ok(ReasonRow::all(&reasons()))
+    }
+
+    async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
+        Ok(vec![ha::group_view()])
+    }
+
+    async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {
+        let view = ha::group_view();
+        if view.name != group {
+            return Err(ApiError::not_found(format!("there is no HA group {group}")));
+        }
+        let held = order == HaOrder::Hold;
+        Ok(HaGroupView { held, ..view })
     }
 
     async fn explain(&self, request: ExplainRequest) -> Result<Explanation, ApiError> {

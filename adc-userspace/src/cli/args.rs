@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     exit,
+    ha_args::HaCommand,
     packet_args::{CaptureArgs, ExplainArgs},
 };
 use crate::{
@@ -86,6 +87,9 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Record what XDP saw, and what became of each packet, as pcapng
     Capture(CaptureArgs),
+    /// HA groups: which node has which VIPs
+    #[command(subcommand)]
+    Ha(HaCommand),
     /// The configuration: the file, and what people changed since
     #[command(subcommand)]
     Config(ConfigCommand),

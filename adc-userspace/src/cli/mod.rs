@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod exit;
+mod ha_args;
 mod local;
 mod output;
 mod packet_args;

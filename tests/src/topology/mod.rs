@@ -4,8 +4,8 @@ mod address;
 mod storage;
 
 pub use address::{
-    CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, SPARE_VIP_V4, VIP_V4, VIP_V6, backend_v4,
-    backend_v6,
+    CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, ROUTER_V4, ROUTER_V6, SPARE_VIP_V4, VIP_V4,
+    VIP_V6, backend_v4, backend_v6,
 };
 
 use std::{
@@ -171,6 +171,16 @@ impl Topology {
             v6,
         });
         &self.backends[index]
+    }
+
+    /// Adds another machine on the switch, beside the adc node's last interface.
+    pub fn add_machine(&self, name: &str, addresses: &[IpAddr]) -> Link {
+        let namespace = Namespace::new(&format!("{}{name}", self.label));
+        let (link, _port) = self.switch.plug(&namespace, "eth0", name);
+        for address in addresses {
+            link.add_address(in_subnet(*address));
+        }
+        link
     }
 
     /// Makes the adc node an ordinary router.

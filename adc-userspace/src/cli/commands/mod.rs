@@ -3,6 +3,7 @@
 mod agent;
 mod capture;
 mod explain;
+mod ha;
 
 use std::{fmt, future::Future, path::Path};
 
@@ -108,6 +109,7 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
         }
         Command::Capture(args) => capture::run(&agent, &args),
         Command::Explain(args) => explain::run(&agent, args),
+        Command::Ha(command) => ha::run(&agent, command),
         Command::Config(command) => agent.config(local, command),
         Command::Doctor {
             interfaces,

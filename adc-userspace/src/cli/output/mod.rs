@@ -7,6 +7,7 @@ mod backend;
 mod config;
 mod explain;
 mod flow;
+mod ha;
 mod layout;
 mod service;
 mod status;
@@ -16,6 +17,7 @@ pub(super) use self::{
     config::{applied, checked, config, diff, findings},
     explain::explanation,
     flow::{decap, drops, flow_count, flows},
+    ha::{ha_group, ha_groups},
     service::{service, services},
     status::status,
 };

@@ -32,6 +32,8 @@ pub struct Instance {
     /// Active: when the next announcements are due, and how many.
     announce: Option<(Instant, u8)>,
     pub(super) repaired: Option<Instant>,
+    /// Why it can not be active, as of now.
+    fault: Option<String>,
     /// Backup: from when on a lower priority is not accepted any more.
     pub(super) preempt_at: Option<Instant>,
 }
@@ -58,8 +60,14 @@ impl Instance {
             answered: None,
             announce: None,
             repaired: None,
+            fault: None,
             preempt_at: None,
         }
+    }
+
+    /// Why this node can not be active; `None` if it can.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 
     /// What this node is.
@@ -152,6 +160,7 @@ impl Instance {
         }
         let no_address = self.wires.iter().find_map(|wire| wire.own.as_ref().err());
         let fault = self.tracking.fault.as_ref().or(no_address).cloned();
+        self.fault.clone_from(&fault);
         match (fault, self.role) {
             (Some(why), Role::Init | Role::Backup | Role::Active) => {
                 self.leave(now, Role::Fault, why, true, actions);

@@ -1,0 +1,24 @@
+//! `adc ha`.
+
+use clap::{Args, Subcommand};
+
+use crate::model::GroupName;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HaCommand {
+    /// What this node is for every group, and why
+    Status,
+    /// Hand a group over to another node, and leave it there as long as that node is well
+    Failover(HaGroupArg),
+    /// Hand a group over if this node has it, and do not take it until released, whatever happens
+    Hold(HaGroupArg),
+    /// Forget failover and hold: the priorities decide again
+    Release(HaGroupArg),
+}
+
+/// One HA group.
+#[derive(Args, Debug)]
+pub(super) struct HaGroupArg {
+    /// Which
+    pub(super) group: GroupName,
+}
