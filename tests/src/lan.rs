@@ -32,6 +32,8 @@ pub struct Lan {
     pub adc: Link,
     /// The addresses that move.
     pub vips: Vec<IpAddr>,
+    /// What the agent runs.
+    pub config: Config,
     /// The network.
     pub topology: Topology,
     _servers: Vec<TcpServer>,
@@ -65,6 +67,7 @@ impl Lan {
             router,
             adc: topology.interfaces[0].clone(),
             vips: vips.to_vec(),
+            config,
             topology,
             _servers: servers,
         }

@@ -7,7 +7,7 @@ use adc_tests::{
     keepalived::Router,
     lan::{LONG, Lan, VRID, v4},
     require,
-    topology::{GATEWAY_V4, ROUTER_V4, VIP_V4},
+    topology::{GATEWAY_V4, ROUTER_V4, SPARE_VIP_V4, VIP_V4},
     wait::{eventually, eventually_some},
 };
 use adc_userspace::ha::vrrp::{Advert, Dialect, Interval, Refusal, encode};
@@ -96,6 +96,35 @@ fn a_script_that_fails_is_a_fault() {
     assert!(group["why"].as_str().unwrap().contains("script"), "{group}");
     fs::write(&path, "").unwrap();
     lan.wait_for_adc();
+}
+
+#[test]
+fn a_reload_keeps_the_role_and_moves_only_what_changed() {
+    require!(namespaces, agent, "keepalived");
+    let (mut lan, other) = pair("");
+    let transitions = |lan: &Lan| lan.group()["counters"]["transitions"].clone();
+    let before = transitions(&lan);
+    let mut config = lan.config.clone();
+    let more = format!("vips = [\"{SPARE_VIP_V4}\", ");
+    config.extra = config.extra.replace("vips = [", &more);
+    config.extra = config.extra.replace("priority = 150", "priority = 160");
+    lan.agent.reload(&config);
+    assert_eq!(transitions(&lan), before, "the role moved");
+    assert_eq!(lan.group()["priority"]["effective"], 160);
+    assert!(lan.adc_has_all());
+    assert!(lan.adc.addresses().contains(&SPARE_VIP_V4.into()));
+
+    // Without a group the VIP of the service is this node's, as ever, and what only the group had is gone.
+    config.extra.clear();
+    lan.agent.reload(&config);
+    eventually(LONG, "keepalived took what was given up", || {
+        other.has(VIP_V4.into())
+    });
+    let here = lan.adc.addresses();
+    assert!(
+        here.contains(&VIP_V4.into()) && !here.contains(&SPARE_VIP_V4.into()),
+        "{here:?}"
+    );
 }
 
 #[test]

@@ -35,6 +35,8 @@ impl Agent {
             vips.map(|vip| group.interface_of(vip).to_owned())
         });
         self.carried.look_at(interfaces);
+        // Pools first: what a new group tracks must not look unknown.
+        self.report_pools();
         if let Err(error) = self.ha.configure(&self.config.ha).await {
             tracing::error!("HA groups: {}", error.what);
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::proto::{HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView, Timestamp},
-    model::{Checksum, GroupName, HaGroup, VrrpVersion},
+    model::{Checksum, GroupName, HaGroup, Script, VrrpVersion},
     neighbours::Devices,
 };
 
@@ -41,9 +41,10 @@ pub(super) struct Router {
     pub(super) why: String,
     pub(super) since: Timestamp,
     pub(super) findings: Vec<Finding>,
-    /// Verdicts of its scripts, in their order.
+    /// Its scripts, and the verdict of each.
+    pub(super) scripts: Vec<Script>,
     pub(super) verdicts: Vec<Option<bool>>,
-    pub(super) scripts: Vec<Running>,
+    pub(super) running: Vec<Running>,
     pub(super) generation: u64,
     pub(super) transitions: u64,
     pub(super) sent: u64,
@@ -63,8 +64,9 @@ impl Router {
             why: "not started yet".into(),
             since: Timestamp(SystemTime::now()),
             findings: Vec::new(),
-            verdicts: Vec::new(),
             scripts: Vec::new(),
+            verdicts: Vec::new(),
+            running: Vec::new(),
             generation: 0,
             transitions: 0,
             sent: 0,
@@ -87,6 +89,17 @@ impl Router {
     pub(super) fn change(&mut self, group: HaGroup) -> Input {
         self.group = group;
         Input::Timing(timing(&self.group))
+    }
+
+    /// Takes other scripts, none of them running yet. One that was there keeps its verdict.
+    pub(super) fn take_scripts(&mut self, scripts: Vec<Script>) {
+        let known = |script: &Script| {
+            let at = self.scripts.iter().position(|old| old == script)?;
+            self.verdicts.get(at).copied().flatten()
+        };
+        self.verdicts = scripts.iter().map(known).collect();
+        self.scripts = scripts;
+        self.running.clear();
     }
 
     /// Families that it has addresses of.

@@ -206,13 +206,11 @@ impl Task {
         }
     }
 
+    /// Runs the scripts of a group, unless they are the ones that run. What is known of one stays known.
     fn start_scripts(&mut self, name: &GroupName) {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        self.generation += 1;
-        router.generation = self.generation;
-        router.scripts.clear();
         let scripts = router
             .group
             .track
@@ -222,16 +220,21 @@ impl Task {
                 Tracked::Interface(_) | Tracked::Pool { .. } => None,
             });
         let scripts: Vec<_> = scripts.collect();
-        router.verdicts = vec![None; scripts.len()];
-        for (index, script) in scripts.into_iter().enumerate() {
+        if scripts == router.scripts {
+            return;
+        }
+        self.generation += 1;
+        router.generation = self.generation;
+        router.take_scripts(scripts);
+        for (index, script) in router.scripts.iter().enumerate() {
             let verdict = Verdict {
                 group: name.clone(),
                 generation: self.generation,
                 index,
                 well: false,
             };
-            match script::start(script, verdict, self.reports.clone()) {
-                Ok(running) => router.scripts.push(running),
+            match script::start(script.clone(), verdict, self.reports.clone()) {
+                Ok(running) => router.running.push(running),
                 Err(error) => tracing::error!(group = %name, "starting a script's thread: {error}"),
             }
         }
