@@ -29,7 +29,8 @@ fn pair(more: &str) -> (Lan, adc_tests::keepalived::Keepalived) {
 fn a_failover_stays_where_it_is_until_it_is_released() {
     require!(namespaces, agent, "keepalived");
     let (lan, _other) = pair("");
-    lan.agent.ok(&["ha", "failover", "front"]);
+    lan.agent.ok(&["ha", "failover", "front", "--wait"]);
+    assert!(lan.adc_has_none(), "another node has it");
     lan.wait_for_other();
     lan.assert_peace();
     assert_eq!(lan.group()["yielded"], true);

@@ -9,7 +9,13 @@ pub(super) enum HaCommand {
     /// What this node is for every group, and why
     Status,
     /// Hand a group over to another node, and leave it there as long as that node is well
-    Failover(HaGroupArg),
+    Failover {
+        /// Which
+        group: GroupName,
+        /// Return when another node has it; fail if none takes it
+        #[arg(long)]
+        wait: bool,
+    },
     /// Hand a group over if this node has it, and do not take it until released, whatever happens
     Hold(HaGroupArg),
     /// Forget failover and hold: the priorities decide again

@@ -29,6 +29,9 @@ use crate::{
 /// How often what is shown is made anew, and devices are looked at although nothing was said of them.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Adverts that are handled before a timer that is due.
+const MOST_FIRST: usize = 256;
+
 /// Verdicts of scripts that wait.
 const VERDICTS: usize = 64;
 
@@ -68,14 +71,17 @@ impl Task {
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = task.deadline();
+            // Each in its turn: neither a flood of adverts nor of commands keeps ours from going out.
             tokio::select! {
-                biased;
                 Some(arrived) = arrivals.recv() => task.arrived(arrived).await,
                 () = until(deadline) => {
                     // If we are late, what came meanwhile comes first: an active node may only have been unheard.
                     tokio::task::yield_now().await;
                     tokio::task::yield_now().await;
-                    while let Ok(arrived) = arrivals.try_recv() {
+                    for _ in 0..MOST_FIRST {
+                        let Ok(arrived) = arrivals.try_recv() else {
+                            break;
+                        };
                         task.arrived(arrived).await;
                     }
                     task.timers().await;
@@ -154,8 +160,12 @@ impl Task {
     async fn command(&mut self, command: Command, watch: Option<&LocalWatch>) {
         match command {
             Command::Configure(ha, reply) => {
-                self.configure(ha).await;
+                let new = self.configure(ha).await;
+                // Facts before the start, so that it does not begin with a fault that is none.
                 self.look(watch).await;
+                for name in new {
+                    self.step(&name, Input::Started).await;
+                }
                 self.publish();
                 answer(reply);
             }
@@ -176,7 +186,8 @@ impl Task {
         }
     }
 
-    async fn configure(&mut self, ha: Ha) {
+    /// Stops, changes and makes groups; gives the new ones, which are still to be started.
+    async fn configure(&mut self, ha: Ha) -> Vec<GroupName> {
         let stays = |router: &Router| {
             let wanted = ha.groups.get(&router.name);
             wanted.is_some_and(|group| router.can_become(group))
@@ -188,22 +199,26 @@ impl Task {
             self.routers.remove(&name);
             self.shared.set_role(&name, None);
         }
+        let mut new = Vec::new();
         let now = Instant::now();
         for (name, group) in ha.groups {
-            let input = match self.routers.get_mut(&name) {
-                Some(router) if router.group == group => continue,
-                Some(router) => router.change(group),
+            match self.routers.get_mut(&name) {
+                Some(router) if router.group == group => {}
+                Some(router) => {
+                    let input = router.change(group);
+                    self.start_scripts(&name);
+                    self.judge(&name).await;
+                    self.step(&name, input).await;
+                }
                 None => {
                     let router = Router::new(now, name.clone(), group);
                     self.routers.insert(name.clone(), router);
-                    Input::Started
+                    self.start_scripts(&name);
+                    new.push(name);
                 }
-            };
-            self.start_scripts(&name);
-            // Facts before the start, so that it does not begin with a fault that is none.
-            self.judge(&name).await;
-            self.step(&name, input).await;
+            }
         }
+        new
     }
 
     /// Runs the scripts of a group, unless they are the ones that run. What is known of one stays known.

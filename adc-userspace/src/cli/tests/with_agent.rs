@@ -261,6 +261,13 @@ fn an_order_shows_the_group_as_it_is_then_and_a_wrong_name_is_told() {
     for order in ["failover", "release"] {
         assert_eq!(agent.run(&format!("ha {order} front")).exit, Exit::Ok);
     }
+    let ran = agent.run("ha failover front --wait");
+    assert_eq!(
+        ran.exit,
+        Exit::Conflict,
+        "the fake keeps the role: {}",
+        ran.err
+    );
     let ran = agent.run("ha failover back");
     assert_ne!(ran.exit, Exit::Ok);
     assert!(ran.err.contains("no HA group back"), "{}", ran.err);

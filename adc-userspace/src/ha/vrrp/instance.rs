@@ -211,13 +211,13 @@ impl Instance {
                 } = heard;
                 let silent = now.saturating_duration_since(at);
                 format!(
-                    "preempting: {source} has priority {priority}, we have {}; last heard {silent:.0?} ago",
+                    "preempting: {source} has priority {priority}, we have {}; last heard {silent:.2?} ago",
                     self.priority()
                 )
             }
             Some((at, heard)) => {
                 let silent = now.saturating_duration_since(at);
-                format!("{} has been silent for {silent:.0?}", heard.source)
+                format!("{} has been silent for {silent:.2?}", heard.source)
             }
         }
     }
