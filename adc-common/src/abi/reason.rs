@@ -130,6 +130,7 @@ reasons! {
     SctpFragment = 49, Dropped, "sctp_fragment", "A fragment of an SCTP packet whose ports change, which the CRC over the whole packet would have to follow, or of no flow yet.";
     OtherHost = 50, Passed, "other_host", "A frame to another machine's MAC (flooded by a switch, or seen by a promiscuous interface); the kernel ignores it.";
     GroupMac = 51, Passed, "group_mac", "An IP packet in a multicast or broadcast frame; the kernel's stack gets it.";
+    IcmpErrorUnknown = 52, Dropped, "icmp_error_unknown", "An ICMP error about a flow between an IPv6 client and an IPv4 backend, of a kind that the other family does not have.";
 }
 
 #[expect(

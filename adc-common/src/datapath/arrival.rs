@@ -10,6 +10,22 @@ use super::{
 };
 use crate::abi::{InterfaceId, Reason};
 
+/// Whether a frame names a MAC of the interface that it came in by, which is noted. An array lookup, for what is fast: false
+/// says no more than that [`admit`] must be asked.
+#[inline(always)]
+pub(super) fn is_plainly_ours<P: PacketBuf, T: Tables>(
+    packet: &P,
+    tables: &T,
+    frame: &mut Frame,
+) -> bool {
+    let ifindex = packet.ingress_ifindex();
+    let id = InterfaceId::likely(ifindex);
+    frame.set_ingress(id);
+    tables
+        .interface(id)
+        .is_some_and(|entry| entry.ifindex == ifindex && entry.is_own(dst_mac(packet)))
+}
+
 /// Notes in `frame` by which interface it came in: unset for one that adc was just detached from, whose addresses nobody
 /// knows any more. The error is why the frame is left to the kernel.
 #[inline(always)]

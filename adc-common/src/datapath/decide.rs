@@ -1,9 +1,13 @@
 //! What to do with a parsed packet. Tables may change here; the packet does not.
 
+use core::hint::black_box;
+
 use super::{
+    arrival::{admit, is_plainly_ours},
     down,
     family::Family,
-    handshake, parse,
+    handshake,
+    parse::{self, Frame},
     ports::{FlowTables, PacketBuf, Tables},
     schedule,
     scratch::{Delivery, Scratch, Seen},
@@ -27,22 +31,39 @@ where
     P: PacketBuf,
     T: Tables + FlowTables<A>,
 {
-    let Scratch { seen, delivery, .. } = scratch;
-    let settled = tables.with_flow(&seen.key, |entry| {
-        let idle = seen.now.since(entry.last_seen);
-        if idle >= REFRESH_AFTER && idle < EXPIRY_CHECK_AFTER {
-            entry.last_seen = seen.now;
-        }
+    let Scratch {
+        seen,
+        delivery,
+        tracked,
+        ..
+    } = scratch;
+    let Seen {
+        frame, key, now, ..
+    } = seen;
+    let settled = tables.with_flow(key, |entry| {
         aim(entry, delivery);
-        idle < EXPIRY_CHECK_AFTER && is_settled(packet, entry, seen)
-    });
-    let followed = match settled {
-        Some(true) => Some(follow(tables, delivery)),
-        Some(false) if track::examine(packet, tables, scratch) => {
-            Some(down::follow(tables, scratch))
+        if !is_plainly_ours(packet, tables, frame) && admit(packet, tables, frame).is_err() {
+            return false;
         }
-        // No validated flow: a handshake in progress, a new flow, or not ours.
-        Some(false) | None => handshake::advance(packet, tables, scratch),
+        let idle = now.since(entry.last_seen);
+        if idle >= REFRESH_AFTER && idle < EXPIRY_CHECK_AFTER {
+            entry.last_seen = *now;
+        }
+        idle < EXPIRY_CHECK_AFTER && is_settled(packet, entry, frame)
+    });
+    let followed = if settled == Some(true) {
+        Some(follow(tables, delivery))
+    } else {
+        *tracked = u32::from(settled.is_some());
+        if let Err(stray) = admit(packet, tables, frame) {
+            return stray;
+        }
+        if *black_box(&scratch.tracked) != 0 && track::examine(packet, tables, scratch) {
+            Some(down::follow(tables, scratch))
+        } else {
+            // No validated flow: a handshake in progress, a new flow, or not ours.
+            handshake::advance(packet, tables, scratch)
+        }
     };
     let followed = match followed {
         Some(Reason::BackendDown) => down::leave(tables, scratch),
@@ -56,26 +77,26 @@ where
 
 /// Whether nothing about the flow can change with this packet: the case that must be fast.
 #[inline(always)]
-fn is_settled<A, P>(packet: &P, entry: &FlowEntry<A>, seen: &Seen<A>) -> bool
+fn is_settled<A, P>(packet: &P, entry: &FlowEntry<A>, frame: &Frame) -> bool
 where
     A: Family,
     P: PacketBuf,
 {
     let same_phase = match entry.phase {
-        Phase::ESTABLISHED => seen.frame.flags & (SYN | FIN | RST) == 0,
+        Phase::ESTABLISHED => frame.flags & (SYN | FIN | RST) == 0,
         Phase::REPLIED => true,
         _ => false,
     };
-    same_phase && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, &entry.hop, seen))
+    same_phase && (entry.flags.contains(FlowFlags::REPLY) || came_by(packet, &entry.hop, frame))
 }
 
 /// Whether a packet came from `hop`. The interface counts: routers may have one MAC on several.
 #[inline(always)]
-fn came_by<A, P: PacketBuf>(packet: &P, hop: &Hop, seen: &Seen<A>) -> bool {
-    hop.mac.halves() == parse::src_mac(packet).halves()
-        && hop.vlan == seen.frame.vlan
-        && hop.inner_vlan == seen.frame.inner_vlan
-        && hop.interface == seen.frame.ingress()
+fn came_by<P: PacketBuf>(packet: &P, hop: &Hop, frame: &Frame) -> bool {
+    hop.mac.is(parse::src_mac(packet))
+        && hop.vlan == frame.vlan
+        && hop.inner_vlan == frame.inner_vlan
+        && hop.interface == frame.ingress()
 }
 
 /// Points `delivery` where the entry says.

@@ -33,7 +33,7 @@ pub(super) trait Rewrite: Family {
     fn rewrite_packet<P: PacketBuf>(
         packet: &mut P,
         seen: &Seen<Self>,
-        delivery: &Delivery<Self>,
+        delivery: &mut Delivery<Self>,
         egress: &InterfaceEntry,
     ) -> Result<(), Reason>;
 }
@@ -43,7 +43,7 @@ impl Rewrite for Addr4 {
     fn rewrite_packet<P: PacketBuf>(
         packet: &mut P,
         seen: &Seen<Self>,
-        delivery: &Delivery<Self>,
+        delivery: &mut Delivery<Self>,
         egress: &InterfaceEntry,
     ) -> Result<(), Reason> {
         rewrite(packet, seen, delivery, egress.mac).ok_or(Reason::HeadroomError)
@@ -55,7 +55,7 @@ impl Rewrite for Addr6 {
     fn rewrite_packet<P: PacketBuf>(
         packet: &mut P,
         seen: &Seen<Self>,
-        delivery: &Delivery<Self>,
+        delivery: &mut Delivery<Self>,
         egress: &InterfaceEntry,
     ) -> Result<(), Reason> {
         if delivery.crosses != 0 {

@@ -4,62 +4,27 @@
 use core::mem::MaybeUninit;
 
 use super::{
+    crossing::{self, CROSSES, LATER},
     decide::{follow, is_from_backend, is_ours, is_vip, refuse},
     deliver::{count_delivery, prepare, readdress},
     family::Family,
     icmp::{self, find},
-    parse::{Frame, transport, walk_extensions},
+    parse::transport,
+    piece::{Fragments, LONGEST, Piece},
     ports::{FlowTables, PacketBuf, Tables},
-    quote::Quote,
     range::is_for_a_service,
-    scratch::Scratch,
+    scratch::{PieceAt, Scratch, Seen},
     sctp,
     tunnel::{self, untold},
-    wire::FragmentHeader,
 };
-use crate::abi::{
-    Addr4, Addr6, FRAGMENT_LIFETIME, FlowFlags, FlowKey, Protocol, Reason, ReasonClass,
-};
-use network_types::ip::{Ipv4Hdr, Ipv6Hdr};
+use crate::abi::{FRAGMENT_LIFETIME, FlowFlags, Protocol, Reason, ReasonClass};
+use network_types::udp::UdpHdr;
 
 /// Protocol of a first fragment from a backend that belongs to no flow: what follows is not ours either.
 const NOT_OURS: Protocol = Protocol(0);
 
-/// Largest datagram that fragments can make up: what the length field of an IPv4 header can say.
-pub(super) const LONGEST: usize = 65_535;
-
-/// Where a fragment belongs.
-pub(super) struct Piece {
-    id: u32,
-    /// Where in the datagram it starts, in bytes.
-    offset: usize,
-    /// How much of the datagram it holds, in bytes.
-    length: usize,
-    /// How much of that is behind the extension headers of the datagram.
-    left: usize,
-    /// Whether others follow it.
-    more: bool,
-}
-
-/// A family whose fragments can be understood.
-pub(super) trait Fragments: Quote {
-    /// Whether two first fragments with one identification are an attack. In IPv4 its 16 bits repeat themselves.
-    const ONE_FIRST: bool;
-
-    /// Protocol to put into a [`FragmentKey`].
-    fn key_protocol(protocol: Protocol) -> Protocol;
-
-    /// Whether a datagram may be TCP or UDP of which a later fragment names this protocol.
-    fn may_hold_ports(protocol: Protocol) -> bool;
-
-    /// Reads what the IP header, or the fragment header at `frame`'s transport offset, says about the fragment. Moves that
-    /// offset, and the protocol in `key`, to the first header behind.
-    fn piece<P: PacketBuf>(
-        packet: &P,
-        frame: &mut Frame,
-        key: &mut FlowKey<Self>,
-    ) -> Result<Piece, Reason>;
-}
+/// Protocol of a first fragment of a datagram without checksum that IPv6 would want one of. (255 is reserved.)
+const WITHOUT_CHECKSUM: Protocol = Protocol(255);
 
 /// A fragment. `None` for a first one of ours: it is walked like a whole packet.
 #[inline(never)]
@@ -77,6 +42,7 @@ where
     if seen.key.protocol == A::ICMP {
         return Some(icmp::fragment(tables, scratch));
     }
+    seen.piece = PieceAt::of(&piece, seen.key.protocol);
     let key = &mut scratch.fragment;
     key.src = seen.key.tuple.src;
     key.dst = seen.key.tuple.dst;
@@ -125,7 +91,9 @@ where
         let reason = if cut { Reason::FragmentTiny } else { reason };
         return Err(refuse(tables, scratch, reason));
     }
-    if !is_ours(tables, scratch) {
+    let ours = is_ours(tables, scratch);
+    let answer = !ours && !A::MAY_CROSS && crossing::is_answer(tables, &scratch.seen.key);
+    if !ours && !answer {
         if is_from_backend(tables, scratch) {
             let Scratch {
                 seen,
@@ -167,14 +135,27 @@ where
         first.sport = seen.key.tuple.sport;
         first.dport = seen.key.tuple.dport;
         first.first_length = first_length;
-        first.protocol = seen.key.protocol;
+        first.protocol = if answer && udp && lacks_checksum(packet, seen) {
+            WITHOUT_CHECKSUM
+        } else {
+            seen.key.protocol
+        };
         first.seen = seen.now;
         tables.put_fragment(fragment, first);
     }
-    if sctp && !sctp::keeps_ports(tables, scratch) {
+    // Of what crosses, the translation looks.
+    if sctp && !answer && !sctp::keeps_ports(tables, scratch) {
         return Err(Reason::SctpFragment);
     }
     Ok(())
+}
+
+#[inline(always)]
+fn lacks_checksum<A, P: PacketBuf>(packet: &P, seen: &Seen<A>) -> bool {
+    let mut udp = MaybeUninit::<UdpHdr>::uninit();
+    packet
+        .header(seen.frame.transport(), &mut udp)
+        .is_some_and(|udp| udp.check == [0, 0])
 }
 
 /// Sends a fragment after the first of its datagram.
@@ -201,16 +182,20 @@ where
     if seen.key.protocol == NOT_OURS {
         return Reason::FragmentNotOurs;
     }
+    if seen.key.protocol == WITHOUT_CHECKSUM {
+        return Reason::UdpWithoutChecksum;
+    }
     // It would overwrite what the flow was found by (RFC 3128, RFC 5722). Fragments after the first that overlap each
     // other can not be told without remembering them all; whoever puts them together does that.
     if piece.offset < first_length {
         return Reason::FragmentOverlap;
     }
+    seen.frame.fragment = LATER;
     if !find(tables, &seen.key, &mut scratch.delivery) {
         return without_flow(tables, scratch);
     }
     if A::MAY_CROSS && scratch.delivery.crosses != 0 {
-        return Reason::NotTranslated;
+        return CROSSES;
     }
     // As the first: without the whole there is no CRC.
     let Scratch { seen, delivery, .. } = &mut *scratch;
@@ -275,7 +260,8 @@ where
     }
 }
 
-/// A fragment whose first belongs to no flow: what became of that becomes of this.
+/// A fragment whose first belongs to no flow here: what became of that becomes of this. Flows of IPv6 clients are in the other
+/// tables.
 #[inline(always)]
 fn without_flow<A, T>(tables: &T, scratch: &mut Scratch<A>) -> Reason
 where
@@ -287,110 +273,9 @@ where
     } = scratch;
     if is_for_a_service(tables, &seen.key, index, range) {
         Reason::Fragment
-    } else {
+    } else if A::MAY_CROSS {
         Reason::FragmentNotOurs
-    }
-}
-
-impl Piece {
-    /// `word`: the offset in units of eight bytes. A datagram over the longest, and a fragment but the last that is no
-    /// multiple of eight, can not be put together (RFC 8200 §4.5).
-    #[inline(always)]
-    fn new(id: u32, word: u16, more: bool, length: usize) -> Result<Self, Reason> {
-        let offset = usize::from(word) * 8;
-        let ragged = more && !length.is_multiple_of(8);
-        if ragged || length == 0 || offset + length > LONGEST {
-            return Err(Reason::BadIpHeader);
-        }
-        Ok(Self {
-            id,
-            offset,
-            length,
-            left: length,
-            more,
-        })
-    }
-}
-
-impl Fragments for Addr4 {
-    const ONE_FIRST: bool = false;
-
-    #[inline(always)]
-    fn key_protocol(protocol: Protocol) -> Protocol {
-        protocol
-    }
-
-    #[inline(always)]
-    fn may_hold_ports(protocol: Protocol) -> bool {
-        matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP)
-    }
-
-    #[inline(always)]
-    fn piece<P: PacketBuf>(
-        packet: &P,
-        frame: &mut Frame,
-        _key: &mut FlowKey<Self>,
-    ) -> Result<Piece, Reason> {
-        let mut ip = MaybeUninit::<Ipv4Hdr>::uninit();
-        let ip = packet
-            .header(frame.network(), &mut ip)
-            .ok_or(Reason::TruncatedIp)?;
-        let header_length = usize::from(ip.vihl & 0x0f) * 4;
-        let length = usize::from(u16::from_be_bytes(ip.tot_len)).saturating_sub(header_length);
-        frame.set_transport(frame.network() + header_length);
-        // RFC 791 §3.1: the low 13 bits are the offset, bit 13 is "more fragments".
-        let word = u16::from_be_bytes(ip.frags);
-        let id = u32::from(u16::from_be_bytes(ip.id));
-        Piece::new(id, word & 0x1fff, word & 0x2000 != 0, length)
-    }
-}
-
-impl Fragments for Addr6 {
-    const ONE_FIRST: bool = true;
-
-    #[inline(always)]
-    fn key_protocol(_protocol: Protocol) -> Protocol {
-        Protocol(0)
-    }
-
-    #[inline(always)]
-    fn may_hold_ports(protocol: Protocol) -> bool {
-        // The first header behind the fragment header: routing, authentication and destination options may stand there.
-        matches!(
-            protocol,
-            Protocol::TCP | Protocol::UDP | Protocol::SCTP | Protocol(43 | 51 | 60)
-        )
-    }
-
-    #[inline(always)]
-    fn piece<P: PacketBuf>(
-        packet: &P,
-        frame: &mut Frame,
-        key: &mut FlowKey<Self>,
-    ) -> Result<Piece, Reason> {
-        let mut ip = MaybeUninit::<Ipv6Hdr>::uninit();
-        let ip = packet
-            .header(frame.network(), &mut ip)
-            .ok_or(Reason::TruncatedIp)?;
-        let payload = usize::from(u16::from_be_bytes(ip.payload_len));
-        let end = frame.network() + size_of::<Ipv6Hdr>() + payload;
-        let mut header = MaybeUninit::<FragmentHeader>::uninit();
-        let header = *packet
-            .header(frame.transport(), &mut header)
-            .ok_or(Reason::BadExtensionHeaders)?;
-        let start = frame.transport() + size_of::<FragmentHeader>();
-        let length = end.saturating_sub(start);
-        let word = u16::from_be_bytes(header.offset_and_more);
-        let id = u32::from_be_bytes(header.id);
-        let mut piece = Piece::new(id, word >> 3, word & 1 != 0, length)?;
-        key.protocol = Protocol(header.next);
-        frame.set_transport(start);
-        if piece.offset == 0 {
-            let (protocol, offset) = walk_extensions(packet, header.next, start)?;
-            key.protocol = protocol;
-            frame.set_transport(offset);
-            piece.left = end.checked_sub(offset).ok_or(Reason::BadExtensionHeaders)?;
-        }
-        Ok(piece)
+    } else {
+        CROSSES
     }
 }

@@ -8,6 +8,7 @@ use core::mem::MaybeUninit;
 
 use super::{
     checksum::{self, Delta},
+    crossing::CROSSES,
     decide::{aim, follow, is_vip},
     deliver::{prepare, resize_link, udp_checksum, write_link},
     family::Family,
@@ -83,7 +84,7 @@ where
         return untracked(tables, scratch);
     }
     if A::MAY_CROSS && scratch.delivery.crosses != 0 {
-        return Reason::NotTranslated;
+        return CROSSES;
     }
     // An error goes to the sender of what it quotes. One that does not was made up (RFC 5927 §4.1).
     if scratch.seen.key.tuple.dst.hash_words() != scratch.other.tuple.dst.hash_words() {
@@ -180,7 +181,12 @@ where
         ..
     } = scratch;
     if is_for_a_service(tables, other, index, range) {
-        Reason::IcmpErrorUntracked
+        return Reason::IcmpErrorUntracked;
+    }
+    // It may be about a packet of an IPv6 client, which the IPv6 walk knows.
+    index.set_snat_marker(other.tuple.dst.into());
+    if !A::MAY_CROSS && tables.service_id(index).is_some() {
+        CROSSES
     } else {
         Reason::OtherProtocol
     }
@@ -214,7 +220,7 @@ fn inner<A: Quote, P: PacketBuf>(packet: &mut P, scratch: &mut Scratch<A>) -> Op
 
 /// Gives the quoted SYN, or the first segment with its PROXY protocol header, the sequence number that the client gave it.
 #[inline(never)]
-fn renumber<A, P, T>(packet: &mut P, tables: &T, scratch: &mut Scratch<A>) -> Option<()>
+pub(super) fn renumber<A, P, T>(packet: &mut P, tables: &T, scratch: &mut Scratch<A>) -> Option<()>
 where
     A: Quote,
     P: PacketBuf,
@@ -292,7 +298,7 @@ fn outer<A: Quote, P: PacketBuf>(
 /// Corrects the quoted checksum of TCP or UDP by `change`, if the quote goes that far. Returns what that changes in the
 /// sum around it.
 #[inline(always)]
-fn transport_checksum<P: PacketBuf>(
+pub(super) fn transport_checksum<P: PacketBuf>(
     packet: &mut P,
     protocol: Protocol,
     quote: &QuoteAt,

@@ -5,7 +5,8 @@ use core::mem::MaybeUninit;
 use super::{
     family::Family,
     ports::PacketBuf,
-    wire::{EthernetHeader, ExtensionHeader, Ports, TcpControl, VlanTag, tcp_flags},
+    tags::{Tags, UNTAGGED, is_tagged},
+    wire::{EthernetHeader, ExtensionHeader, Ports, TcpControl, tcp_flags},
 };
 use crate::abi::{
     Addr4, Addr6, FlowKey, InterfaceId, MAX_INTERFACES, Mac, Port, Protocol, Reason, VlanId,
@@ -48,15 +49,15 @@ pub(super) struct Frame {
     network: u16,
     /// Offset of the TCP, UDP or SCTP header.
     transport: u16,
-    /// TCI of the outer tag, 0 without one.
+    /// Priority and drop-eligible bits of the outer tag, where they are in its TCI; 0 without one.
     pub(super) outer_tci: u16,
-    /// TCI of the inner tag.
+    /// The same of the inner tag.
     pub(super) inner_tci: u16,
     /// TCP flags, or what means the same in SCTP; 0 for UDP.
     pub(super) flags: u8,
     /// TTL or hop limit.
     pub(super) hop_limit: u8,
-    /// 1 for a first fragment: there is more of the packet than this.
+    /// 1 for a first fragment: there is more of the packet than this; `crossing::LATER` for the others.
     pub(super) fragment: u8,
     /// Number of the interface it came in by, see [`Frame::ingress`].
     ingress: u8,
@@ -109,46 +110,24 @@ impl Frame {
 
 /// Ethernet header and up to two tags.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the header and its tags have at most 22 bytes"
-)]
 pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reason> {
-    const UNTAGGED: usize = size_of::<EthernetHeader>();
-    const TAG: usize = size_of::<VlanTag>();
     let mut ethernet = MaybeUninit::<EthernetHeader>::uninit();
     let ethernet = packet
         .header(0, &mut ethernet)
         .ok_or(Reason::TruncatedEthernet)?;
     let Link { frame, ethertype } = link;
-    frame.network = UNTAGGED as u16;
+    frame.network = UNTAGGED;
     *ethertype = ethernet.ethertype;
-    if let Some(kind) = kind_of(*ethertype) {
-        let mut tag = MaybeUninit::<VlanTag>::uninit();
-        let tag = packet
-            .header(UNTAGGED, &mut tag)
-            .ok_or(Reason::TruncatedEthernet)?;
-        frame.outer_tci = u16::from_be_bytes(tag.tci);
-        frame.vlan = VlanId::of(frame.outer_tci, kind);
-        frame.network = (UNTAGGED + TAG) as u16;
-        *ethertype = tag.ethertype;
-        if let Some(kind) = kind_of(*ethertype) {
-            let mut tag = MaybeUninit::<VlanTag>::uninit();
-            let tag = packet
-                .header(UNTAGGED + TAG, &mut tag)
-                .ok_or(Reason::TruncatedEthernet)?;
-            frame.inner_tci = u16::from_be_bytes(tag.tci);
-            let inner = VlanId::of(frame.inner_tci, kind);
-            // Behind a tag that says only a priority it is the one that says the VLAN.
-            if frame.vlan.0 == 0 {
-                frame.vlan = inner;
-            } else {
-                frame.inner_vlan = inner;
-            }
-            frame.network = (UNTAGGED + 2 * TAG) as u16;
-            *ethertype = tag.ethertype;
-        }
+    if !is_tagged(*ethertype) {
+        return Ok(());
     }
+    let tags = Tags::read(packet).ok_or(Reason::TruncatedEthernet)?;
+    frame.network = tags.end();
+    frame.outer_tci = tags.outer_priority();
+    frame.inner_tci = tags.inner_priority();
+    frame.vlan = tags.vlan();
+    frame.inner_vlan = tags.inner_vlan();
+    *ethertype = tags.ethertype();
     Ok(())
 }
 
@@ -158,11 +137,6 @@ pub(super) fn link<P: PacketBuf>(packet: &P, link: &mut Link) -> Result<(), Reas
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
 pub(super) const fn offset16(offset: usize) -> u16 {
     offset as u16
-}
-
-#[inline(always)]
-const fn kind_of(ethertype: [u8; 2]) -> Option<u16> {
-    VlanId::kind_of(u16::from_be_bytes(ethertype))
 }
 
 /// Whether the EtherType is one that adc balances.

@@ -4,12 +4,13 @@ use core::hint::black_box;
 
 use super::{
     arrival::admit,
+    crossing::{self, CROSSES, LATER},
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
-    fragment::{self, Fragments},
-    icmp,
+    fragment, icmp,
     icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
+    piece::Fragments,
     ports::{Clock, FlowTables, PacketBuf, Tables},
     reset,
     scratch::Scratch,
@@ -37,16 +38,10 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
     if let Err(reason) = parse::link(packet, &mut link) {
         return Verdict::stay(reason);
     }
-    let Link {
-        mut frame,
-        ethertype,
-    } = link;
+    let Link { frame, ethertype } = link;
     let is_ipv4 = parse::is_ipv4(ethertype);
     if !is_ipv4 && !parse::is_ipv6(ethertype) {
         return Verdict::stay(Reason::NotIp);
-    }
-    if let Err(reason) = admit(packet, tables, &mut frame) {
-        return Verdict::stay(reason);
     }
     if is_ipv4 {
         let verdict = walk_v4(packet, tables, clock, frame);
@@ -88,16 +83,25 @@ where
     C: Clock,
 {
     let verdict = tables.with_scratch(|scratch: &mut Scratch<Addr6>| {
-        if answer {
+        let settled = if answer {
             let parsed = tables.with_scratch(|v4: &mut Scratch<Addr4>| {
                 scratch.seen.embed(&v4.seen);
             });
             if parsed.is_none() {
                 return NO_SCRATCH;
             }
-        } else if let Err(reason) = look(packet, clock, frame, scratch)
-            && let Some(reason) = beyond(packet, tables, scratch, reason)
-        {
+            let part = scratch.seen.frame.fragment == LATER;
+            (part || scratch.seen.key.protocol == Protocol::ICMP).then_some(CROSSES)
+        } else if let Err(reason) = look(packet, clock, frame, scratch) {
+            beyond(packet, tables, scratch, reason)
+        } else {
+            None
+        };
+        if let Some(mut reason) = settled {
+            if reason == CROSSES {
+                scratch.reason = crossing::walk(packet, tables, scratch);
+                reason = *black_box(&scratch.reason);
+            }
             return settle(packet, tables, &scratch.delivery, reason);
         }
         scratch.reason = decide(packet, tables, scratch);
@@ -184,6 +188,12 @@ where
     P: PacketBuf,
     T: Tables + FlowTables<A>,
 {
+    // Through memory that the verifier does not follow, see `walk_v4`.
+    scratch.reason = reason;
+    if let Err(stray) = admit(packet, tables, &mut scratch.seen.frame) {
+        return Some(stray);
+    }
+    let reason = *black_box(&scratch.reason);
     if reason == Reason::OtherProtocol && scratch.seen.key.protocol == A::ICMP {
         Some(icmp::walk(packet, tables, scratch))
     } else if reason == Reason::Fragment {

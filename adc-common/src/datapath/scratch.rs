@@ -6,13 +6,17 @@
 
 use super::{
     checksum::Delta,
+    family::Family,
+    icmp_cross::Errand,
     parse::{Frame, offset16},
+    piece::Piece,
     ports::MAX_FRONT,
     soundness::Layer,
 };
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendId, FlowFlags, FlowKey, ForwardingMode, FragmentEntry,
-    FragmentKey, HalfOpenEntry, Hop, Phase, RangeKey, Reason, ServiceId, ServiceKey, Tick, Tuple,
+    FragmentKey, HalfOpenEntry, Hop, Phase, Protocol, RangeKey, Reason, ServiceId, ServiceKey,
+    Tick, Tuple,
 };
 
 /// A parsed packet and the time it is judged at.
@@ -21,27 +25,65 @@ use crate::abi::{
 pub(super) struct Seen<A> {
     pub(super) key: FlowKey<A>,
     pub(super) frame: Frame,
+    /// Of a fragment only.
+    pub(super) piece: PieceAt,
     pub(super) now: Tick,
+}
+
+/// Where in its datagram a fragment belongs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PieceAt {
+    /// Identification; 16 bits of it in IPv4.
+    pub(super) id: u32,
+    /// In units of eight bytes.
+    pub(super) offset: u16,
+    /// 1 if others follow it.
+    pub(super) more: u8,
+    /// 1 if there are extension headers in its datagram, which would be left behind with its family.
+    pub(super) extended: u8,
+}
+
+impl PieceAt {
+    /// Of a fragment behind whose headers there is, or in the first was, this protocol.
+    #[inline(always)]
+    pub(super) fn of(piece: &Piece, protocol: Protocol) -> Self {
+        let plain = matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::SCTP);
+        Self {
+            id: piece.id,
+            offset: offset16(piece.offset / 8),
+            more: u8::from(piece.more),
+            extended: u8::from(!plain || piece.left != piece.length),
+        }
+    }
 }
 
 impl Seen<Addr6> {
     /// Becomes an IPv4 packet, as the IPv6 tables know it.
     #[inline(always)]
     pub(super) fn embed(&mut self, from: &Seen<Addr4>) {
-        let Tuple {
-            src,
-            dst,
-            sport,
-            dport,
-        } = from.key.tuple;
-        self.key.tuple.src.assign(&Addr16::from(src).0);
-        self.key.tuple.dst.assign(&Addr16::from(dst).0);
-        self.key.tuple.sport = sport;
-        self.key.tuple.dport = dport;
-        self.key.protocol = from.key.protocol;
+        embed(&mut self.key, &from.key);
         self.frame = from.frame;
+        self.piece = from.piece;
         self.now = from.now;
     }
+}
+
+/// Makes a key of the IPv6 tables of one of the IPv4 tables.
+#[inline(always)]
+pub(super) fn embed<A: Family>(key: &mut FlowKey<Addr6>, from: &FlowKey<A>) {
+    let Tuple {
+        src,
+        dst,
+        sport,
+        dport,
+    } = from.tuple;
+    let (src, dst): (Addr16, Addr16) = (src.into(), dst.into());
+    key.tuple.src.assign(&src.0);
+    key.tuple.dst.assign(&dst.0);
+    key.tuple.sport = sport;
+    key.tuple.dport = dport;
+    key.protocol = from.protocol;
 }
 
 /// What a clock last read.
@@ -76,6 +118,21 @@ pub(super) struct Delivery<A> {
     pub(super) client_seq: u32,
     /// SCTP: its CRC from here on.
     pub(super) crc: [u8; 4],
+    /// Of a fragment that crosses.
+    pub(super) crossing: PieceAcross,
+}
+
+/// What a fragment keeps when it changes its family, and where it starts then.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PieceAcross {
+    /// Offset of the new IP header.
+    pub(super) network: u16,
+    /// Bytes behind the IP and fragment headers.
+    pub(super) length: u16,
+    /// Traffic class.
+    pub(super) class: u8,
+    pub(super) zero: [u8; 3],
 }
 
 /// What was chosen for a new flow, next to the backend.
@@ -157,12 +214,16 @@ pub struct Scratch<A> {
     pub(super) fragment: FragmentKey<A>,
     /// Where the parts of an ICMP error are.
     pub(super) quote: QuoteAt,
+    /// What an ICMP error says that leaves in the other family.
+    pub(super) errand: Errand,
     /// Where a self-check looks.
     pub(super) layer: Layer,
     /// A first fragment on its way into a table.
     pub(super) first: FragmentEntry,
     /// The front of a packet on its way towards the headroom.
     pub(super) front: Front,
+    /// 1 if the packet is of a validated flow.
+    pub(super) tracked: u32,
     /// What was decided.
     pub(super) reason: Reason,
     /// Of this CPU and family; survives, too.

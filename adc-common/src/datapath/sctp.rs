@@ -13,9 +13,9 @@ use super::{
     decide::refuse,
     direct::is_direct,
     family::Family,
-    fragment::LONGEST,
     icmp::find,
     parse::Frame,
+    piece::LONGEST,
     ports::{FlowTables, PacketBuf, Tables},
     scratch::{Delivery, Scratch, Seen},
     wire::{

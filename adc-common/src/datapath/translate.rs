@@ -13,7 +13,8 @@ use super::{
     parse::Frame,
     ports::PacketBuf,
     scratch::{Delivery, Seen},
-    wire::{Ports, SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM},
+    translate_piece,
+    wire::{FragmentHeader, Ports, SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM},
 };
 use crate::abi::{Addr4, Addr6, Addr16, InterfaceEntry, Protocol, Reason};
 use network_types::{
@@ -22,8 +23,9 @@ use network_types::{
     udp::UdpHdr,
 };
 
-const IPV4: usize = size_of::<Ipv4Hdr>();
-const IPV6: usize = size_of::<Ipv6Hdr>();
+pub(super) const IPV4: usize = size_of::<Ipv4Hdr>();
+pub(super) const IPV6: usize = size_of::<Ipv6Hdr>();
+pub(super) const FRAGMENT: usize = size_of::<FragmentHeader>();
 
 /// "Don't fragment" in the word of flags and fragment offset (RFC 791 §3.1).
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
@@ -33,11 +35,11 @@ const MAY_FRAGMENT: usize = 1260;
 
 /// What an IP header says, but for the addresses.
 #[derive(Clone, Copy)]
-struct Header {
+pub(super) struct Header {
     /// Type of service, or traffic class.
-    class: u8,
+    pub(super) class: u8,
     /// Bytes behind it: the TCP segment or UDP datagram.
-    payload: usize,
+    pub(super) payload: usize,
 }
 
 /// Replaces the IP header of a packet that was checked to be well-formed, and writes all others.
@@ -45,11 +47,11 @@ struct Header {
 pub(super) fn rewrite<P: PacketBuf>(
     packet: &mut P,
     seen: &Seen<Addr6>,
-    delivery: &Delivery<Addr6>,
+    delivery: &mut Delivery<Addr6>,
     egress: &InterfaceEntry,
 ) -> Result<(), Reason> {
     if seen.frame.fragment != 0 {
-        return Err(Reason::NotTranslated);
+        return translate_piece::rewrite(packet, seen, delivery, egress);
     }
     let mapped = |address: Addr6| Addr16(address.0).v4();
     let (from, to) = (&seen.key.tuple, &delivery.to);
@@ -71,26 +73,25 @@ fn to_ipv4<P: PacketBuf>(
     [src, dst]: [Addr4; 2],
 ) -> Result<(), Reason> {
     let header = ipv6_header(packet, &seen.frame).ok_or(Reason::BadIpHeader)?;
-    let check = transport_checksum(packet, seen, delivery).ok_or(Reason::BadTransportHeader)?;
+    let transport = seen.frame.transport();
+    let check =
+        transport_checksum(packet, transport, seen, delivery).ok_or(Reason::BadTransportHeader)?;
     let total = header.payload + IPV4;
     let network = link_length(&delivery.hop);
-    let may_fragment = total <= MAY_FRAGMENT;
-    let mut ip = Ipv4Hdr {
+    let (id, frags) = identification(total, check);
+    let ip = sealed(Ipv4Hdr {
         vihl: 0x45,
         tos: header.class,
         tot_len: length16(total),
-        // Any value will do for a packet that is never fragmented (RFC 6864 §4.1); for the others it should differ from
-        // packet to packet, as the checksum of different segments does.
-        id: if may_fragment { check } else { [0, 0] },
-        frags: if may_fragment { [0, 0] } else { DONT_FRAGMENT },
+        id,
+        frags,
         ttl: seen.frame.hop_limit.wrapping_sub(1),
         proto: seen.key.protocol.0,
         check: [0xff, 0xff],
         src_addr: src.0,
         dst_addr: dst.0,
-    };
-    ip.check = checksum::apply(ip.check, sum(&ip));
-    let written = resize(packet, network + IPV4, seen)
+    });
+    let written = move_front(packet, seen.frame.transport(), network + IPV4)
         .and_then(|()| write_transport(packet, network + IPV4, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
         .and_then(|()| {
@@ -118,7 +119,9 @@ fn to_ipv6<P: PacketBuf>(
     if header.payload + IPV6 > egress.mtu as usize {
         return Err(Reason::TooBigForIpv6);
     }
-    let check = transport_checksum(packet, seen, delivery).ok_or(Reason::BadTransportHeader)?;
+    let transport = seen.frame.transport();
+    let check =
+        transport_checksum(packet, transport, seen, delivery).ok_or(Reason::BadTransportHeader)?;
     if seen.key.protocol == Protocol::UDP && check == [0, 0] {
         return Err(Reason::UdpWithoutChecksum);
     }
@@ -131,7 +134,7 @@ fn to_ipv6<P: PacketBuf>(
         src_addr: delivery.to.src.0,
         dst_addr: delivery.to.dst.0,
     };
-    let written = resize(packet, network + IPV6, seen)
+    let written = move_front(packet, seen.frame.transport(), network + IPV6)
         .and_then(|()| write_transport(packet, network + IPV6, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
         .and_then(|()| {
@@ -149,7 +152,7 @@ fn to_ipv6<P: PacketBuf>(
 
 /// `None` for an IPv4 packet: a flow may be looked up by v4-mapped addresses that came in an IPv6 header.
 #[inline(always)]
-fn ipv6_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
+pub(super) fn ipv6_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
     let mut ip = MaybeUninit::<Ipv6Hdr>::uninit();
     let ip = packet.header(frame.network(), &mut ip)?;
     let [first, second, ..] = ip.vcf;
@@ -163,7 +166,7 @@ fn ipv6_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
 
 /// `None` for an IPv6 packet.
 #[inline(always)]
-fn ipv4_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
+pub(super) fn ipv4_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
     let mut ip = MaybeUninit::<Ipv4Hdr>::uninit();
     let ip = packet.header(frame.network(), &mut ip)?;
     let own = frame.transport().checked_sub(frame.network())?;
@@ -176,14 +179,14 @@ fn ipv4_header<P: PacketBuf>(packet: &P, frame: &Frame) -> Option<Header> {
 
 /// The transport checksum that the packet will have. Zero for a datagram that has none.
 #[inline(always)]
-fn transport_checksum<P: PacketBuf>(
+pub(super) fn transport_checksum<P: PacketBuf>(
     packet: &P,
+    at: usize,
     seen: &Seen<Addr6>,
     delivery: &Delivery<Addr6>,
 ) -> Option<[u8; 2]> {
     let (from, to) = (&seen.key.tuple, &delivery.to);
     let change = Delta::of_addresses(from, to).plus(Delta::of_port_change(from, to));
-    let at = seen.frame.transport();
     if seen.key.protocol == Protocol::TCP {
         let mut header = MaybeUninit::<TcpHdr>::uninit();
         Some(checksum::apply(
@@ -200,20 +203,37 @@ fn transport_checksum<P: PacketBuf>(
     }
 }
 
-/// Moves the front of the packet so that the transport header stands at `transport`.
+/// Moves the front of the packet so that what stood at `before` stands at `after`.
 #[inline(always)]
-fn resize<P: PacketBuf>(packet: &mut P, transport: usize, seen: &Seen<Addr6>) -> Option<()> {
-    let before = seen.frame.transport();
-    let moved = if transport > before {
-        packet.grow_head(transport - before)
+pub(super) fn move_front<P: PacketBuf>(packet: &mut P, before: usize, after: usize) -> Option<()> {
+    let moved = if after > before {
+        packet.grow_head(after - before)
     } else {
-        transport == before || packet.shrink_head(before - transport)
+        after == before || packet.shrink_head(before - after)
     };
     moved.then_some(())
 }
 
+/// Identification and flags of an IPv4 packet of `total` bytes. Any identification will do for a packet that is never
+/// fragmented (RFC 6864 §4.1); for the others it should differ from packet to packet, as the `check`sum of different ones does.
 #[inline(always)]
-fn write_transport<P: PacketBuf>(
+pub(super) const fn identification(total: usize, check: [u8; 2]) -> ([u8; 2], [u8; 2]) {
+    if total <= MAY_FRAGMENT {
+        (check, [0, 0])
+    } else {
+        ([0, 0], DONT_FRAGMENT)
+    }
+}
+
+/// A header with its checksum, in place of 0xffff.
+#[inline(always)]
+pub(super) const fn sealed(mut ip: Ipv4Hdr) -> Ipv4Hdr {
+    ip.check = checksum::apply(ip.check, sum(&ip));
+    ip
+}
+
+#[inline(always)]
+pub(super) fn write_transport<P: PacketBuf>(
     packet: &mut P,
     transport: usize,
     seen: &Seen<Addr6>,
@@ -238,9 +258,10 @@ fn write_transport<P: PacketBuf>(
 
 /// The sum of a header whose checksum field is 0xffff, which is zero.
 #[inline(always)]
-fn sum(ip: &Ipv4Hdr) -> Delta {
-    let word =
-        |a: [u8; 2], b: [u8; 2]| Delta::of_word(u32::from_ne_bytes([a[0], a[1], b[0], b[1]]));
+const fn sum(ip: &Ipv4Hdr) -> Delta {
+    const fn word(a: [u8; 2], b: [u8; 2]) -> Delta {
+        Delta::of_word(u32::from_ne_bytes([a[0], a[1], b[0], b[1]]))
+    }
     word([ip.vihl, ip.tos], ip.tot_len)
         .plus(word(ip.id, ip.frags))
         .plus(word([ip.ttl, ip.proto], [0, 0]))
@@ -254,6 +275,6 @@ fn sum(ip: &Ipv4Hdr) -> Delta {
     clippy::cast_possible_truncation,
     reason = "a frame, which is no longer than 64 KiB, holds it"
 )]
-const fn length16(length: usize) -> [u8; 2] {
+pub(super) const fn length16(length: usize) -> [u8; 2] {
     (length as u16).to_be_bytes()
 }

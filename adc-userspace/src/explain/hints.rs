@@ -108,6 +108,9 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::NotTranslated => {
             "a client on IPv6 and a backend on IPv4: keep MTUs equal on both sides, or give the service backends on IPv6"
         }
+        Reason::IcmpErrorUnknown => {
+            "nothing to mend: the error says something of which there is no IPv6 (or IPv4) form, about a source route or an option for example"
+        }
         Reason::PacketTooBig => {
             "larger than the MTU of the way to its receiver: the sender was told so by ICMP and should send smaller ones; if it does not, a firewall on the way drops ICMP: clamp the MSS (mss_clamp)"
         }

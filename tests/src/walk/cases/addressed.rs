@@ -1,6 +1,6 @@
 //! Frames that are, and are not, addressed to this machine.
 
-use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, Reason};
+use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, Reason, TableCounters};
 
 use super::{ONE, ack, answer, established, request, syn, syn_ack};
 use crate::{
@@ -28,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         ] {
             cases.push(opens_nothing(family, arms, &world));
             cases.push(established_is_no_excuse(family, arms, &world));
+            cases.push(keeps_nothing_alive(family, arms, &world));
             cases.push(full_nat(family, arms, &world.clone().with_full_nat()));
             cases.push(follows_the_interface(family, arms, &world));
         }
@@ -82,6 +83,20 @@ fn established_is_no_excuse(family: Family, arms: &str, world: &World) -> Case {
         format!("{family:?}, {arms}: an established flow does not take frames to others along");
     let case = established(Case::new(name, &world.contents), &tcp);
     both_ways(case, &tcp).counts(ONE).leaves(1, 0)
+}
+
+/// Frames to others are no sign of life: two seconds into the flow's idleness, and it ends two hours after its own last packet.
+fn keeps_nothing_alive(family: Family, arms: &str, world: &World) -> Case {
+    let tcp = world.tcp(family);
+    let name = format!("{family:?}, {arms}: frames to others keep no flow alive");
+    let (back, front) = (tcp.backend_link.interface, tcp.client_link.interface);
+    let mut case = established(Case::new(name, &world.contents), &tcp).after(2);
+    case = strays(case, front, &tcp.client_sends(&request("PA", 0)));
+    case = strays(case, back, &tcp.backend_sends(&answer("PA", 0)));
+    case.after(7198)
+        .sent("a new SYN", tcp.request(&syn()), Reason::ScheduledNewFlow)
+        .counts(TableCounters { removed: 1, ..ONE })
+        .leaves(0, 1)
 }
 
 fn full_nat(family: Family, arms: &str, world: &World) -> Case {

@@ -15,6 +15,8 @@ mod icmp_errors;
 mod life;
 mod mss;
 mod nat64;
+mod nat64_errors;
+mod nat64_fragments;
 mod odd;
 mod passed;
 mod ping;
@@ -46,6 +48,8 @@ pub fn all() -> Vec<Case> {
         down::cases(),
         full_nat::cases(),
         nat64::cases(),
+        nat64_errors::cases(),
+        nat64_fragments::cases(),
         passed::cases(),
         unable::cases(),
         bad::cases(),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// TTL of the errors as they come in.
-const TTL: u8 = 61;
+pub(super) const TTL: u8 = 61;
 
 /// Longer than any quote: all of the packet.
 pub(super) const WHOLE: usize = 2000;
@@ -94,7 +94,7 @@ pub(super) fn ip_header(family: Family) -> usize {
 
 /// The frame that an end sent of what came to be quoted as `quoted`. A quoted CRC stays as it is: what is quoted seldom
 /// holds all that it covers.
-fn as_quoted(quoted: &[u8], envelope: &Envelope, segment: &Segment) -> Vec<u8> {
+pub(super) fn as_quoted(quoted: &[u8], envelope: &Envelope, segment: &Segment) -> Vec<u8> {
     let sent = envelope.frame(segment);
     if !matches!(segment.transport, Transport::Sctp { .. }) {
         return sent;

@@ -103,7 +103,7 @@ fn down_data(payload: &[u8]) -> Segment {
 }
 
 /// A complete handshake.
-fn associated(case: Case, talk: &Talk) -> Case {
+pub(super) fn associated(case: Case, talk: &Talk) -> Case {
     case.sent("the INIT", talk.request(&init()), Reason::ScheduledNewFlow)
         .sent(
             "the INIT ACK",
