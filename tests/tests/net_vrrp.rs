@@ -6,7 +6,7 @@ use adc_tests::{
     keepalived::Router,
     lan::{LONG, Lan, VRID, both, v4},
     require,
-    topology::{GATEWAY_V4, GATEWAY_V6, ROUTER_V4, ROUTER_V6},
+    topology::{GATEWAY_V4, GATEWAY_V6, ROUTER_V4, ROUTER_V6, VIP_V6},
     wait::eventually,
 };
 
@@ -93,4 +93,12 @@ fn version_two() {
     router.version = 2;
     router.interval = Duration::from_secs(1);
     life(&mut lan, router);
+}
+
+#[test]
+fn version_three_over_ipv6_alone() {
+    require!(namespaces, agent, "keepalived");
+    let vips = vec![VIP_V6.into()];
+    let mut lan = Lan::new(&vips, "priority = 150\nadvert_interval = \"100ms\"");
+    life(&mut lan, Router::new(VRID, &vips));
 }

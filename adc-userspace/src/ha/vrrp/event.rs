@@ -14,7 +14,7 @@ pub enum Input {
     Stopped,
     /// An advert for it came.
     Advert(Heard),
-    /// The time that [`Instance::deadline`] asked for has come.
+    /// The time that [`super::Instance::deadline`] asked for has come.
     Timer,
     /// Tracked things changed.
     Tracking(Tracking),
