@@ -129,6 +129,55 @@ fn a_reload_keeps_the_role_and_moves_only_what_changed() {
 }
 
 #[test]
+fn an_agent_that_is_killed_and_started_again_at_once_keeps_the_role_and_the_vips() {
+    require!(namespaces, agent, "keepalived");
+    // keepalived waits for more than six seconds.
+    let mut lan = Lan::new(&v4(), "priority = 150\nadvert_interval = \"2s\"");
+    lan.wait_for_adc();
+    let mut router = Router::new(VRID, &v4());
+    router.interval = Duration::from_secs(2);
+    let other = lan.keepalived(&router);
+    eventually(LONG, "keepalived runs as backup", || {
+        other.log().contains("Entering BACKUP STATE")
+    });
+    lan.agent.kill9();
+    assert!(
+        lan.adc.addresses().contains(&VIP_V4.into()),
+        "a crash leaves the VIP"
+    );
+    lan.agent.restart();
+    eventually(LONG, "adc is active again", || {
+        assert!(
+            lan.adc.addresses().contains(&VIP_V4.into()),
+            "the VIP was gone"
+        );
+        lan.group()["role"] == "active"
+    });
+    lan.assert_peace();
+    assert!(
+        !other.log().contains("Entering MASTER STATE"),
+        "{}",
+        other.log()
+    );
+    lan.assert_served();
+}
+
+#[test]
+fn an_agent_that_was_away_too_long_gives_the_vips_up() {
+    require!(namespaces, agent, "keepalived");
+    let (mut lan, _other) = pair("preempt = false");
+    lan.agent.kill9();
+    eventually(LONG, "keepalived took over", || lan.other_has_all());
+    assert!(
+        lan.adc.addresses().contains(&VIP_V4.into()),
+        "a crash leaves the VIP"
+    );
+    lan.agent.restart();
+    lan.wait_for_other();
+    lan.assert_peace();
+}
+
+#[test]
 fn a_node_without_groups_says_so_and_has_its_vips() {
     require!(namespaces, agent);
     let scene = adc_tests::scene::Scene::new(adc_tests::topology::Topology::two_arm(1));

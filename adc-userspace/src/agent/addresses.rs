@@ -75,11 +75,11 @@ impl Agent {
         wanted
     }
 
-    /// Those of the HA groups that this node is active for.
+    /// Those of the HA groups that this node has.
     fn active_addresses(&self) -> Addresses {
         let mut wanted = Addresses::new();
         let groups = self.config.ha.groups.iter();
-        for (_, group) in groups.filter(|(name, _)| self.ha.is_active(name)) {
+        for (_, group) in groups.filter(|(name, _)| self.ha.carries(name)) {
             for vip in &group.vips {
                 let interface = group.interface_of(vip).to_owned();
                 let on = wanted.entry(interface).or_default();

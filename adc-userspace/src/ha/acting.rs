@@ -72,8 +72,12 @@ impl Task {
             let on = by_interface.entry(router.group.interface_of(vip).to_owned());
             on.or_default().insert(vip.address, vip.prefix_length());
         }
+        let carries = router.instance.carries();
         let _alone = self.shared.addresses.lock().await;
-        self.shared.set_role(name, Some(role));
+        self.shared.set_carried(name, carries);
+        if carries && role != Role::Active {
+            return;
+        }
         for (interface, addresses) in by_interface {
             let done = if role == Role::Active {
                 vips::put(&interface, &addresses).await

@@ -1,7 +1,7 @@
 //! The agent's hold on the HA thread.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{MutexGuard, mpsc, oneshot};
 
-use super::{Role, RoleChange, task::Task, vrrp::Order};
+use super::{RoleChange, task::Task, vrrp::Order};
 use crate::{
     api::proto::{ApiError, ErrorCode, HaGroupView, HaOrder},
     model::{GroupName, Ha, PoolName},
@@ -27,7 +27,8 @@ pub type RoleHook = Arc<dyn Fn(&RoleChange) + Send + Sync>;
 pub(super) struct Shared {
     /// Held while addresses are put on or taken off, so that nobody does so by an old role.
     pub(super) addresses: tokio::sync::Mutex<()>,
-    roles: RwLock<BTreeMap<GroupName, Role>>,
+    /// Groups whose addresses are to be on interfaces.
+    carried: RwLock<BTreeSet<GroupName>>,
     groups: Mutex<Vec<HaGroupView>>,
 }
 
@@ -62,11 +63,13 @@ impl fmt::Debug for HaControl {
 }
 
 impl Shared {
-    pub(super) fn set_role(&self, group: &GroupName, role: Option<Role>) {
-        let mut roles = self.roles.write().unwrap_or_else(PoisonError::into_inner);
-        match role {
-            Some(role) => drop(roles.insert(group.clone(), role)),
-            None => drop(roles.remove(group)),
+    /// Notes whether the addresses of a group are to be on interfaces.
+    pub(super) fn set_carried(&self, group: &GroupName, carried: bool) {
+        let mut groups = self.carried.write().unwrap_or_else(PoisonError::into_inner);
+        if carried {
+            groups.insert(group.clone());
+        } else {
+            groups.remove(group);
         }
     }
 
@@ -179,11 +182,11 @@ impl HaControl {
         groups.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether this node has the addresses of a group.
-    pub fn is_active(&self, group: &GroupName) -> bool {
-        let roles = self.shared.roles.read();
-        let roles = roles.unwrap_or_else(PoisonError::into_inner);
-        roles.get(group) == Some(&Role::Active)
+    /// Whether the addresses of a group are to be on interfaces: this node is active, or finds out whether it still is.
+    pub fn carries(&self, group: &GroupName) -> bool {
+        let carried = self.shared.carried.read();
+        let carried = carried.unwrap_or_else(PoisonError::into_inner);
+        carried.contains(group)
     }
 
     /// Keeps roles from changing addresses while the guard lives.

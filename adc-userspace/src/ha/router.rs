@@ -235,6 +235,14 @@ impl Router {
         heard
     }
 
+    /// Whether its addresses are on, by adc.
+    pub(super) fn has_addresses(&self, devices: &Devices) -> bool {
+        self.group.vips.iter().all(|vip| {
+            let device = devices.get(self.group.interface_of(vip));
+            device.is_some_and(|device| device.carried.contains(&vip.address))
+        })
+    }
+
     /// What people are shown.
     pub(super) fn view(&self, now: Instant) -> HaGroupView {
         let peers = self.peers.iter().map(|(address, peer)| HaPeerView {

@@ -164,7 +164,9 @@ impl Task {
                 // Facts before the start, so that it does not begin with a fault that is none.
                 self.look(watch).await;
                 for name in new {
-                    self.step(&name, Input::Started).await;
+                    let resume = self.routers.get(&name);
+                    let resume = resume.is_some_and(|r| r.has_addresses(&self.known.devices));
+                    self.step(&name, Input::Started { resume }).await;
                 }
                 self.publish();
                 answer(reply);
@@ -197,7 +199,7 @@ impl Task {
         for name in gone {
             self.step(&name, Input::Stopped).await;
             self.routers.remove(&name);
-            self.shared.set_role(&name, None);
+            self.shared.set_carried(&name, false);
         }
         let mut new = Vec::new();
         let now = Instant::now();

@@ -94,6 +94,7 @@ mod tests {
             mac: None,
             usable,
             addresses: Vec::new(),
+            carried: Vec::new(),
         };
         Known {
             devices: [("eth1".to_owned(), device)].into(),

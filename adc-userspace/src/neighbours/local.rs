@@ -24,6 +24,8 @@ pub(crate) struct Device {
     /// Its own addresses, in the kernel's order: without those that adc put there, and without those that can not
     /// be sent from yet.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Addresses that adc put there.
+    pub(crate) carried: Vec<IpAddr>,
 }
 
 /// Devices by name.
@@ -75,13 +77,16 @@ impl LocalWatch {
                 mac: link.mac,
                 usable: link.usable(),
                 addresses: Vec::new(),
+                carried: Vec::new(),
             };
             devices.insert(link.name, device);
         }
-        for (index, address) in vips::own_addresses(&self.kernel).await? {
+        for (index, address, ours) in vips::all_addresses(&self.kernel).await? {
             let device = names.get(&index).and_then(|name| devices.get_mut(name));
-            if let Some(device) = device {
-                device.addresses.push(address);
+            match device {
+                Some(device) if ours => device.carried.push(address),
+                Some(device) => device.addresses.push(address),
+                None => {}
             }
         }
         Ok(devices)

@@ -9,7 +9,10 @@ use crate::ha::Role;
 #[derive(Clone, Debug)]
 pub enum Input {
     /// It begins.
-    Started,
+    Started {
+        /// Its addresses are on already: an agent that died left them, or they were this node's before there was a group.
+        resume: bool,
+    },
     /// It ends.
     Stopped,
     /// An advert for it came.

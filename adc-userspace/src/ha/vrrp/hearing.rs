@@ -17,7 +17,12 @@ impl Instance {
         self.wires[at].last = Some((now, heard));
         match self.role {
             Role::Init | Role::Fault => {}
-            Role::Backup => self.heard_as_backup(now, at, heard),
+            Role::Backup => {
+                if self.resuming && heard.priority > 0 {
+                    self.give_up(now, format!("{} took over", heard.source), actions);
+                }
+                self.heard_as_backup(now, at, heard);
+            }
             Role::Active => self.heard_as_active(now, at, decisive, heard, actions),
         }
     }
@@ -112,13 +117,16 @@ impl Instance {
         }
     }
 
-    /// Whether a tie in this family is decided by address.
+    /// Whether a tie in this family is decided by address: in the first always, in the second if it says so twice while
+    /// the first is silent. Adverts of the two families are sent together and may overtake each other.
     fn is_decisive(&self, at: usize, now: Instant) -> bool {
         let ours = self.priority();
         let hears = |wire: &Wire| {
             let patience = self.timing.down(ours, wire.active_interval);
-            wire.last.is_some_and(|(heard, _)| now < heard + patience)
+            let lately = |heard: Instant| heard >= self.since && now < heard + patience;
+            wire.last.is_some_and(|(heard, _)| lately(heard))
         };
-        !self.wires[..at].iter().any(hears)
+        let (before, this) = self.wires.split_at(at);
+        at == 0 || (!before.iter().any(hears) && this.first().is_some_and(hears))
     }
 }

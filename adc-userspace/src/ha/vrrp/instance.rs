@@ -21,10 +21,14 @@ pub struct Instance {
     pub(super) wires: Vec<Wire>,
     tracking: Tracking,
     started: bool,
+    /// The addresses are on, and whether to keep them is not decided yet.
+    pub(super) resuming: bool,
     held: bool,
     /// Handed over on demand: whoever is active is left alone.
     yielded: bool,
     pub(super) role: Role,
+    /// Since when.
+    pub(super) since: Instant,
     /// Active: when the next advert is due.
     pub(super) advert_at: Instant,
     /// Active: when an answer to a lower priority was last sent.
@@ -53,9 +57,11 @@ impl Instance {
             timing,
             tracking: Tracking::default(),
             started: false,
+            resuming: false,
             held: false,
             yielded: false,
             role: Role::Init,
+            since: now,
             advert_at: now,
             answered: None,
             announce: None,
@@ -73,6 +79,11 @@ impl Instance {
     /// What this node is.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether the addresses are to be on: active, or about to say so.
+    pub fn carries(&self) -> bool {
+        self.role == Role::Active || self.resuming
     }
 
     /// Whether people want this node not to be active.
@@ -123,7 +134,10 @@ impl Instance {
         let mut actions = Vec::new();
         let before = self.priority();
         match input {
-            Input::Started => self.started = true,
+            Input::Started { resume } => {
+                self.started = true;
+                self.resuming = resume;
+            }
             Input::Stopped => {
                 self.started = false;
                 self.leave(
@@ -169,6 +183,8 @@ impl Instance {
             (None, Role::Init | Role::Fault) => {
                 if self.timing.priority == OWNER && !self.held {
                     self.take(now, "owner of the addresses (priority 255)".into(), actions);
+                } else if self.resuming {
+                    self.resume(now, actions);
                 } else {
                     let why = "waiting for adverts".to_owned();
                     self.leave(now, Role::Backup, why, false, actions);
@@ -203,6 +219,7 @@ impl Instance {
     fn why_take_over(&self, now: Instant) -> String {
         let last = self.last_heard().max_by_key(|(at, _)| *at);
         match last {
+            None if self.resuming => "no other node took over while the agent was away".into(),
             None => "no other router is heard".into(),
             Some((_, heard)) if heard.priority == 0 => format!("{} resigned", heard.source),
             Some((at, heard)) if heard.priority < self.priority() && self.preempts() => {
@@ -248,7 +265,13 @@ impl Instance {
         };
         if self.role == Role::Active {
             self.leave(now, Role::Backup, why.into(), true, actions);
+            // Twice as long as the others may wait, if our last advert overtook the resignation.
+            let ours = self.priority();
+            for wire in &mut self.wires {
+                wire.down_at += self.timing.down(ours, wire.active_interval);
+            }
         }
+        self.give_up(now, why.into(), actions);
     }
 
     fn retime(&mut self, now: Instant, timing: Timing) {
@@ -266,6 +289,8 @@ impl Instance {
 
     fn take(&mut self, now: Instant, why: String, actions: &mut Vec<Action>) {
         self.role = Role::Active;
+        self.since = now;
+        self.resuming = false;
         self.yielded = false;
         self.preempt_at = None;
         // The advert first: whoever was active lets go of the addresses before we have them.
@@ -287,6 +312,31 @@ impl Instance {
         };
     }
 
+    /// The addresses are on. Whoever took over meanwhile says so within an interval; if nobody does, nobody has: the
+    /// others still wait for the adverts of the agent that was here.
+    fn resume(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let why = "has the addresses already; listening whether another node took over".to_owned();
+        self.leave(now, Role::Backup, why, false, actions);
+        self.resuming = true;
+        let ours = self.priority();
+        for wire in &mut self.wires {
+            let interval = wire.active_interval;
+            wire.down_at = now + interval + self.timing.skew(ours, interval);
+        }
+    }
+
+    /// Another node has them after all, or this one may not.
+    pub(super) fn give_up(&mut self, now: Instant, why: String, actions: &mut Vec<Action>) {
+        if std::mem::take(&mut self.resuming) {
+            let ours = self.priority();
+            for wire in &mut self.wires {
+                wire.down_at = now + self.timing.down(ours, wire.active_interval);
+            }
+            let role = Role::Backup;
+            actions.push(Action::Become { role, why });
+        }
+    }
+
     /// To a role without the addresses.
     pub(super) fn leave(
         &mut self,
@@ -298,9 +348,11 @@ impl Instance {
     ) {
         let was_active = self.role == Role::Active;
         let from = std::mem::replace(&mut self.role, role);
+        self.since = now;
         self.announce = None;
         self.answered = None;
         self.preempt_at = None;
+        self.resuming = false;
         let ours = self.priority();
         for wire in &mut self.wires {
             if role != Role::Backup || !was_active || resign {

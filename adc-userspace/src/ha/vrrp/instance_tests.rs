@@ -45,7 +45,7 @@ impl Node {
         for (family, own) in wires {
             node.step(Input::Link(*family, Ok(own.parse().unwrap())));
         }
-        node.step(Input::Started);
+        node.step(Input::Started { resume: false });
         node
     }
 

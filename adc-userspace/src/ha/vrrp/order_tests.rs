@@ -106,7 +106,7 @@ fn a_failover_is_not_undone_by_a_higher_priority() {
 fn a_failover_to_nobody_comes_back() {
     let mut node = Node::active(timing(200));
     node.step(Input::Order(Order::Failover));
-    node.pass(SECOND * 4);
+    node.pass(SECOND * 8);
     assert_eq!(node.role(), Role::Active);
     assert!(!node.instance.yielded());
 }
@@ -131,6 +131,54 @@ fn a_node_that_was_stopped_without_preempt_lets_the_other_be() {
     node.now += SECOND * 10;
     node.hears("10.0.0.2", 100);
     assert_eq!(node.role(), Role::Backup);
+}
+
+/// A node that starts where an agent died.
+fn resumed() -> Node {
+    let mut node = Node::new(timing(100));
+    node.step(Input::Stopped);
+    let actions = node.step(Input::Started { resume: true });
+    assert!(node.instance.carries(), "{actions:?}");
+    assert_eq!(node.role(), Role::Backup);
+    node
+}
+
+#[test]
+fn who_finds_the_addresses_on_keeps_them_if_nobody_speaks_for_an_interval() {
+    let mut node = resumed();
+    // 1 s + 156/256 s, well before the others lose patience.
+    node.pass(SECOND * 2);
+    assert_eq!(node.role(), Role::Active);
+    assert!(node.instance.carries());
+}
+
+#[test]
+fn who_finds_the_addresses_on_gives_them_up_at_the_first_advert() {
+    let mut node = resumed();
+    let actions = node.hears("10.0.0.2", 50);
+    assert!(!node.instance.carries());
+    assert!(
+        matches!(
+            &actions[..],
+            [Action::Become {
+                role: Role::Backup,
+                ..
+            }]
+        ),
+        "{actions:?}"
+    );
+    assert_eq!(node.pass(SECOND * 3), []);
+}
+
+#[test]
+fn who_finds_the_addresses_on_and_is_held_gives_them_up() {
+    let mut node = resumed();
+    node.step(Input::Order(Order::Hold));
+    assert!(!node.instance.carries());
+    let mut node = resumed();
+    let fault = Some("eth1 is down".to_owned());
+    node.step(Input::Tracking(Tracking { weight: 0, fault }));
+    assert!(!node.instance.carries());
 }
 
 mod both_families {
@@ -179,6 +227,13 @@ mod both_families {
     fn where_the_first_family_hears_nothing_the_second_decides_a_tie() {
         let mut node = pair();
         node.pass(SECOND * 4);
+        node.hears("fe80::9", 100);
+        assert_eq!(
+            node.role(),
+            Role::Active,
+            "the first family may only be late"
+        );
+        node.pass(SECOND);
         node.hears("fe80::9", 100);
         assert_eq!(node.role(), Role::Backup);
     }

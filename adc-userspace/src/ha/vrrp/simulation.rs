@@ -118,7 +118,7 @@ impl Network {
         self.nodes[node].alive = true;
         self.step(node, Input::Link(Family::Ipv4, Ok(v4)));
         self.step(node, Input::Link(Family::Ipv6, Ok(v6)));
-        self.step(node, Input::Started);
+        self.step(node, Input::Started { resume: false });
     }
 
     /// What the clock of a node shows.

@@ -54,16 +54,15 @@ pub(crate) async fn take(
     Ok(())
 }
 
-/// Every address of the machine that is not adc's and that can be sent from, with the index of its device.
-pub(in super::super) async fn own_addresses(
+/// Every address of the machine that can be sent from: the index of its device, the address, whether it has adc's mark.
+pub(in super::super) async fn all_addresses(
     kernel: &Kernel,
-) -> Result<Vec<(u32, IpAddr)>, NeighbourError> {
+) -> Result<Vec<(u32, IpAddr, bool)>, NeighbourError> {
     let request = kernel.handle().address().get().execute();
     let all = answered("list addresses", request.try_collect::<Vec<_>>()).await?;
-    let own = all.into_iter().filter_map(held);
-    let own = own.filter(|held| !held.ours && is_ready(held));
-    Ok(own
-        .map(|held| (held.message.header.index, held.ip))
+    let ready = all.into_iter().filter_map(held).filter(is_ready);
+    Ok(ready
+        .map(|held| (held.message.header.index, held.ip, held.ours))
         .collect())
 }
 

@@ -7,7 +7,7 @@ mod group;
 #[cfg(test)]
 mod tests;
 
-pub(super) use group::own_addresses;
+pub(super) use group::all_addresses;
 pub(crate) use group::{put, take};
 
 use std::{
