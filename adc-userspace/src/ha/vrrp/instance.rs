@@ -23,9 +23,8 @@ pub struct Instance {
     started: bool,
     /// The addresses are on, and whether to keep them is not decided yet.
     pub(super) resuming: bool,
-    held: bool,
-    /// Handed over on demand: whoever is active is left alone.
-    yielded: bool,
+    /// What people asked for and that lasts: to stand back (`Hold`), or to leave who is active alone (`Failover`).
+    standing: Option<Order>,
     pub(super) role: Role,
     /// Since when.
     pub(super) since: Instant,
@@ -58,8 +57,7 @@ impl Instance {
             tracking: Tracking::default(),
             started: false,
             resuming: false,
-            held: false,
-            yielded: false,
+            standing: None,
             role: Role::Init,
             since: now,
             advert_at: now,
@@ -88,12 +86,12 @@ impl Instance {
 
     /// Whether people want this node not to be active.
     pub fn held(&self) -> bool {
-        self.held
+        self.standing == Some(Order::Hold)
     }
 
     /// Whether the role was handed over on demand, and is left where it is.
     pub fn yielded(&self) -> bool {
-        self.yielded
+        self.standing == Some(Order::Failover)
     }
 
     /// The priority with what tracking adds; an owner's is never changed (RFC 9568 §6.1).
@@ -120,7 +118,7 @@ impl Instance {
     pub fn deadline(&self) -> Option<Instant> {
         match self.role {
             Role::Init | Role::Fault => None,
-            Role::Backup if self.held => None,
+            Role::Backup if self.held() => None,
             Role::Backup => self.wires.iter().map(|wire| wire.down_at).max(),
             Role::Active => {
                 let announce = self.announce.map(|(at, _)| at);
@@ -181,7 +179,7 @@ impl Instance {
             }
             (Some(_), Role::Fault) | (None, Role::Backup | Role::Active) => {}
             (None, Role::Init | Role::Fault) => {
-                if self.timing.priority == OWNER && !self.held {
+                if self.timing.priority == OWNER && !self.held() {
                     self.take(now, "owner of the addresses (priority 255)".into(), actions);
                 } else if self.resuming {
                     self.resume(now, actions);
@@ -242,24 +240,23 @@ impl Instance {
     /// Whether an active router of lower priority is to be replaced. An owner always does (RFC 9568 §6.1).
     pub(super) fn preempts(&self) -> bool {
         let owner = self.timing.priority == OWNER;
-        (self.timing.preempt || owner) && !self.held && !self.yielded
+        (self.timing.preempt || owner) && !self.held() && !self.yielded()
     }
 
     fn order(&mut self, now: Instant, order: Order, actions: &mut Vec<Action>) {
         let why = match order {
             Order::Release => {
-                self.held = false;
-                self.yielded = false;
+                self.standing = None;
                 self.preempt_at = None;
                 return;
             }
             Order::Failover if self.role == Role::Active => {
-                self.yielded = true;
+                self.standing = Some(order);
                 "handed over on demand"
             }
             Order::Failover => return,
             Order::Hold => {
-                self.held = true;
+                self.standing = Some(order);
                 "held back on demand"
             }
         };
@@ -291,7 +288,7 @@ impl Instance {
         self.role = Role::Active;
         self.since = now;
         self.resuming = false;
-        self.yielded = false;
+        self.standing = None;
         self.preempt_at = None;
         // The advert first: whoever was active lets go of the addresses before we have them.
         self.advertise(now, actions);
