@@ -12,6 +12,8 @@ pub mod decap;
 pub mod demo;
 pub mod direct_return;
 pub mod drive;
+pub mod keepalived;
+pub mod lan;
 pub mod net;
 pub mod packets;
 pub mod process;

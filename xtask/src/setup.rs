@@ -45,7 +45,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -59,6 +59,8 @@ const TOOLS: [Tool; 11] = [
     tool("iperf3", "iperf3", Purpose::Test),
     tool("tshark", "tshark", Purpose::Test),
     tool("traceroute", "traceroute", Purpose::Test),
+    // The other router of net_vrrp.
+    tool("keepalived", "keepalived", Purpose::Test),
 ];
 
 const fn tool(program: &'static str, package: &'static str, purpose: Purpose) -> Tool {

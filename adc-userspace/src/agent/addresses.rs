@@ -14,8 +14,8 @@ use crate::{
     neighbours::vips,
 };
 
-/// Addresses by the interface that is to carry them.
-pub(super) type Addresses = BTreeMap<String, BTreeSet<IpAddr>>;
+/// Addresses, with the lengths of their prefixes, by the interface that is to carry them.
+pub(super) type Addresses = BTreeMap<String, BTreeMap<IpAddr, u8>>;
 
 /// What is on the interfaces because of us.
 #[derive(Debug, Default)]
@@ -37,17 +37,26 @@ impl Carried {
             foreign: BTreeMap::new(),
         }
     }
+
+    /// These may hold something of ours, too.
+    pub(super) fn look_at(&mut self, interfaces: impl Iterator<Item = String>) {
+        self.leftovers.extend(interfaces);
+    }
 }
 
 impl Agent {
-    /// Addresses that should be on interfaces. None at all if people put the VIPs where they belong.
+    /// Addresses that should be on interfaces. Of those in no HA group none at all if people put the VIPs where they
+    /// belong.
     pub(super) fn wanted_addresses(&self) -> Addresses {
+        let mut wanted = self.active_addresses();
         let Some(vip_interface) = &self.config.dataplane.vip_interface else {
-            return Addresses::new();
+            return wanted;
         };
         let services = self.config.services.values();
-        let vips = services.map(|service| service.vip).collect();
-        let mut wanted = Addresses::from([(vip_interface.clone(), vips)]);
+        let vips = services.map(|service| service.vip);
+        let vips = vips.filter(|vip| self.config.ha.group_of(*vip).is_none());
+        let on = wanted.entry(vip_interface.clone()).or_default();
+        on.extend(vips.map(|vip| (vip, vips::whole(vip))));
         // From the tables, not from the configuration: flows of what was removed go on.
         let observed = self.dataplane.tables.observed();
         for backend in observed.backends.values() {
@@ -56,7 +65,25 @@ impl Agent {
             let full_nat = service.filter(|service| service.mode == ForwardingMode::FULL_NAT);
             if let (Some(service), Some(device)) = (full_nat, self.devices.get(&address)) {
                 let on = wanted.entry(device.clone()).or_default();
-                on.extend(local_addresses(service, address));
+                let local = local_addresses(service, address);
+                let local = local
+                    .into_iter()
+                    .filter(|local| self.config.ha.group_of(*local).is_none());
+                on.extend(local.map(|local| (local, vips::whole(local))));
+            }
+        }
+        wanted
+    }
+
+    /// Those of the HA groups that this node has.
+    fn active_addresses(&self) -> Addresses {
+        let mut wanted = Addresses::new();
+        let groups = self.config.ha.groups.iter();
+        for (_, group) in groups.filter(|(name, _)| self.ha.carries(name)) {
+            for vip in &group.vips {
+                let interface = group.interface_of(vip).to_owned();
+                let on = wanted.entry(interface).or_default();
+                on.insert(vip.address, vip.prefix_length());
             }
         }
         wanted
@@ -67,6 +94,8 @@ impl Agent {
         if self.stopping {
             return;
         }
+        let ha = self.ha.clone();
+        let _roles_stay = ha.addresses().await;
         let wanted = self.wanted_addresses();
         let used = std::mem::take(&mut self.carried.wanted);
         self.carried.leftovers.extend(used.into_keys());
@@ -129,9 +158,9 @@ impl Agent {
     async fn reconcile_interface(
         &self,
         interface: &str,
-        wanted: &BTreeSet<IpAddr>,
+        wanted: &BTreeMap<IpAddr, u8>,
     ) -> Option<String> {
-        match vips::reconcile(interface, wanted).await {
+        match vips::reconcile_prefixes(interface, wanted).await {
             Ok(done) if done.added.is_empty() && done.removed.is_empty() => None,
             Ok(done) => {
                 tracing::info!(interface, added = ?done.added, removed = ?done.removed, "addresses");

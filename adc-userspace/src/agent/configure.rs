@@ -15,7 +15,7 @@ use crate::{
     },
     config::{self, edit::Edits},
     health::TargetKey,
-    model::{Config, Health},
+    model::{Config, Ha, Health},
     plan::{Plan, PlanError},
 };
 
@@ -166,6 +166,7 @@ impl Agent {
             Ok(plan) => {
                 self.generation += 1;
                 self.applied_at = Timestamp(SystemTime::now());
+                self.configure_ha().await;
                 self.reconcile_addresses().await;
                 Ok(plan)
             }
@@ -194,7 +195,10 @@ impl Agent {
             node: self.config.node.clone(),
             dataplane: self.config.dataplane.clone(),
             telemetry: self.config.telemetry.clone(),
-            heartbeat: self.config.heartbeat.clone(),
+            ha: Ha {
+                heartbeat: self.config.ha.heartbeat.clone(),
+                ..config.ha
+            },
             ..config
         }
     }
@@ -273,7 +277,10 @@ impl Agent {
         differs("node", file.node == self.config.node);
         differs("dataplane", file.dataplane == self.config.dataplane);
         differs("metrics", file.telemetry == self.config.telemetry);
-        differs("ha.heartbeat", file.heartbeat == self.config.heartbeat);
+        differs(
+            "ha.heartbeat",
+            file.ha.heartbeat == self.config.ha.heartbeat,
+        );
         notes
     }
 

@@ -13,10 +13,11 @@ use crate::{
         proto::{
             ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply,
             ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount,
-            FlowFilter, FlowPage, ReasonRow, ServiceView, Status,
+            FlowFilter, FlowPage, HaGroupView, HaOrder, ReasonRow, ServiceView, Status,
         },
     },
-    model::ServiceName,
+    ha::HaControl,
+    model::{GroupName, ServiceName},
     telemetry::MetricsSnapshot,
 };
 
@@ -30,6 +31,10 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn new(agent: Arc<Mutex<Agent>>, stopped: watch::Receiver<bool>) -> Self {
         Self { agent, stopped }
+    }
+
+    async fn ha(&self) -> HaControl {
+        self.agent.lock().await.ha.clone()
     }
 
     /// Looks at the agent. Off the runtime's own threads: a look may walk a million flows, and probes go on.
@@ -107,6 +112,20 @@ impl Control for Handle {
 
     async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
         self.look(|agent| agent.reasons()).await
+    }
+
+    async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
+        self.ha().await.groups().await
+    }
+
+    async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {
+        let ha = self.ha().await;
+        ha.order(group.clone(), order).await?;
+        let groups = ha.groups().await?.into_iter();
+        let mut found = groups.filter(|view| view.name == group);
+        found
+            .next()
+            .ok_or_else(|| ApiError::not_found(format!("there is no HA group `{group}` any more")))
     }
 
     async fn explain(&self, request: ExplainRequest) -> Result<Explanation, ApiError> {

@@ -58,7 +58,7 @@ pub(super) async fn start(
 
 /// Reads the key and begins a life.
 fn prepare(config: &Config) -> Result<Option<Setup>> {
-    let Some(settings) = &config.heartbeat else {
+    let Some(settings) = &config.ha.heartbeat else {
         return Ok(None);
     };
     let key = Key::load(&settings.key_file)?;

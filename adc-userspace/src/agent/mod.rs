@@ -11,6 +11,7 @@ mod challenges;
 mod configure;
 mod explain;
 mod flow_view;
+mod ha;
 mod handle;
 mod heartbeat;
 mod interfaces;
@@ -34,8 +35,8 @@ use tokio::{
 };
 
 use crate::{
-    api::server::Server, cli::RunOptions, health::HealthEvent, neighbours::NextHopEvent,
-    telemetry::MetricsServer,
+    api::server::Server, cli::RunOptions, ha::RoleChange, health::HealthEvent,
+    neighbours::NextHopEvent, telemetry::MetricsServer,
 };
 use handle::Handle;
 use state::Agent;
@@ -59,6 +60,7 @@ pub fn run(options: &RunOptions) -> Result<()> {
 struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     hops: mpsc::Receiver<NextHopEvent>,
+    roles: mpsc::Receiver<RoleChange>,
     signals: Signals,
 }
 
@@ -85,10 +87,12 @@ async fn serve(options: &RunOptions) -> Result<()> {
         interrupt: catch(SignalKind::interrupt(), "SIGINT")?,
     };
     let (health_events, health) = mpsc::channel(HEALTH_EVENTS);
-    let (started, hops) = start::start(options, health_events).await?;
+    let (ha, roles) = ha::control();
+    let (started, hops) = start::start(options, health_events, ha).await?;
     let inputs = Inputs {
         health,
         hops,
+        roles,
         signals,
     };
     let start::Started {
@@ -166,6 +170,7 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
                 };
                 agent.lock().await.on_next_hop(event).await;
             }
+            Some(change) = inputs.roles.recv() => agent.lock().await.on_role(change).await,
             _ = sweep.tick() => agent.lock().await.on_sweep().await,
             _ = hangup.recv() => agent.lock().await.reload_file().await,
             _ = terminate.recv() => {

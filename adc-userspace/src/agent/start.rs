@@ -38,6 +38,7 @@ use crate::{
         edit::{EditProblem, Edits, StateFault},
     },
     dataplane::{Dataplane, DataplaneError, PinDirectory, SweepReport},
+    ha::HaControl,
     health::{Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent, TargetKey},
     model::{Config, Health},
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
@@ -78,6 +79,7 @@ struct Prepared {
 pub(super) async fn start(
     options: &RunOptions,
     health_events: mpsc::Sender<HealthEvent>,
+    ha: HaControl,
 ) -> Result<(Started, mpsc::Receiver<NextHopEvent>)> {
     let open_files = allow_open_files();
     let mut file = config::load(&options.config)?;
@@ -111,7 +113,7 @@ pub(super) async fn start(
         probes: (open_files / 4).clamp(DEFAULT_PROBES_IN_FLIGHT, MOST_PROBES),
         locks: [run_lock, pin_lock],
     };
-    match bring_up(options, prepared, fresh, health_events).await {
+    match bring_up(options, prepared, fresh, (health_events, ha)).await {
         Ok((agent, hops)) => Ok((
             Started {
                 agent,
@@ -134,7 +136,7 @@ async fn bring_up(
     options: &RunOptions,
     prepared: Prepared,
     fresh: bool,
-    health_events: mpsc::Sender<HealthEvent>,
+    (health_events, ha): (mpsc::Sender<HealthEvent>, HaControl),
 ) -> Result<(Agent, mpsc::Receiver<NextHopEvent>)> {
     let Prepared {
         file,
@@ -189,6 +191,7 @@ async fn bring_up(
         swept: None,
         draining_out: Vec::new(),
         challenger: Challenger::start(),
+        ha,
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,
@@ -224,6 +227,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
+    agent.configure_ha().await;
     agent.reconcile_addresses().await;
     tracing::info!(
         services = agent.config.services.len(),

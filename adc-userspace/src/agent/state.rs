@@ -20,6 +20,7 @@ use crate::{
     api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
     dataplane::{self, Dataplane, LoadReport, SweepReport, Timeouts},
+    ha::HaControl,
     health::{self, Checker, HealthEvent, TargetKey},
     model::{AttachMode, Backend, Config, EffectiveState, Health, Pool, PoolName, Weight},
     neighbours::{NextHop, NextHopEvent, Obstacle, Resolution, Resolver},
@@ -71,6 +72,7 @@ pub(super) struct Agent {
     pub(super) swept: Option<Instant>,
     pub(super) draining_out: Vec<DrainingOut>,
     pub(super) challenger: Challenger,
+    pub(super) ha: HaControl,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -269,6 +271,7 @@ impl Agent {
             .context("applying the plan")?;
         self.draining_out.clone_from(&plan.draining_out);
         self.troubles.plan = None;
+        self.report_pools();
         if !plan.is_empty() {
             self.challenge();
         }
@@ -363,6 +366,7 @@ impl Agent {
     /// Takes the VIPs off, detaches, removes all pins. Nothing is changed after this.
     pub(super) async fn shut_down(&mut self) -> Result<()> {
         self.stopping = true;
+        self.ha.stop().await;
         self.remove_addresses().await;
         self.dataplane
             .dismantle()

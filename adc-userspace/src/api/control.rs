@@ -8,9 +8,12 @@ use tokio::sync::mpsc;
 use super::proto::{
     ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply, ConfigChecked,
     ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount, FlowFilter, FlowPage,
-    ReasonRow, ServiceView, Status,
+    HaGroupView, HaOrder, ReasonRow, ServiceView, Status,
 };
-use crate::{model::ServiceName, telemetry::MetricsSnapshot};
+use crate::{
+    model::{GroupName, ServiceName},
+    telemetry::MetricsSnapshot,
+};
 
 /// What a running agent can be asked. One implementation, the agent's handle; tests have a fake.
 ///
@@ -71,6 +74,16 @@ pub trait Control: Send + Sync + 'static {
 
     /// Every reason with its counters, in the order of `adc_common::abi::Reason::ALL`.
     fn drops(&self) -> impl Future<Output = Result<Vec<ReasonRow>, ApiError>> + Send;
+
+    /// Every HA group as it is now, by name.
+    fn ha_groups(&self) -> impl Future<Output = Result<Vec<HaGroupView>, ApiError>> + Send;
+
+    /// Passes on what somebody wants of an HA group; gives the group as it is right after.
+    fn ha_order(
+        &self,
+        group: GroupName,
+        order: HaOrder,
+    ) -> impl Future<Output = Result<HaGroupView, ApiError>> + Send;
 
     /// Where a packet would go, and why. Changes nothing: no flow, no counter.
     fn explain(

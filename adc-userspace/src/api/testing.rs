@@ -1,7 +1,8 @@
 //! A fake agent and views for tests.
 
-mod configured;
 mod explained;
+mod ha;
+mod running;
 
 use std::{
     collections::BTreeSet,
@@ -14,13 +15,12 @@ use hyper::body::Bytes;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc};
 
-use self::configured::config;
 use super::{Control, proto::*};
-use crate::dataplane::OrphanTotals;
 use crate::{
+    dataplane::OrphanTotals,
     model::{
-        AdminState, AttachMode, BackendAddress, Hash, Health, Mode, MssClamp, Ports, Scheduler,
-        ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
+        AdminState, AttachMode, BackendAddress, GroupName, Hash, Health, Mode, MssClamp, Ports,
+        Scheduler, ServiceName, Timeouts, TransportProtocol, Tunnel, Weight,
     },
     telemetry::MetricsSnapshot,
 };
@@ -129,17 +129,6 @@ fn flow_count() -> FlowCount {
     }
 }
 
-fn config_summary() -> ConfigSummary {
-    ConfigSummary {
-        path: "/etc/adc/adc.toml".into(),
-        generation: 7,
-        hash: "5f1d7a84db00d2fc".into(),
-        edits: 0,
-        applied: noon(),
-        last_reload_error: None,
-    }
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) begun: Notify,
@@ -198,6 +187,7 @@ impl FakeControl {
             tables: TableCounters::default(),
             self_checks: SelfCheckCounters::default(),
             held_fragments: OrphanTotals::default(),
+            ha: vec![ha::group_view()],
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,
@@ -252,7 +242,7 @@ impl Control for FakeControl {
             started: noon(),
             uptime_seconds: 90,
             interfaces: self.interfaces(),
-            config: config_summary(),
+            config: running::config_summary(),
             differences: self.differences.clone(),
             flows: flow_count(),
             services: services.iter().map(Into::into).collect(),
@@ -293,14 +283,14 @@ impl Control for FakeControl {
 
     async fn config_show(&self) -> Result<ConfigView, ApiError> {
         Ok(ConfigView {
-            summary: config_summary(),
+            summary: running::config_summary(),
             text: "[node]\nname = \"lb-a\"\n".into(),
             edits: vec![Edit::BackendAdmin {
                 pool: "web".parse().unwrap(),
                 name: "web1".parse().unwrap(),
                 state: AdminState::Draining,
             }],
-            config: config(),
+            config: running::config(),
         })
     }
 
@@ -356,6 +346,19 @@ impl Control for FakeControl {
 
     async fn drops(&self) -> Result<Vec<ReasonRow>, ApiError> {
         Ok(ReasonRow::all(&reasons()))
+    }
+
+    async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
+        Ok(vec![ha::group_view()])
+    }
+
+    async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {
+        let view = ha::group_view();
+        if view.name != group {
+            return Err(ApiError::not_found(format!("there is no HA group {group}")));
+        }
+        let held = order == HaOrder::Hold;
+        Ok(HaGroupView { held, ..view })
     }
 
     async fn explain(&self, request: ExplainRequest) -> Result<Explanation, ApiError> {

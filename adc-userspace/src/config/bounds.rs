@@ -36,5 +36,18 @@ pub(super) const MAX_INTERFACES: usize = 63;
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
 /// Ways to the other node of a pair, as many as a heartbeat can tell of.
 pub(super) const MAX_HEARTBEAT_PATHS: usize = 16;
+/// Time between two VRRP adverts: twelve bits of hundredths of a second (RFC 9568 §5.2.7).
+pub(super) const ADVERT_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_millis(40_950);
+/// Virtual router ids (RFC 9568 §5.2.3).
+pub(super) const VRID: RangeInclusive<u8> = 1..=255;
+/// VRRP priorities; 0 is the word for resigning (RFC 9568 §5.2.4).
+pub(super) const PRIORITY: RangeInclusive<u8> = 1..=255;
+/// Most addresses of one family in a group: the advert counts them in a byte.
+pub(super) const MAX_GROUP_VIPS: usize = 255;
+/// Announcements of an address in one burst.
+pub(super) const ANNOUNCEMENTS: RangeInclusive<u8> = 0..=100;
+/// What a tracked thing adds to or takes from a priority.
+pub(super) const TRACK_WEIGHT: RangeInclusive<i16> = -253..=253;
 /// Largest configuration file that is read, in bytes: room for 65 535 backends several times over.
 pub(super) const MAX_FILE: u64 = 32 << 20;

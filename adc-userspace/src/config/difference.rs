@@ -59,6 +59,7 @@ fn difference(path: &[&str], file: Option<&Value>, running: Option<&Value>) -> D
         ["pools", pool, "backends", name, key @ ..] => (format!("pool {pool} backend {name}"), key),
         ["pools", pool, key @ ..] => (format!("pool {pool}"), key),
         ["services", service, key @ ..] => (format!("service {service}"), key),
+        ["ha", "groups", group, key @ ..] => (format!("HA group {group}"), key),
         ["monitors", monitor, key @ ..] => (format!("monitor {monitor}"), key),
         [section, key @ ..] => ((*section).to_owned(), key),
         [] => ("configuration".to_owned(), path),

@@ -11,9 +11,12 @@ mod error;
 mod file;
 mod read;
 mod render;
+mod render_ha;
 mod rules;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod samples_ha;
 mod words;
 
 pub use self::{

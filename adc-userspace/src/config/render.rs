@@ -6,9 +6,8 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::words::{MonitorType, Words};
 use crate::model::{
-    Backend, BackendName, BodyMatch, Config, Dataplane, HeartbeatPath, HeartbeatSettings,
-    HttpCheck, Monitor, MonitorKind, MonitorName, MssClamp, Pool, Ports, Service, StatusRange,
-    Timeouts, Tunnel,
+    Backend, BackendName, BodyMatch, Config, Dataplane, Ha, HttpCheck, Monitor, MonitorKind,
+    MonitorName, MssClamp, Pool, Ports, Service, StatusRange, Timeouts, Tunnel,
 };
 
 /// Writes `config` as TOML that reads back as the same configuration.
@@ -23,9 +22,6 @@ pub fn render(config: &Config) -> String {
     let listen = config.telemetry.listen;
     let listen = listen.map_or_else(|| "off".to_owned(), |listen| listen.to_string());
     document["metrics"] = table([("listen", value(listen))]);
-    if let Some(heartbeat) = &config.heartbeat {
-        document["ha"] = table([("heartbeat", self::heartbeat(heartbeat))]);
-    }
     document["monitor"] = named(
         config
             .monitors
@@ -39,27 +35,10 @@ pub fn render(config: &Config) -> String {
             .iter()
             .map(|(n, s)| (n.as_str(), service(s))),
     );
+    if config.ha != Ha::default() {
+        document["ha"] = super::render_ha::ha(&config.ha);
+    }
     document.to_string()
-}
-
-fn heartbeat(heartbeat: &HeartbeatSettings) -> Item {
-    let path = |path: &HeartbeatPath| {
-        Table::from_iter([
-            ("interface", value(&path.interface)),
-            ("peer", value(path.peer.to_string())),
-        ])
-    };
-    let mut entries = vec![
-        ("peer", value(&heartbeat.peer)),
-        ("profile", value(heartbeat.profile.word())),
-        ("key_file", self::path(&heartbeat.key_file)),
-        ("port", number(heartbeat.port)),
-    ];
-    let witness = heartbeat.witness.as_ref().map(ToString::to_string);
-    entries.extend(witness.map(|address| ("witness", value(address))));
-    let paths: ArrayOfTables = heartbeat.paths.iter().map(path).collect();
-    entries.push(("paths", paths.into()));
-    table(entries)
 }
 
 fn dataplane(dataplane: &Dataplane) -> Item {
@@ -218,7 +197,7 @@ fn timeouts(timeouts: &Timeouts) -> Item {
     ])
 }
 
-fn table(entries: impl IntoIterator<Item = (&'static str, Item)>) -> Item {
+pub(super) fn table(entries: impl IntoIterator<Item = (&'static str, Item)>) -> Item {
     Item::Table(Table::from_iter(entries))
 }
 
@@ -229,19 +208,19 @@ fn named<'a>(entries: impl Iterator<Item = (&'a str, Item)>) -> Item {
     Item::Table(table)
 }
 
-fn strings(strings: &[String]) -> Item {
+pub(super) fn strings(strings: &[String]) -> Item {
     value(strings.iter().map(String::as_str).collect::<Array>())
 }
 
-fn path(path: &Path) -> Item {
+pub(super) fn path(path: &Path) -> Item {
     value(path.to_string_lossy().into_owned())
 }
 
-fn duration(duration: Duration) -> Item {
+pub(super) fn duration(duration: Duration) -> Item {
     value(humantime::format_duration(duration).to_string())
 }
 
-fn number(number: impl Into<i64>) -> Item {
+pub(super) fn number(number: impl Into<i64>) -> Item {
     value(number.into())
 }
 

@@ -10,7 +10,7 @@ use proptest::{option, prelude::*, sample::select};
 
 use super::edit::Edit;
 use crate::model::{
-    AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Hash,
+    AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Ha, Hash,
     HeartbeatPath, HeartbeatSettings, HttpCheck, InitialState, Limits, Mode, Monitor, MonitorKind,
     MssClamp, Node, OnDown, Pool, Ports, Profile, Scheduler, Service, StatusRange, Telemetry,
     Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
@@ -34,8 +34,9 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
     let monitors = prop::collection::btree_map(select(&NAMES[..]), monitor(), 0..3);
     let pools: Vec<_> = pools.collect();
     let services = prop::collection::vec((0..POOLS.len(), service_values()), 0..4);
-    (node_dataplane_telemetry(), monitors, pools, services).prop_map(
-        |((node, dataplane, telemetry), monitors, pools, services)| {
+    let ha = super::samples_ha::ha();
+    (node_dataplane_telemetry(), monitors, pools, services, ha).prop_map(
+        |((node, dataplane, telemetry), monitors, pools, services, ha)| {
             let monitor_names: Vec<_> = monitors.keys().map(|name| name.parse().unwrap()).collect();
             let pools: BTreeMap<_, _> = pools
                 .into_iter()
@@ -58,7 +59,7 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                 node,
                 dataplane,
                 telemetry,
-                heartbeat,
+                ha: Ha { heartbeat, ..ha },
                 monitors: monitors
                     .into_iter()
                     .map(|(name, m)| (name.parse().unwrap(), m))

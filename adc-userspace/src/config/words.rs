@@ -1,8 +1,8 @@
 //! Enums as the file spells them, and the nearest word to a misspelt one.
 
 use crate::model::{
-    AdminState, AttachMode, Hash, InitialState, Mode, OnDown, Profile, ProxyProtocol, Scheduler,
-    TransportProtocol,
+    AdminState, AttachMode, Checksum, Hash, InitialState, Mode, OnDown, Profile, ProxyProtocol,
+    Scheduler, TransportProtocol,
 };
 
 /// An enum that the file spells in words.
@@ -108,6 +108,18 @@ impl Words for ProxyProtocol {
 
     fn word(self) -> &'static str {
         self.name()
+    }
+}
+
+impl Words for Checksum {
+    const ALL: &'static [Self] = &[Self::Auto, Self::PseudoHeader, Self::MessageOnly];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::PseudoHeader => "pseudo-header",
+            Self::MessageOnly => "message-only",
+        }
     }
 }
 

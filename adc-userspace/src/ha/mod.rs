@@ -1,8 +1,28 @@
 //! High availability: which node holds which VIPs.
 //!
+//! [`vrrp`] is the protocol between nodes (RFC 9568, and version 2 on request): pure. One thread (`task`) runs every
+//! group: adverts in and out, timers, what groups track, addresses on and off. The agent holds it by [`HaControl`].
+//!
+//! ```text
+//! adverts ─► socket ─► router ─┐                     ┌─► socket: adverts
+//! netlink ─► tracking ─────────┼─► vrrp::Instance ───┼─► vips: addresses on and off
+//! scripts, pools, orders ──────┘                     └─► announce: ARP and NA;  RoleHook: whoever must know
+//! ```
+//!
 //! [`heartbeat`] is what two adc nodes tell each other many times a second.
 
+mod acting;
+mod announce;
+mod control;
 pub mod heartbeat;
+mod ports;
 mod role;
+mod router;
+mod script;
+mod socket;
+mod task;
+mod tracking;
+pub mod vrrp;
 
-pub use role::Role;
+pub use control::{HaControl, RoleHook};
+pub use role::{Role, RoleChange};

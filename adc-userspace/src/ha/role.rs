@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{api::proto::Timestamp, model::GroupName};
+
 /// What this node is for a group (the words of RFC 9568).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -17,6 +19,19 @@ pub enum Role {
     Active,
     /// Can not have the VIPs.
     Fault,
+}
+
+/// A node became something else for a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleChange {
+    /// The group.
+    pub group: GroupName,
+    /// What the node is now.
+    pub role: Role,
+    /// Why, for people.
+    pub why: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 impl Role {

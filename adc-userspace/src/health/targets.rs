@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::model::{
-        AdminState, AttachMode, Backend, BodyMatch, Dataplane, HttpCheck, InitialState, Limits,
+        AdminState, AttachMode, Backend, BodyMatch, Dataplane, Ha, HttpCheck, InitialState, Limits,
         MonitorKind, Node, OnDown, Pool, Telemetry, Weight,
     };
 
@@ -171,7 +171,7 @@ mod tests {
                 limits: Limits::default(),
             },
             telemetry: Telemetry { listen: None },
-            heartbeat: None,
+            ha: Ha::default(),
             monitors: ["ping", "port"]
                 .map(|name| (name.parse().unwrap(), monitor(MonitorKind::Tcp)))
                 .into(),

@@ -3,6 +3,7 @@
 //! Serialisable because runtime edits are kept as JSON and the API speaks it. Host order, `std::net`.
 
 mod dataplane;
+mod ha;
 mod heartbeat;
 mod monitor;
 mod name;
@@ -13,11 +14,12 @@ mod state;
 mod wire;
 
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
+pub use ha::{Announce, Checksum, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion};
 pub use heartbeat::{HEARTBEAT_PORT, HeartbeatPath, HeartbeatSettings, Profile, Timing};
 pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
-pub use name::{BackendName, InvalidName, MonitorName, PoolName, ServiceName};
+pub use name::{BackendName, GroupName, InvalidName, MonitorName, PoolName, ServiceName};
 pub use pool::{AdminState, Backend, BackendAddress, InvalidAddress, OnDown, Pool, Weight};
 pub use ports::{InvalidPorts, PORTS, Ports};
 pub(crate) use service::answers_ping;
@@ -40,13 +42,13 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// Metrics listener.
     pub telemetry: Telemetry,
-    /// The other node of a pair; `None` = this node is alone.
-    #[serde(default)]
-    pub heartbeat: Option<HeartbeatSettings>,
     /// Health-check definitions by name.
     pub monitors: BTreeMap<MonitorName, Monitor>,
     /// Pools by name.
     pub pools: BTreeMap<PoolName, Pool>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// What is shared with other nodes.
+    #[serde(default, skip_serializing_if = "Ha::is_empty")]
+    pub ha: Ha,
 }

@@ -77,3 +77,7 @@ name!(
     /// Name of a monitor.
     MonitorName
 );
+name!(
+    /// Name of an HA group.
+    GroupName
+);

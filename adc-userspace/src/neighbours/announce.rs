@@ -14,7 +14,7 @@ const ALL_NODES: [u8; 16] = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 
 /// The Ethernet frame that announces `ip` at `mac`.
-pub(super) fn frame(mac: Mac, ip: IpAddr) -> Vec<u8> {
+pub(crate) fn frame(mac: Mac, ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(v4) => arp_announcement(mac, v4.octets()),
         IpAddr::V6(v6) => unsolicited_advertisement(mac, v6.octets()),

@@ -12,6 +12,7 @@ mod announce;
 mod decode;
 mod facts;
 mod kernel;
+mod local;
 mod lower;
 mod monitor;
 mod resolver;
@@ -20,8 +21,11 @@ pub mod table;
 pub(crate) mod testnet;
 pub mod vips;
 
-pub(crate) use announce::Announcer as FrameSender;
+pub(crate) use announce::{Announcer as FrameSender, frame as announcement};
 pub use facts::{HopKey, Link, LinkKind, Neighbour, Nud, RouteAnswer};
+#[cfg(test)]
+pub(crate) use local::Device;
+pub(crate) use local::{Devices, LocalWatch};
 pub use resolver::{NextHopEvent, Resolver, Snapshot};
 
 pub(crate) use decode::link as decode_link;

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{MetricsSnapshot, families::Families, snat};
+use super::{MetricsSnapshot, families::Families, ha, snat};
 use crate::{
     api::proto::{BackendView, ReasonKind, ServiceView, Traffic},
     model::{AdminState, AttachMode, Health},
@@ -43,7 +43,8 @@ impl Collector for SnapshotCollector {
         packets(&mut out, snapshot)?;
         flow_tables(&mut out, snapshot)?;
         self_checks(&mut out, snapshot)?;
-        held_fragments(&mut out, snapshot)
+        held_fragments(&mut out, snapshot)?;
+        ha::render(&mut out, &snapshot.ha)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod collector;
 mod families;
+mod ha;
 mod logging;
 mod server;
 mod snapshot;

@@ -3,7 +3,7 @@
 use adc_common::abi::{SelfCheckCounters, TableCounters};
 
 use crate::api::proto::{
-    BackendView, FlowCount, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
+    BackendView, FlowCount, HaGroupView, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
 };
 use crate::dataplane::OrphanTotals;
 
@@ -36,6 +36,8 @@ pub struct MetricsSnapshot {
     pub self_checks: SelfCheckCounters,
     /// What became of fragments that came before their first.
     pub held_fragments: OrphanTotals,
+    /// HA groups.
+    pub ha: Vec<HaGroupView>,
     /// Generation of the running configuration.
     pub config_generation: u64,
     /// Runtime edits on top of the file.

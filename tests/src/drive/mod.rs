@@ -8,6 +8,7 @@ mod ping;
 mod raw;
 mod sctp;
 mod udp;
+mod vrrp;
 
 pub use fixed::get_from_port;
 pub use held::HeldConnections;
@@ -17,3 +18,4 @@ pub use ping::{ping, ping_with};
 pub use raw::RawSender;
 pub use sctp::{SctpEnd, SctpNews};
 pub use udp::UdpClient;
+pub use vrrp::{HeardAdvert, VrrpEnd};

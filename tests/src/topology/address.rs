@@ -20,6 +20,11 @@ pub const GATEWAY_V4: (Ipv4Addr, Ipv4Addr) =
 /// The adc node, towards the client and towards the backends.
 pub const GATEWAY_V6: (Ipv6Addr, Ipv6Addr) = (v6(1, 1), v6(2, 1));
 
+/// Another router beside the adc node, in the client's subnet.
+pub const ROUTER_V4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 3);
+/// Another router beside the adc node, in the client's subnet.
+pub const ROUTER_V6: Ipv6Addr = v6(1, 3);
+
 /// IPv4 address of the backend with this index.
 ///
 /// # Panics

@@ -4,8 +4,8 @@ mod address;
 mod storage;
 
 pub use address::{
-    CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, SPARE_VIP_V4, VIP_V4, VIP_V6, backend_v4,
-    backend_v6,
+    CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, ROUTER_V4, ROUTER_V6, SPARE_VIP_V4, VIP_V4,
+    VIP_V6, backend_v4, backend_v6,
 };
 
 use std::{
@@ -176,6 +176,16 @@ impl Topology {
     /// Plugs another interface of the adc node into the switch; returns (its end, the switch's port).
     pub fn plug_adc(&self, name: &str, port: &str) -> (Link, Link) {
         self.switch.plug(&self.adc, name, port)
+    }
+
+    /// Adds another machine on the switch, beside the adc node's last interface.
+    pub fn add_machine(&self, name: &str, addresses: &[IpAddr]) -> Link {
+        let namespace = Namespace::new(&format!("{}{name}", self.label));
+        let (link, _port) = self.switch.plug(&namespace, "eth0", name);
+        for address in addresses {
+            link.add_address(in_subnet(*address));
+        }
+        link
     }
 
     /// Makes the adc node an ordinary router.

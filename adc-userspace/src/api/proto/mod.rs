@@ -12,6 +12,7 @@ mod edit;
 mod error;
 mod explain;
 mod flow;
+mod ha;
 mod reason;
 mod refusal;
 mod service;
@@ -35,6 +36,7 @@ pub use explain::{
     HeaderChange, HeaderView, PacketTuple, RecordedFrame,
 };
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
+pub use ha::{HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaTrackedView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
 pub use snat::SnatUse;

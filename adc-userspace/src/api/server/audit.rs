@@ -6,7 +6,8 @@ use crate::api::proto::{ApiError, Applied};
 /// `tracing` target of audit records; `ADC_LOG=warn,audit=info` keeps them when all else is quiet.
 const TARGET: &str = "audit";
 
-/// Records something that changes nothing and that still has to be answered for: other people's packets were read.
+/// Records something that changes no configuration and that still has to be answered for: other people's packets were
+/// read, or an HA role was moved.
 pub(super) fn note<T>(caller: &Caller, what: &str, result: &Result<T, ApiError>) {
     let (uid, pid) = (caller.uid, caller.pid);
     match result {

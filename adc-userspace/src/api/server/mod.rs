@@ -8,6 +8,7 @@ mod access;
 mod audit;
 pub(crate) mod connections;
 mod extract;
+mod ha;
 mod packets;
 mod routes;
 mod socket;

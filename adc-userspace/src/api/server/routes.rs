@@ -14,7 +14,7 @@ use axum::{
 use super::{
     Caller, audit,
     extract::{Body, Change, Params, Segments},
-    packets,
+    ha, packets,
 };
 use crate::{
     api::{
@@ -55,7 +55,11 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/flows/count", get(flow_count::<C>))
         .route("/drops", get(drops::<C>))
         .route("/explain", post(packets::explain::<C>))
-        .route("/capture", post(packets::capture::<C>));
+        .route("/capture", post(packets::capture::<C>))
+        .route("/ha", get(ha::groups::<C>))
+        .route("/ha/{group}/failover", post(ha::failover::<C>))
+        .route("/ha/{group}/hold", post(ha::hold::<C>))
+        .route("/ha/{group}/release", post(ha::release::<C>));
     Router::new()
         .nest("/api/v1", routes)
         .fallback(no_route)

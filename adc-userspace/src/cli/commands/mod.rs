@@ -3,6 +3,7 @@
 mod agent;
 mod capture;
 mod explain;
+mod ha;
 mod jitter;
 
 use std::{fmt, future::Future, path::Path};
@@ -14,7 +15,6 @@ use self::agent::Agent;
 use super::{
     DecapOptions, Exit, Local, RunOptions,
     args::{Cli, Command, DecapArgs, Format, RunArgs},
-    ha_args::HaCommand,
     output,
 };
 use crate::{
@@ -110,7 +110,7 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
         }
         Command::Capture(args) => capture::run(&agent, &args),
         Command::Explain(args) => explain::run(&agent, args),
-        Command::Ha(HaCommand::JitterTest(args)) => jitter::run(local, &args, format),
+        Command::Ha(command) => ha::run(local, &agent, command, format),
         Command::Config(command) => agent.config(local, command),
         Command::Doctor {
             interfaces,

@@ -7,6 +7,7 @@ mod backend;
 mod config;
 mod explain;
 mod flow;
+mod ha;
 mod jitter;
 mod layout;
 mod service;
@@ -17,6 +18,7 @@ pub(super) use self::{
     config::{applied, checked, config, diff, findings},
     explain::explanation,
     flow::{decap, drops, flow_count, flows},
+    ha::{ha_group, ha_groups},
     jitter::jitter,
     service::{service, services},
     status::status,

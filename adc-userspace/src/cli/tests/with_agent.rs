@@ -233,3 +233,42 @@ fn a_capture_refuses_what_it_does_not_understand_before_it_makes_a_file() {
     assert!(ran.err.contains("3600"), "{}", ran.err);
     assert_eq!(agent.run("capture port 80").exit, Exit::Usage);
 }
+
+#[test]
+fn ha_status_says_who_has_a_group_and_why() {
+    let ran = Agent::start().run("ha status");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    for shown in [
+        "active: 192.0.2.3 has been silent for 3.6s",
+        "100 (file: 150)",
+        "last seen 420 ms ago, with other VIPs than ours",
+        "pool web (at least 1 up): not well, priority -50",
+        "refused: 3 checksum",
+    ] {
+        assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
+    }
+    let json = Agent::start().run("ha status -o json").json();
+    assert_eq!(json[0]["role"], "active");
+    assert_eq!(json[0]["counters"]["adverts_refused"]["checksum"], 3);
+}
+
+#[test]
+fn an_order_shows_the_group_as_it_is_then_and_a_wrong_name_is_told() {
+    let agent = Agent::start();
+    let ran = agent.run("ha hold front");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    assert!(ran.out.contains("held"), "{}", ran.out);
+    for order in ["failover", "release"] {
+        assert_eq!(agent.run(&format!("ha {order} front")).exit, Exit::Ok);
+    }
+    let ran = agent.run("ha failover front --wait");
+    assert_eq!(
+        ran.exit,
+        Exit::Conflict,
+        "the fake keeps the role: {}",
+        ran.err
+    );
+    let ran = agent.run("ha failover back");
+    assert_ne!(ran.exit, Exit::Ok);
+    assert!(ran.err.contains("no HA group back"), "{}", ran.err);
+}

@@ -4,6 +4,8 @@
 //! backends mean to each other is checked by `rules`, which runtime edits share.
 
 mod backends;
+mod ha;
+mod ha_track;
 mod heartbeat;
 mod monitor;
 mod node;
@@ -24,10 +26,18 @@ use super::{
     error::{ConfigError, Fault},
     rules::{self, Breach, Place},
 };
-use crate::model::{BackendName, Config, MonitorKind, PoolName};
+use crate::model::{BackendName, Config, GroupName, MonitorKind, PoolName};
 
 /// Key paths of backends: `pool.web.backends[2]`.
 type BackendPaths = HashMap<(PoolName, BackendName), String>;
+
+/// Key paths of what stands in arrays.
+#[derive(Default)]
+struct Paths {
+    backends: BackendPaths,
+    /// HA groups: `ha.group[0]`.
+    groups: HashMap<GroupName, String>,
+}
 
 /// Reads a document. `node_name` is the node's name if the file gives none; `ca_file_fault` says what
 /// is wrong with a file of trusted CAs, if anything.
@@ -49,7 +59,7 @@ pub(super) fn document(
             return Err(report.into_errors());
         }
     };
-    let (config, backends) = {
+    let (config, paths) = {
         let root = Section::new(&report, String::new(), Some(document.as_table()));
         let read = everything(&root, node_name);
         root.finish();
@@ -57,7 +67,7 @@ pub(super) fn document(
     };
     check_ca_files(&config, &report, ca_file_fault);
     for breach in rules::check(&config) {
-        record(breach, &report, &backends);
+        record(breach, &report, &paths);
     }
     let errors = report.into_errors();
     if errors.is_empty() {
@@ -68,20 +78,18 @@ pub(super) fn document(
 }
 
 /// Reads all sections; what could not be read is left out or has its default.
-fn everything(root: &Section<'_>, node_name: &str) -> (Config, BackendPaths) {
-    let mut paths = BackendPaths::new();
+fn everything(root: &Section<'_>, node_name: &str) -> (Config, Paths) {
+    let mut paths = Paths::default();
     let node = node::node(root.table("node"), node_name);
-    let ha = root.table("ha");
-    let heartbeat = heartbeat::heartbeat(&ha, &node.name);
-    ha.finish();
+    let ha = ha::ha(root.table("ha"), &node.name, &mut paths.groups);
     let config = Config {
         node,
-        heartbeat,
         dataplane: node::dataplane(root.table("dataplane")),
         telemetry: node::telemetry(root.table("metrics")),
         monitors: monitor::monitors(root),
-        pools: backends::pools(root, &mut paths),
+        pools: backends::pools(root, &mut paths.backends),
         services: service::services(root),
+        ha,
     };
     (config, paths)
 }
@@ -94,24 +102,24 @@ fn check_ca_files(config: &Config, report: &Report<'_>, fault: impl Fn(&Path) ->
         let ca_file = http.tls.as_ref().and_then(|tls| tls.ca_file.as_ref());
         if let Some(fault) = ca_file.and_then(|file| fault(file)) {
             let place = Place::Monitor(name.clone(), "ca_file");
-            report.fault(&key_path(&place, &BackendPaths::new()), fault);
+            report.fault(&key_path(&place, &Paths::default()), fault);
         }
     }
 }
 
 /// Turns a broken rule into an error at the line it is about.
-fn record(breach: Breach, report: &Report<'_>, backends: &BackendPaths) {
+fn record(breach: Breach, report: &Report<'_>, paths: &Paths) {
     let mut fault = breach.fault;
     if let Some(with) = breach.with {
-        let line = report.line_of(&key_path(&with, backends));
+        let line = report.line_of(&key_path(&with, paths));
         let line = line.map_or(String::new(), |line| format!(" (line {line})"));
         fault.problem = format!("{} {with}{line}", fault.problem);
     }
-    report.fault(&key_path(&breach.at, backends), fault);
+    report.fault(&key_path(&breach.at, paths), fault);
 }
 
 /// Where in the document a thing is.
-fn key_path(place: &Place, backends: &BackendPaths) -> String {
+fn key_path(place: &Place, paths: &Paths) -> String {
     match place {
         Place::Limit(field) => format!("dataplane.limits.{field}"),
         Place::Monitor(name, field) => {
@@ -124,8 +132,12 @@ fn key_path(place: &Place, backends: &BackendPaths) -> String {
         Place::Backend(pool, name, field) => {
             // Every backend of the model was read from somewhere; the fallback is its pool.
             let pool_path = section::join("pool", pool.as_str());
-            let path = backends.get(&(pool.clone(), name.clone()));
+            let path = paths.backends.get(&(pool.clone(), name.clone()));
             section::join(path.unwrap_or(&pool_path), field)
+        }
+        Place::Group(name, field) => {
+            let path = paths.groups.get(name).map_or("ha", String::as_str);
+            section::join(path, field)
         }
     }
 }

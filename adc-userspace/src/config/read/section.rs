@@ -279,6 +279,12 @@ impl<'d> Section<'d> {
         self.child(self.key(key), item)
     }
 
+    /// The inline table that an element of an array of this table is, if it is one.
+    pub(super) fn inner(&self, path: &str, value: &'d Value) -> Option<Self> {
+        let table = value.as_inline_table()?;
+        Some(Self::new(self.report, path.to_owned(), Some(table)))
+    }
+
     /// The tables of `[[key]]`, or of an array of inline tables.
     pub(super) fn tables(&self, key: &'static str) -> Vec<Self> {
         let path = self.key(key);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::error::Fault;
-use crate::model::{BackendName, MonitorName, PoolName, ServiceName};
+use crate::model::{BackendName, GroupName, MonitorName, PoolName, ServiceName};
 
 /// A value of a configuration: a thing and the key of one of its values (empty: the thing itself).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub(in super::super) enum Place {
     Backend(PoolName, BackendName, &'static str),
     /// A service.
     Service(ServiceName, &'static str),
+    /// An HA group.
+    Group(GroupName, &'static str),
 }
 
 /// A broken rule.
@@ -63,6 +65,7 @@ impl fmt::Display for Place {
             Self::Pool(name, _) => write!(f, "pool {name}"),
             Self::Backend(pool, name, _) => write!(f, "pool {pool} backend {name}"),
             Self::Service(name, _) => write!(f, "service {name}"),
+            Self::Group(name, _) => write!(f, "HA group {name}"),
         }
     }
 }
@@ -72,7 +75,7 @@ impl Place {
     /// backends too.
     pub(in super::super) fn same_thing(&self, edited: &Self) -> bool {
         match self {
-            Self::Limit(_) | Self::Monitor(..) => false,
+            Self::Limit(_) | Self::Monitor(..) | Self::Group(..) => false,
             Self::Service(name, _) => matches!(edited, Self::Service(edited, _) if edited == name),
             Self::Pool(name, _) => matches!(edited, Self::Pool(edited, _) if edited == name),
             Self::Backend(in_pool, name, _) => {
@@ -90,7 +93,8 @@ impl Place {
             | Self::Monitor(_, field)
             | Self::Pool(_, field)
             | Self::Backend(_, _, field)
-            | Self::Service(_, field) => field,
+            | Self::Service(_, field)
+            | Self::Group(_, field) => field,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::model::Config;
 ///
 /// A peer with another hash is told of, and not obeyed: what it would take over, it would serve in another way.
 pub fn config_hash(config: &Config) -> u64 {
-    let heartbeat = config.heartbeat.as_ref();
+    let heartbeat = config.ha.heartbeat.as_ref();
     let timing = heartbeat.map(|heartbeat| (heartbeat.profile, heartbeat.paths.len()));
     let alike = (&config.services, &config.pools, &config.monitors, timing);
     // Maps are ordered by key, so the text of what is alike is alike. It always becomes JSON: its keys are strings.

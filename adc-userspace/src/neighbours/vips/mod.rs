@@ -3,8 +3,12 @@
 //! Every address that adc adds carries adc's mark in `IFA_PROTO` (kernel 5.18 and later), and only addresses
 //! with the mark are ever removed: one that an operator put there stays, whatever the configuration says.
 
+mod group;
 #[cfg(test)]
 mod tests;
+
+pub(super) use group::all_addresses;
+pub(crate) use group::{put, take};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,6 +54,15 @@ pub async fn reconcile(
     interface: &str,
     wanted: &BTreeSet<IpAddr>,
 ) -> Result<Reconciled, NeighbourError> {
+    let wanted = wanted.iter().map(|ip| (*ip, whole(*ip))).collect();
+    reconcile_prefixes(interface, &wanted).await
+}
+
+/// The same, each address with the length of its prefix.
+pub(crate) async fn reconcile_prefixes(
+    interface: &str,
+    wanted: &BTreeMap<IpAddr, u8>,
+) -> Result<Reconciled, NeighbourError> {
     let kernel = Kernel::connect()?;
     let link = kernel.link(interface).await?;
     let present = addresses(&kernel, &link).await?;
@@ -65,22 +78,26 @@ pub async fn reconcile(
         .collect();
 
     let mut done = Reconciled {
-        foreign: wanted.intersection(&theirs).copied().collect(),
+        foreign: wanted
+            .keys()
+            .filter(|ip| theirs.contains(ip))
+            .copied()
+            .collect(),
         ..Reconciled::default()
     };
     for held in present
         .iter()
-        .filter(|held| held.ours && !wanted.contains(&held.ip))
+        .filter(|held| held.ours && !wanted.contains_key(&held.ip))
     {
         if remove(&kernel, interface, held).await? {
             done.removed.insert(held.ip);
         }
     }
-    for &ip in wanted {
+    for (&ip, &length) in wanted {
         if ours.contains(&ip) || theirs.contains(&ip) {
             continue;
         }
-        if add(&kernel, &link, ip).await? {
+        if add(&kernel, &link, ip, length).await? {
             done.added.insert(ip);
         } else {
             done.foreign.insert(ip);
@@ -123,6 +140,11 @@ pub async fn foreign(
     Ok(foreign)
 }
 
+/// Length of the prefix that is one address.
+pub(crate) fn whole(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
 struct Held {
     ip: IpAddr,
     ours: bool,
@@ -161,8 +183,7 @@ fn held(message: AddressMessage) -> Option<Held> {
 }
 
 /// Adds a VIP; `false` if it turned up there meanwhile.
-async fn add(kernel: &Kernel, link: &Link, ip: IpAddr) -> Result<bool, NeighbourError> {
-    let length = if ip.is_ipv4() { 32 } else { 128 };
+async fn add(kernel: &Kernel, link: &Link, ip: IpAddr, length: u8) -> Result<bool, NeighbourError> {
     let mut request = kernel.handle().address().add(link.index, ip, length);
     let message = request.message_mut();
     let mark = AddressAttribute::Protocol(AddressProtocol::Other(OUR_PROTOCOL));

@@ -7,7 +7,7 @@ use super::{
         NeighbourError, NextHopEvent, Resolver,
         testnet::{Namespace, is_root},
     },
-    Reconciled, foreign, reconcile, remove_all_ours,
+    Reconciled, foreign, put, reconcile, remove_all_ours, take,
 };
 
 fn set(texts: &[&str]) -> BTreeSet<IpAddr> {
@@ -159,4 +159,44 @@ fn a_missing_interface_is_named() {
         matches!(&error, NeighbourError::NoInterface(name) if name == "nope0"),
         "{error}"
     );
+}
+
+#[test]
+fn addresses_of_a_group_come_and_go_and_leave_all_others_alone() {
+    if !is_root("addresses_of_a_group_come_and_go_and_leave_all_others_alone") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    node.ip("addr add 10.0.0.1/24 dev a0");
+    node.ip("addr add 10.0.0.50/32 dev a0");
+    node.block_on(|| async {
+        let others = set(&["10.0.0.60"]);
+        reconcile("a0", &others).await.expect("root may");
+        let group = [("10.0.0.50", 32), ("10.0.0.51", 24), ("2001:db8::51", 128)];
+        let group = group.map(|(ip, length)| (ip.parse().expect("an address"), length));
+        for _again in 0..2 {
+            put("a0", &group.into()).await.expect("root may");
+        }
+        let shown = node.ip("addr show dev a0");
+        for expected in ["10.0.0.51/24", "2001:db8::51/128", "10.0.0.60/32"] {
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+        let unwanted = set(&["10.0.0.50", "10.0.0.51", "2001:db8::51"]);
+        for _again in 0..2 {
+            take("a0", &unwanted).await.expect("root may");
+        }
+        let shown = node.ip("addr show dev a0");
+        for gone in ["10.0.0.51", "2001:db8::51"] {
+            assert!(!shown.contains(gone), "{gone}: {shown}");
+        }
+        for kept in ["10.0.0.1/24", "10.0.0.50/32", "10.0.0.60/32"] {
+            assert!(shown.contains(kept), "{kept}: {shown}");
+        }
+        let missing = put("a9", &group.into()).await;
+        assert!(
+            matches!(missing, Err(NeighbourError::NoInterface(_))),
+            "{missing:?}"
+        );
+    });
 }

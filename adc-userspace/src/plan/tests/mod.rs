@@ -17,7 +17,7 @@ use adc_common::abi::{BackendId, Hop, InterfaceId, Mac, ServiceId, ServiceKey, V
 
 use super::{Desired, EffectiveWeights, Hops, Observed, Plan, desired, diff};
 use crate::model::{
-    AdminState, AttachMode, Backend, BackendAddress, Config, Dataplane, Hash, Limits, Mode,
+    AdminState, AttachMode, Backend, BackendAddress, Config, Dataplane, Ha, Hash, Limits, Mode,
     MssClamp, Node, OnDown, Pool, PoolName, Scheduler, Service, Telemetry, Timeouts,
     TransportProtocol, Tunnel, Weight,
 };
@@ -43,7 +43,7 @@ fn empty_config() -> Config {
             limits: limits(),
         },
         telemetry: Telemetry { listen: None },
-        heartbeat: None,
+        ha: Ha::default(),
         monitors: BTreeMap::new(),
         pools: BTreeMap::new(),
         services: BTreeMap::new(),

@@ -16,14 +16,14 @@ paths = [{ interface = "eth2", peer = "192.168.99.2" }, { interface = "eth0", pe
 #[test]
 fn a_pair_is_read_with_its_defaults_and_a_node_alone_has_none() {
     let config = read(&format!("{PAIR}{MINIMAL}")).unwrap();
-    let heartbeat = config.heartbeat.unwrap();
+    let heartbeat = config.ha.heartbeat.unwrap();
     assert_eq!(heartbeat.peer, "lb-b");
     assert_eq!(heartbeat.profile, Profile::Fast);
     assert_eq!(heartbeat.port, HEARTBEAT_PORT);
     assert_eq!(heartbeat.witness, None);
     let interfaces = heartbeat.paths.iter().map(|path| path.interface.as_str());
     assert_eq!(interfaces.collect::<Vec<_>>(), ["eth2", "eth0"]);
-    assert_eq!(read(MINIMAL).unwrap().heartbeat, None);
+    assert_eq!(read(MINIMAL).unwrap().ha.heartbeat, None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod damage;
 mod documents;
+mod ha;
 mod heartbeat;
 mod refused;
 
@@ -134,7 +135,7 @@ fn ten_lines_are_enough_and_the_rest_has_defaults() {
 fn every_key_is_read() {
     let config = read(FULL).unwrap();
     assert_eq!(config.node.name, "lb-a");
-    let heartbeat = config.heartbeat.as_ref().unwrap();
+    let heartbeat = config.ha.heartbeat.as_ref().unwrap();
     assert_eq!((heartbeat.port, heartbeat.paths.len()), (9554, 1));
     assert_eq!(heartbeat.witness, Some("192.0.2.1".parse().unwrap()));
     assert_eq!(config.dataplane.interfaces, ["eth0", "eth1"]);

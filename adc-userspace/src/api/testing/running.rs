@@ -1,10 +1,21 @@
-//! A configuration for tests.
+//! What the fake agent runs.
 
 use std::collections::BTreeMap;
 
-use crate::model::{AttachMode, Config, Dataplane, Limits, Node, OnDown, Pool, Telemetry};
+use super::{super::proto::ConfigSummary, noon};
+use crate::model::{AttachMode, Config, Dataplane, Ha, Limits, Node, OnDown, Pool, Telemetry};
 
-/// A node with one pool and no service.
+pub(super) fn config_summary() -> ConfigSummary {
+    ConfigSummary {
+        path: "/etc/adc/adc.toml".into(),
+        generation: 7,
+        hash: "5f1d7a84db00d2fc".into(),
+        edits: 0,
+        applied: noon(),
+        last_reload_error: None,
+    }
+}
+
 pub(super) fn config() -> Config {
     let pool = Pool {
         monitors: vec!["http".parse().unwrap()],
@@ -26,7 +37,7 @@ pub(super) fn config() -> Config {
             limits: Limits::default(),
         },
         telemetry: Telemetry { listen: None },
-        heartbeat: None,
+        ha: Ha::default(),
         monitors: BTreeMap::new(),
         pools: [("web".parse().unwrap(), pool)].into(),
         services: BTreeMap::new(),

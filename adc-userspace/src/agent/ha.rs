@@ -1,0 +1,93 @@
+//! The agent's part in HA: what groups are told, and what follows from a role that changed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use super::state::Agent;
+use crate::{
+    api::proto::{Severity, Warning},
+    ha::{HaControl, Role, RoleChange},
+    model::{PoolName, Tracked},
+};
+
+/// Changes of roles that wait; one that does not fit is noticed at the next sweep.
+const CHANGES: usize = 64;
+
+/// The hold on the HA thread, and the changes that it will tell of.
+pub(super) fn control() -> (HaControl, mpsc::Receiver<RoleChange>) {
+    let (sender, changes) = mpsc::channel(CHANGES);
+    let hook = move |change: &RoleChange| {
+        if sender.try_send(change.clone()).is_err() {
+            tracing::debug!("a change of role waits for the sweep");
+        }
+    };
+    (HaControl::new(Arc::new(hook)), changes)
+}
+
+impl Agent {
+    /// Makes the groups those of the running configuration.
+    pub(super) async fn configure_ha(&mut self) {
+        // What is on their interfaces may be left by an earlier agent.
+        let groups = self.config.ha.groups.values();
+        let interfaces = groups.flat_map(|group| {
+            let vips = group.vips.iter();
+            vips.map(|vip| group.interface_of(vip).to_owned())
+        });
+        self.carried.look_at(interfaces);
+        // Pools first: what a new group tracks must not look unknown.
+        self.report_pools();
+        if let Err(error) = self.ha.configure(&self.config.ha).await {
+            tracing::error!("HA groups: {}", error.what);
+        }
+        self.report_pools();
+    }
+
+    /// A role is another; the addresses have moved already.
+    pub(super) async fn on_role(&mut self, change: RoleChange) {
+        let RoleChange { group, role, .. } = change;
+        tracing::debug!(%group, %role, "reconciling addresses");
+        self.reconcile_addresses().await;
+    }
+
+    /// Tells groups how many backends of the pools that they track take new flows.
+    pub(super) fn report_pools(&self) {
+        let groups = self.config.ha.groups.values();
+        let tracked = groups.flat_map(|group| &group.track);
+        let mut pools: BTreeMap<PoolName, u32> = BTreeMap::new();
+        for track in tracked {
+            match &track.what {
+                Tracked::Pool { pool, .. } => {
+                    pools.insert(pool.clone(), self.available(pool));
+                }
+                Tracked::Interface(_) | Tracked::Script(_) => {}
+            }
+        }
+        if !pools.is_empty() {
+            self.ha.pools(pools);
+        }
+    }
+
+    /// Backends of a pool that take new flows.
+    fn available(&self, name: &PoolName) -> u32 {
+        let Some(pool) = self.config.pools.get(name) else {
+            return 0;
+        };
+        let backends = pool.backends.values();
+        let available = backends.filter(|backend| self.effective(name, pool, backend).weight.0 > 0);
+        u32::try_from(available.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What people should know of groups.
+    pub(super) fn ha_warnings(&self) -> Vec<Warning> {
+        let groups = self.ha.known_groups().into_iter();
+        let faulty = groups.filter(|group| group.role == Role::Fault);
+        let warning = faulty.map(|group| Warning {
+            severity: Severity::Warning,
+            subject: format!("HA group {}", group.name),
+            what: format!("this node can not have it: {}", group.why),
+            remedy: "`adc ha status` shows what it depends on".into(),
+        });
+        warning.collect()
+    }
+}

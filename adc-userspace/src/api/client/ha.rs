@@ -1,0 +1,26 @@
+//! HA groups.
+
+use hyper::Method;
+
+use super::{Client, Nothing, segment};
+use crate::{
+    api::proto::{ApiError, HaGroupView, HaOrder},
+    model::GroupName,
+};
+
+impl Client {
+    /// Every HA group.
+    pub async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
+        self.get("ha").await
+    }
+
+    /// Wants something of an HA group.
+    pub async fn ha_order(
+        &self,
+        group: &GroupName,
+        order: HaOrder,
+    ) -> Result<HaGroupView, ApiError> {
+        let path = format!("ha/{}/{}", segment(group), order.name());
+        self.send(Method::POST, &path, Some(&Nothing)).await
+    }
+}

@@ -1,0 +1,121 @@
+//! HA groups.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+use crate::{ha::Role, model::GroupName};
+
+/// What this node is for a group, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaGroupView {
+    /// Its name.
+    pub name: GroupName,
+    /// What this node is.
+    pub role: Role,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Virtual router id.
+    pub vrid: u8,
+    /// Interface that adverts go over.
+    pub interface: String,
+    /// Version of VRRP: 2 or 3.
+    pub version: u8,
+    /// Priorities.
+    pub priority: HaPriority,
+    /// Time between two of our adverts, milliseconds.
+    pub advert_interval_ms: u64,
+    /// Whether an active node of lower priority is replaced.
+    pub preempt: bool,
+    /// Whether somebody said `hold`: this node will not be active.
+    pub held: bool,
+    /// Whether somebody said `failover`: the node that is active now is left alone.
+    pub yielded: bool,
+    /// Its addresses.
+    pub vips: Vec<IpAddr>,
+    /// Other routers that were heard, by address; the last sixteen.
+    pub peers: Vec<HaPeerView>,
+    /// What the group depends on.
+    pub tracked: Vec<HaTrackedView>,
+    /// What happened since the agent started.
+    pub counters: HaCounters,
+}
+
+/// Priority as the file has it, and as adverts have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaPriority {
+    /// In the file.
+    pub configured: u8,
+    /// With what tracked things add to it.
+    pub effective: u8,
+}
+
+/// Another router of the group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaPeerView {
+    /// Where it sends from.
+    pub address: IpAddr,
+    /// Its priority; 0 = it resigned.
+    pub priority: u8,
+    /// Time between its adverts, milliseconds.
+    pub advert_interval_ms: u64,
+    /// Time since its last advert, milliseconds.
+    pub last_seen_ms: u64,
+    /// Whether it has the same addresses as we.
+    pub same_vips: bool,
+}
+
+/// Something that a group tracks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaTrackedView {
+    /// What.
+    pub what: String,
+    /// Whether it is well; absent while nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well: Option<bool>,
+    /// What it adds to the priority now.
+    pub weight: i32,
+    /// Whether it keeps this node from being active.
+    pub fault: bool,
+}
+
+/// What happened to a group since the agent started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaCounters {
+    /// Times that the role changed.
+    pub transitions: u64,
+    /// Adverts sent.
+    pub adverts_sent: u64,
+    /// Adverts that could not be sent.
+    pub adverts_failed: u64,
+    /// Adverts heard and taken seriously.
+    pub adverts_received: u64,
+    /// Adverts refused, by reason; every reason is there.
+    pub adverts_refused: BTreeMap<String, u64>,
+}
+
+/// What people may ask of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HaOrder {
+    /// Hand the role over, and leave the node that takes it alone.
+    Failover,
+    /// Hand the role over, and do not take it until released.
+    Hold,
+    /// Forget both.
+    Release,
+}
+
+impl HaOrder {
+    /// As a path of the API and a verb of the command line have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Hold => "hold",
+            Self::Release => "release",
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! An HA group for tests.
+
+use super::{
+    super::proto::{HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView},
+    noon,
+};
+use crate::ha::Role;
+
+pub(super) fn group_view() -> HaGroupView {
+    HaGroupView {
+        name: "front".parse().unwrap(),
+        role: Role::Active,
+        why: "192.0.2.3 has been silent for 3.6s".into(),
+        since: noon(),
+        vrid: 51,
+        interface: "eth0".into(),
+        version: 3,
+        priority: HaPriority {
+            configured: 150,
+            effective: 100,
+        },
+        advert_interval_ms: 1_000,
+        preempt: true,
+        held: false,
+        yielded: false,
+        vips: vec!["192.0.2.1".parse().unwrap()],
+        peers: vec![HaPeerView {
+            address: "192.0.2.3".parse().unwrap(),
+            priority: 90,
+            advert_interval_ms: 1_000,
+            last_seen_ms: 420,
+            same_vips: false,
+        }],
+        tracked: vec![HaTrackedView {
+            what: "pool web (at least 1 up)".into(),
+            well: Some(false),
+            weight: -50,
+            fault: false,
+        }],
+        counters: HaCounters {
+            transitions: 2,
+            adverts_sent: 77,
+            adverts_refused: [("checksum".to_owned(), 3), ("length".to_owned(), 0)].into(),
+            ..HaCounters::default()
+        },
+    }
+}

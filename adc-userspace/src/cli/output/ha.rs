@@ -1,0 +1,149 @@
+//! HA groups.
+
+use super::layout::{Column, fields, span, table};
+use crate::api::proto::{HaCounters, HaGroupView, HaPeerView, HaTrackedView};
+
+pub(in crate::cli) fn ha_groups(groups: &[HaGroupView]) -> String {
+    if groups.is_empty() {
+        return "no HA groups: [[ha.group]] in the configuration file makes one\n".into();
+    }
+    let columns = [
+        Column::Text("GROUP"),
+        Column::Text("ROLE"),
+        Column::Text("SINCE"),
+        Column::Number("VRID"),
+        Column::Text("INTERFACE"),
+        Column::Text("PRIORITY"),
+        Column::Text("WHY"),
+    ];
+    let row = |group: &HaGroupView| {
+        vec![
+            group.name.to_string(),
+            group.role.to_string(),
+            group.since.to_string(),
+            group.vrid.to_string(),
+            group.interface.clone(),
+            priority(group),
+            group.why.clone(),
+        ]
+    };
+    let mut text = table(&columns, groups.iter().map(row));
+    for group in groups {
+        text.push('\n');
+        text += &ha_group(group);
+    }
+    text
+}
+
+pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
+    let mut rows = vec![
+        ("group", group.name.to_string()),
+        ("role", format!("{}: {}", group.role, group.why)),
+        ("since", group.since.to_string()),
+        ("priority", priority(group)),
+        ("adverts", adverts(group)),
+        ("vips", lines(&group.vips, ToString::to_string)),
+    ];
+    if let Some(order) = order(group) {
+        rows.push(("order", order.into()));
+    }
+    rows.push(("peers", lines(&group.peers, peer)));
+    if !group.tracked.is_empty() {
+        rows.push(("tracked", lines(&group.tracked, tracked)));
+    }
+    rows.push(("counters", counters(&group.counters)));
+    fields(&rows)
+}
+
+fn lines<T>(values: &[T], line: impl Fn(&T) -> String) -> String {
+    if values.is_empty() {
+        return "none".into();
+    }
+    values.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn priority(group: &HaGroupView) -> String {
+    let priority = group.priority;
+    if priority.configured == priority.effective {
+        priority.effective.to_string()
+    } else {
+        format!("{} (file: {})", priority.effective, priority.configured)
+    }
+}
+
+fn adverts(group: &HaGroupView) -> String {
+    let preempt = if group.preempt {
+        "preempt"
+    } else {
+        "no preempt"
+    };
+    format!(
+        "VRRP {}, VRID {} on {}, every {} ms, {preempt}",
+        group.version, group.vrid, group.interface, group.advert_interval_ms
+    )
+}
+
+fn order(group: &HaGroupView) -> Option<&'static str> {
+    if group.held {
+        Some("held: this node will not be active until `adc ha release`")
+    } else if group.yielded {
+        Some("handed over: the active node is left alone until `adc ha release`")
+    } else {
+        None
+    }
+}
+
+fn peer(peer: &HaPeerView) -> String {
+    let seen = match peer.last_seen_ms {
+        millis if millis < 10_000 => format!("{millis} ms"),
+        millis => span(millis / 1000),
+    };
+    let priority = match peer.priority {
+        0 => "resigned".to_owned(),
+        priority => format!("priority {priority}"),
+    };
+    let vips = if peer.same_vips {
+        ""
+    } else {
+        ", with other VIPs than ours"
+    };
+    format!(
+        "{}: {priority}, every {} ms, last seen {seen} ago{vips}",
+        peer.address, peer.advert_interval_ms
+    )
+}
+
+fn tracked(tracked: &HaTrackedView) -> String {
+    let state = match tracked.well {
+        Some(true) => "well",
+        Some(false) => "not well",
+        None => "not known yet",
+    };
+    let effect = match (tracked.fault, tracked.weight) {
+        (true, _) => ", keeps this node from being active".to_owned(),
+        (false, 0) => String::new(),
+        (false, weight) => format!(", priority {weight:+}"),
+    };
+    format!("{}: {state}{effect}", tracked.what)
+}
+
+fn counters(counters: &HaCounters) -> String {
+    let refused = counters
+        .adverts_refused
+        .iter()
+        .filter(|(_, count)| **count > 0);
+    let refused = refused.map(|(reason, count)| format!("{count} {reason}"));
+    let refused: Vec<_> = refused.collect();
+    let refused = if refused.is_empty() {
+        "none".to_owned()
+    } else {
+        refused.join(", ")
+    };
+    format!(
+        "{} transitions\nadverts: {} sent, {} not sent, {} received\nrefused: {refused}",
+        counters.transitions,
+        counters.adverts_sent,
+        counters.adverts_failed,
+        counters.adverts_received
+    )
+}

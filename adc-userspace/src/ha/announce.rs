@@ -1,0 +1,57 @@
+//! Bursts of gratuitous ARP and unsolicited neighbour advertisements.
+
+use std::{collections::BTreeMap, io, net::IpAddr};
+
+use adc_common::abi::Mac;
+
+use crate::neighbours::{FrameSender, announcement};
+
+/// An address and the device that it is announced by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    pub(super) address: IpAddr,
+    pub(super) ifindex: u32,
+    pub(super) mac: Mac,
+}
+
+/// Sends bursts; the socket is kept, because closing one takes tens of milliseconds.
+#[derive(Default)]
+pub(super) struct Bursts {
+    sender: Option<FrameSender>,
+}
+
+impl Bursts {
+    /// Announces every address `count` times: all of them once, then all of them again.
+    ///
+    /// # Errors
+    /// The first failure of each interface, by its index; the others are announced nonetheless.
+    pub(super) fn send(
+        &mut self,
+        addresses: &[Announced],
+        count: u8,
+    ) -> Result<(), BTreeMap<u32, io::Error>> {
+        let mut failed = BTreeMap::new();
+        if addresses.is_empty() || count == 0 {
+            return Ok(());
+        }
+        let sender = match self.sender.take().map_or_else(FrameSender::open, Ok) {
+            Ok(sender) => sender,
+            Err(error) => return Err([(0, error)].into()),
+        };
+        let frame = |one: &Announced| (one.ifindex, announcement(one.mac, one.address));
+        let frames: Vec<_> = addresses.iter().map(frame).collect();
+        for _ in 0..count {
+            for (ifindex, frame) in &frames {
+                if let Err(error) = sender.send(*ifindex, frame) {
+                    failed.entry(*ifindex).or_insert(error);
+                }
+            }
+        }
+        self.sender = Some(sender);
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
+        }
+    }
+}

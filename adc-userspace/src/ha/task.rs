@@ -1,0 +1,381 @@
+//! The HA thread: everything that happens to groups, one thing after the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{self, MissedTickBehavior},
+};
+
+use super::{
+    announce::Bursts,
+    control::{Command, RoleHook, Shared},
+    ports::{Arrived, Ports},
+    router::Router,
+    script::{self, Verdict},
+    tracking::{self, Known},
+    vrrp::{Family, Input, Order},
+};
+use crate::{
+    api::proto::{ApiError, ErrorCode},
+    model::{GroupName, Ha, Tracked},
+    neighbours::LocalWatch,
+};
+
+/// How often what is shown is made anew, and devices are looked at although nothing was said of them.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Adverts that are handled before a timer that is due.
+const MOST_FIRST: usize = 256;
+
+/// Verdicts of scripts that wait.
+const VERDICTS: usize = 64;
+
+/// All that the thread has.
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) hook: RoleHook,
+    pub(super) routers: BTreeMap<GroupName, Router>,
+    pub(super) ports: Ports,
+    pub(super) known: Known,
+    pub(super) bursts: Bursts,
+    reports: mpsc::Sender<Verdict>,
+    generation: u64,
+}
+
+impl Task {
+    /// Runs until told to stop, or until nobody is left to tell.
+    pub(super) async fn run(
+        shared: Arc<Shared>,
+        hook: RoleHook,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
+        let (reports, mut verdicts) = mpsc::channel(VERDICTS);
+        let (ports, mut arrivals) = Ports::new();
+        let mut watch = Self::open_watch();
+        let mut task = Self {
+            shared,
+            hook,
+            routers: BTreeMap::new(),
+            ports,
+            known: Known::default(),
+            bursts: Bursts::default(),
+            reports,
+            generation: 0,
+        };
+        let mut again = time::interval(LOOK_AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = task.deadline();
+            // Each in its turn: neither a flood of adverts nor of commands keeps ours from going out.
+            tokio::select! {
+                Some(arrived) = arrivals.recv() => task.arrived(arrived).await,
+                () = until(deadline) => {
+                    // If we are late, what came meanwhile comes first: an active node may only have been unheard.
+                    tokio::task::yield_now().await;
+                    tokio::task::yield_now().await;
+                    for _ in 0..MOST_FIRST {
+                        let Ok(arrived) = arrivals.try_recv() else {
+                            break;
+                        };
+                        task.arrived(arrived).await;
+                    }
+                    task.timers().await;
+                }
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(Command::Stop(reply)) => {
+                        task.stop_all().await;
+                        answer(reply);
+                        return;
+                    }
+                    Some(command) => task.command(command, watch.as_ref()).await,
+                },
+                () = changed(&mut watch) => task.look(watch.as_ref()).await,
+                Some(verdict) = verdicts.recv() => task.verdict(verdict).await,
+                _ = again.tick() => {
+                    if watch.is_none() {
+                        watch = Self::open_watch();
+                    }
+                    task.look(watch.as_ref()).await;
+                    task.publish();
+                }
+            }
+        }
+    }
+
+    fn open_watch() -> Option<LocalWatch> {
+        let opened = LocalWatch::open();
+        opened
+            .inspect_err(|error| tracing::error!("{error}; trying again"))
+            .ok()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let routers = self.routers.values();
+        routers
+            .filter_map(|router| router.instance.deadline())
+            .min()
+    }
+
+    async fn timers(&mut self) {
+        let now = Instant::now();
+        let due = self
+            .routers
+            .iter()
+            .filter(|(_, router)| router.instance.deadline().is_some_and(|due| due <= now));
+        let due: Vec<_> = due.map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.step(&name, Input::Timer).await;
+        }
+    }
+
+    async fn arrived(&mut self, arrived: Arrived) {
+        let Arrived { interface, packet } = arrived;
+        // The second byte is the virtual router id in every version; what is too short for one is nobody's.
+        let vrid = packet.payload.get(1).copied();
+        let of = |router: &&mut Router| {
+            router.group.interface == interface && Some(router.group.vrid) == vrid
+        };
+        let family = Family::of(packet.envelope.source);
+        let Some(router) = self.routers.values_mut().find(of) else {
+            self.ports.note_stranger(&interface, &packet);
+            return;
+        };
+        if !router.families().contains(&family) {
+            self.ports.note_stranger(&interface, &packet);
+            return;
+        }
+        let input = router.receive(Instant::now(), &packet.envelope, &packet.payload);
+        if let Some(input) = input {
+            let name = router.name.clone();
+            self.step(&name, input).await;
+        }
+    }
+
+    async fn command(&mut self, command: Command, watch: Option<&LocalWatch>) {
+        match command {
+            Command::Configure(ha, reply) => {
+                let new = self.configure(ha).await;
+                // Facts before the start, so that it does not begin with a fault that is none.
+                self.look(watch).await;
+                for name in new {
+                    let resume = self.routers.get(&name);
+                    let resume = resume.is_some_and(|r| r.has_addresses(&self.known.devices));
+                    self.step(&name, Input::Started { resume }).await;
+                }
+                self.publish();
+                answer(reply);
+            }
+            Command::Pools(pools) => {
+                self.known.pools = pools;
+                self.judge_all().await;
+            }
+            Command::Order(name, order, reply) => {
+                let done = self.order(&name, order).await;
+                self.publish();
+                // Who asked may have gone.
+                reply.send(done).ok();
+            }
+            Command::Publish(reply) | Command::Stop(reply) => {
+                self.publish();
+                answer(reply);
+            }
+        }
+    }
+
+    /// Stops, changes and makes groups; gives the new ones, which are still to be started.
+    async fn configure(&mut self, ha: Ha) -> Vec<GroupName> {
+        let stays = |router: &Router| {
+            let wanted = ha.groups.get(&router.name);
+            wanted.is_some_and(|group| router.can_become(group))
+        };
+        let gone = self.routers.values().filter(|router| !stays(router));
+        let gone: Vec<_> = gone.map(|router| router.name.clone()).collect();
+        for name in gone {
+            self.step(&name, Input::Stopped).await;
+            self.routers.remove(&name);
+            self.shared.set_carried(&name, false);
+        }
+        let mut new = Vec::new();
+        let now = Instant::now();
+        for (name, group) in ha.groups {
+            match self.routers.get_mut(&name) {
+                Some(router) if router.group == group => {}
+                Some(router) => {
+                    let input = router.change(group);
+                    self.start_scripts(&name);
+                    self.judge(&name).await;
+                    self.step(&name, input).await;
+                }
+                None => {
+                    let router = Router::new(now, name.clone(), group);
+                    self.routers.insert(name.clone(), router);
+                    self.start_scripts(&name);
+                    new.push(name);
+                }
+            }
+        }
+        new
+    }
+
+    /// Runs the scripts of a group, unless they are the ones that run. What is known of one stays known.
+    fn start_scripts(&mut self, name: &GroupName) {
+        let Some(router) = self.routers.get_mut(name) else {
+            return;
+        };
+        let scripts = router
+            .group
+            .track
+            .iter()
+            .filter_map(|track| match &track.what {
+                Tracked::Script(script) => Some(script.clone()),
+                Tracked::Interface(_) | Tracked::Pool { .. } => None,
+            });
+        let scripts: Vec<_> = scripts.collect();
+        if scripts == router.scripts {
+            return;
+        }
+        self.generation += 1;
+        router.generation = self.generation;
+        router.take_scripts(scripts);
+        for (index, script) in router.scripts.iter().enumerate() {
+            let verdict = Verdict {
+                group: name.clone(),
+                generation: self.generation,
+                index,
+                well: false,
+            };
+            match script::start(script.clone(), verdict, self.reports.clone()) {
+                Ok(running) => router.running.push(running),
+                Err(error) => tracing::error!(group = %name, "starting a script's thread: {error}"),
+            }
+        }
+    }
+
+    async fn verdict(&mut self, verdict: Verdict) {
+        let Some(router) = self.routers.get_mut(&verdict.group) else {
+            return;
+        };
+        if router.generation != verdict.generation {
+            return;
+        }
+        if let Some(known) = router.verdicts.get_mut(verdict.index) {
+            *known = Some(verdict.well);
+        }
+        self.judge(&verdict.group).await;
+    }
+
+    async fn order(&mut self, name: &GroupName, order: Order) -> Result<(), ApiError> {
+        let Some(router) = self.routers.get(name) else {
+            return Err(ApiError::not_found(format!(
+                "there is no HA group `{name}`; `adc ha status` shows all"
+            )));
+        };
+        if order == Order::Failover && !router.is_active() {
+            let role = router.instance.role();
+            let other = router.active_peer();
+            let other = other.map_or_else(String::new, |peer| format!(" ({peer} was heard last)"));
+            let what = format!(
+                "group {name} is {role} on this node: run this on the active node{other}; nothing was changed"
+            );
+            return Err(ApiError::new(ErrorCode::Conflict, what));
+        }
+        self.step(name, Input::Order(order)).await;
+        Ok(())
+    }
+
+    /// Looks at devices and addresses, and tells the groups.
+    async fn look(&mut self, watch: Option<&LocalWatch>) {
+        let Some(watch) = watch else { return };
+        match watch.devices().await {
+            Ok(devices) => self.known.devices = devices,
+            Err(error) => {
+                tracing::warn!("looking at devices: {error}");
+                return;
+            }
+        }
+        let wanted = self.routers.values().flat_map(|router| {
+            let families = router.families().into_iter();
+            families.map(|family| (router.group.interface.clone(), family))
+        });
+        let wanted: BTreeSet<_> = wanted.collect();
+        let refused = self.ports.open(&wanted, &self.known.devices);
+        let names: Vec<_> = self.routers.keys().cloned().collect();
+        for name in names {
+            let Some(router) = self.routers.get(&name) else {
+                continue;
+            };
+            let interface = router.group.interface.clone();
+            let links = router.families().into_iter().map(|family| {
+                let own = router.own_address(family, &self.known.devices);
+                let socket = refused.get(&(interface.clone(), family)).cloned();
+                (family, own.and_then(|own| socket.map_or(Ok(own), Err)))
+            });
+            let links: Vec<_> = links.collect();
+            for (family, own) in links {
+                self.step(&name, Input::Link(family, own)).await;
+            }
+        }
+        self.judge_all().await;
+    }
+
+    async fn judge_all(&mut self) {
+        let names: Vec<_> = self.routers.keys().cloned().collect();
+        for name in names {
+            self.judge(&name).await;
+        }
+    }
+
+    async fn judge(&mut self, name: &GroupName) {
+        let Some(router) = self.routers.get_mut(name) else {
+            return;
+        };
+        let findings = tracking::judge(&router.group.track, &self.known, &router.verdicts);
+        let sum = tracking::sum(&findings);
+        router.findings = findings;
+        self.step(name, Input::Tracking(sum)).await;
+    }
+
+    async fn stop_all(&mut self) {
+        let names: Vec<_> = self.routers.keys().cloned().collect();
+        for name in names {
+            self.step(&name, Input::Stopped).await;
+        }
+        self.publish();
+    }
+
+    pub(super) fn publish(&self) {
+        let now = Instant::now();
+        let views = self.routers.values().map(|router| router.view(now));
+        self.shared.publish(views.collect());
+    }
+}
+
+/// Sleeps until then, or for good.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a change of devices or addresses; a watch that fails is given up.
+async fn changed(watch: &mut Option<LocalWatch>) {
+    let Some(open) = watch else {
+        return std::future::pending().await;
+    };
+    if let Err(error) = open.changed().await {
+        tracing::warn!("following devices: {error}; looking every second");
+        *watch = None;
+    }
+}
+
+/// Says that it is done; who asked may have gone.
+fn answer(reply: oneshot::Sender<()>) {
+    reply.send(()).ok();
+}

@@ -1,0 +1,175 @@
+//! What tracked things add up to. Pure.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::vrrp::Tracking;
+use crate::{
+    model::{PoolName, Track, Tracked},
+    neighbours::Devices,
+};
+
+/// What is known of the things that groups track.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Devices of this machine.
+    pub(super) devices: Devices,
+    /// Backends that take new flows, per pool.
+    pub(super) pools: BTreeMap<PoolName, u32>,
+}
+
+/// One tracked thing as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// What is watched.
+    pub(super) thing: String,
+    /// Whether it is well; `None` while nobody knows.
+    pub(super) well: Option<bool>,
+    /// What it adds to the priority now.
+    pub(super) weight: i32,
+    /// Whether it keeps the node from being active.
+    pub(super) fault: bool,
+}
+
+/// Judges every tracked thing; `scripts` are the verdicts of the scripts among them, in their order.
+pub(super) fn judge(track: &[Track], known: &Known, scripts: &[Option<bool>]) -> Vec<Finding> {
+    let mut scripts = scripts.iter();
+    let findings = track.iter().map(|track| {
+        let well = match &track.what {
+            Tracked::Interface(name) => {
+                Some(known.devices.get(name).is_some_and(|device| device.usable))
+            }
+            Tracked::Pool { pool, min_up } => known.pools.get(pool).map(|up| up >= min_up),
+            Tracked::Script(_) => scripts.next().copied().flatten(),
+        };
+        let counts = track.weight.is_some_and(|weight| well == Some(weight > 0));
+        Finding {
+            thing: Thing(&track.what).to_string(),
+            well,
+            weight: if counts {
+                track.weight.unwrap_or(0).into()
+            } else {
+                0
+            },
+            fault: track.weight.is_none() && well != Some(true),
+        }
+    });
+    findings.collect()
+}
+
+/// What findings mean for the group.
+pub(super) fn sum(findings: &[Finding]) -> Tracking {
+    let fault = findings.iter().find(|finding| finding.fault);
+    Tracking {
+        weight: findings.iter().map(|finding| finding.weight).sum(),
+        fault: fault.map(|finding| match finding.well {
+            Some(_) => format!("{} is not well", finding.thing),
+            None => format!("{} has not been checked yet", finding.thing),
+        }),
+    }
+}
+
+/// For people.
+struct Thing<'a>(&'a Tracked);
+
+impl fmt::Display for Thing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Tracked::Interface(name) => write!(f, "interface {name}"),
+            Tracked::Pool { pool, min_up } => write!(f, "pool {pool} (at least {min_up} up)"),
+            Tracked::Script(script) => write!(f, "script {}", script.program.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{model::Script, neighbours::Device};
+
+    fn known(usable: bool, up: u32) -> Known {
+        let device = Device {
+            index: 2,
+            mac: None,
+            usable,
+            addresses: Vec::new(),
+            carried: Vec::new(),
+        };
+        Known {
+            devices: [("eth1".to_owned(), device)].into(),
+            pools: [("web".parse().unwrap(), up)].into(),
+        }
+    }
+
+    fn interface(weight: Option<i16>) -> Track {
+        Track {
+            what: Tracked::Interface("eth1".into()),
+            weight,
+        }
+    }
+
+    fn pool(weight: Option<i16>) -> Track {
+        let (pool, min_up) = ("web".parse().unwrap(), 2);
+        Track {
+            what: Tracked::Pool { pool, min_up },
+            weight,
+        }
+    }
+
+    fn script(weight: Option<i16>) -> Track {
+        let script = Script {
+            program: "/usr/bin/well".into(),
+            args: Vec::new(),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            rise: 1,
+            fall: 1,
+        };
+        Track {
+            what: Tracked::Script(script),
+            weight,
+        }
+    }
+
+    fn weight(track: &[Track], known: &Known) -> i32 {
+        sum(&judge(track, known, &[])).weight
+    }
+
+    #[test]
+    fn a_positive_weight_counts_while_well_and_a_negative_one_while_not() {
+        let track = [interface(Some(20)), pool(Some(-50))];
+        assert_eq!(weight(&track, &known(true, 2)), 20);
+        assert_eq!(weight(&track, &known(true, 1)), -30);
+        assert_eq!(weight(&track, &known(false, 1)), -50);
+    }
+
+    #[test]
+    fn without_a_weight_it_is_a_fault() {
+        let fault = |known| sum(&judge(&[interface(None)], &known, &[])).fault;
+        assert_eq!(fault(known(true, 0)), None);
+        assert_eq!(
+            fault(known(false, 0)).unwrap(),
+            "interface eth1 is not well"
+        );
+        assert!(
+            fault(Known::default()).is_some(),
+            "a missing device is not well"
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_yet_has_no_weight_but_keeps_the_node_back() {
+        let unknown = Known::default();
+        assert_eq!(weight(&[pool(Some(-50))], &unknown), 0);
+        let fault = sum(&judge(&[pool(None)], &unknown, &[])).fault.unwrap();
+        assert!(fault.contains("not been checked yet"), "{fault}");
+    }
+
+    #[test]
+    fn each_script_has_its_own_verdict() {
+        let track = [script(Some(-10)), interface(Some(1)), script(Some(-20))];
+        let findings = judge(&track, &known(true, 0), &[Some(true), Some(false)]);
+        assert_eq!(sum(&findings).weight, 1 - 20);
+    }
+}
