@@ -32,7 +32,7 @@ pub(super) trait Fragments: Quote {
     /// Whether two first fragments with one identification are an attack. In IPv4 its 16 bits repeat themselves.
     const ONE_FIRST: bool;
 
-    /// Protocol to put into a [`FragmentKey`].
+    /// Protocol to put into a [`crate::abi::FragmentKey`].
     fn key_protocol(protocol: Protocol) -> Protocol;
 
     /// Whether a datagram may be TCP or UDP of which a later fragment names this protocol.
