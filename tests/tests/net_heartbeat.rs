@@ -1,15 +1,18 @@
 //! Two heartbeats over two cables: what is silence and what is not, and what is not believed.
 
 use std::{
+    fs,
     net::UdpSocket,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use adc_tests::{
+    agent::{Agent, Config},
     net::{Namespace, VethPair},
     require,
+    topology::{CLIENT_V4, GATEWAY_V4, Topology},
     wait::{eventually, eventually_some},
 };
 use adc_userspace::{
@@ -292,4 +295,47 @@ fn a_path_whose_interface_comes_later_is_used_from_then_on() {
     for node in [&first, &second] {
         node.waits_for(&Event::Peer { heard: true });
     }
+}
+
+#[test]
+fn an_agent_with_a_peer_hears_it_and_one_whose_key_others_may_read_does_not_start() {
+    require!(namespaces, agent);
+    let topology = Topology::two_arm(1);
+    let key_file = topology.directory().join("ha.key");
+    fs::write(&key_file, [42; 32]).unwrap();
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut config = Config::new(&topology);
+    config.extra = format!(
+        "[ha.heartbeat]\npeer = \"lb-b\"\nprofile = \"fast\"\nkey_file = \"{}\"\npaths = [{{ interface = \"eth0\", peer = \"{CLIENT_V4}\" }}]\n",
+        key_file.display()
+    );
+    let mut agent = Agent::prepare(&topology, &config);
+    agent.spawn();
+    assert!(!agent.process().wait(PATIENCE).success());
+    let log = agent.process().log();
+    assert!(log.contains("chmod 600"), "{log}");
+    assert!(!topology.interfaces[0].has_xdp_program());
+
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+    agent.restart();
+    let peer = Setup {
+        own: NodeId::of("lb-b"),
+        peer: NodeId::of("lb-a"),
+        paths: vec![HeartbeatPath {
+            interface: "eth0".into(),
+            peer: GATEWAY_V4.0.into(),
+        }],
+        ..setup("b", 1)
+    };
+    let peer = Node::start(&topology.client, peer);
+    peer.waits_for(&Event::Peer { heard: true });
+    // Another hash than the agent's.
+    peer.waits_for(&Event::ConfigDiffers(true));
+    let logged = |agent: &mut Agent, text: &str| {
+        eventually(PATIENCE, text, || agent.process().log().contains(text));
+    };
+    logged(&mut agent, "the peer is there");
+    drop(peer);
+    logged(&mut agent, "the peer is silent on all paths");
+    assert!(agent.terminate().success());
 }
