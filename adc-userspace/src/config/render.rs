@@ -6,7 +6,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::words::{MonitorType, Words};
 use crate::model::{
-    Backend, BackendName, BodyMatch, Config, Dataplane, Ha, HttpCheck, Monitor, MonitorKind,
+    Backend, BackendName, BodyMatch, Config, Dataplane, HttpCheck, Monitor, MonitorKind,
     MonitorName, MssClamp, Pool, Ports, Service, StatusRange, Timeouts, Tunnel,
 };
 
@@ -35,7 +35,7 @@ pub fn render(config: &Config) -> String {
             .iter()
             .map(|(n, s)| (n.as_str(), service(s))),
     );
-    if config.ha != Ha::default() {
+    if !config.ha.is_empty() {
         document["ha"] = super::render_ha::ha(&config.ha);
     }
     document.to_string()

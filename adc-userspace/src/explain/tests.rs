@@ -167,8 +167,8 @@ fn a_new_flow_is_explained_from_lookup_to_interface_and_none_is_made() {
     assert_eq!(walked.verdict.reason, Reason::ScheduledNewFlow);
     assert_eq!(walked.verdict.action, Action::Redirect(InterfaceId(2)));
     let expected = [
-        "ingress",
         "flow-lookup",
+        "ingress",
         "flow-lookup",
         "service-lookup",
         "service",

@@ -35,7 +35,7 @@ pub(super) struct Shared {
 /// What the thread is told.
 pub(super) enum Command {
     /// These are the groups now.
-    Configure(Ha, oneshot::Sender<()>),
+    Configure(Box<Ha>, oneshot::Sender<()>),
     /// So many backends of these pools take new flows.
     Pools(BTreeMap<PoolName, u32>),
     /// Somebody wants something of a group.
@@ -94,12 +94,12 @@ impl HaControl {
     /// The thread can not be started, or has ended.
     pub async fn configure(&mut self, ha: &Ha) -> Result<(), ApiError> {
         if self.commands.is_none() {
-            if ha.is_empty() {
+            if ha.groups.is_empty() {
                 return Ok(());
             }
             self.commands = Some(self.start()?);
         }
-        self.ask(|reply| Command::Configure(ha.clone(), reply))
+        self.ask(|reply| Command::Configure(Box::new(ha.clone()), reply))
             .await
     }
 

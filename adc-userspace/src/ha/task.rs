@@ -160,7 +160,7 @@ impl Task {
     async fn command(&mut self, command: Command, watch: Option<&LocalWatch>) {
         match command {
             Command::Configure(ha, reply) => {
-                let new = self.configure(ha).await;
+                let new = self.configure(*ha).await;
                 // Facts before the start, so that it does not begin with a fault that is none.
                 self.look(watch).await;
                 for name in new {

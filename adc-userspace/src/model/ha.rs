@@ -157,7 +157,7 @@ impl VrrpVersion {
 impl Ha {
     /// Whether there is nothing to share.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.groups.is_empty() && self.heartbeat.is_none()
     }
 
     /// The group that an address belongs to.

@@ -16,6 +16,8 @@ fn traffic() -> Value {
         "reply_bytes": 20000,
         "flows_scheduled": 4,
         "flows_established": 3,
+        "forward_zero_windows": 0,
+        "reply_zero_windows": 2,
     })
 }
 
