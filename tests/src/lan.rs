@@ -80,7 +80,7 @@ impl Lan {
 
     /// What the agent says of its group.
     pub fn group(&self) -> serde_json::Value {
-        self.agent.json(&["ha", "status"])[0].clone()
+        self.agent.json(&["ha", "status"])["groups"][0].clone()
     }
 
     /// Whether adc is active and has all VIPs.

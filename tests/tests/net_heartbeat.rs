@@ -335,7 +335,21 @@ fn an_agent_with_a_peer_hears_it_and_one_whose_key_others_may_read_does_not_star
         eventually(PATIENCE, text, || agent.process().log().contains(text));
     };
     logged(&mut agent, "the peer is there");
+    let seen = |agent: &Agent| agent.json(&["ha", "status"])["heartbeat"].clone();
+    eventually(PATIENCE, "heartbeats are counted", || {
+        seen(&agent)["paths"][0]["received"].as_u64() > Some(0)
+    });
+    let said = seen(&agent);
+    assert_eq!(said["heard"], true, "{said}");
+    assert_eq!(said["config_differs"], true, "{said}");
+    assert_eq!(said["paths"][0]["heard"], true, "{said}");
+    assert_eq!(agent.metrics().sum("adc_heartbeat_peer_heard", &[]), 1);
     drop(peer);
     logged(&mut agent, "the peer is silent on all paths");
+    eventually(PATIENCE, "silence is shown", || {
+        let said = seen(&agent);
+        said["heard"] == false && said["paths"][0]["heard"] == false
+    });
+    assert_eq!(agent.metrics().sum("adc_heartbeat_peer_heard", &[]), 0);
     assert!(agent.terminate().success());
 }

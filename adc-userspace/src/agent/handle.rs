@@ -13,7 +13,7 @@ use crate::{
         proto::{
             ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply,
             ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount,
-            FlowFilter, FlowPage, HaGroupView, HaOrder, ReasonRow, ServiceView, Status,
+            FlowFilter, FlowPage, HaGroupView, HaOrder, HaView, ReasonRow, ServiceView, Status,
         },
     },
     ha::HaControl,
@@ -33,7 +33,7 @@ impl Handle {
         Self { agent, stopped }
     }
 
-    async fn ha(&self) -> HaControl {
+    async fn groups(&self) -> HaControl {
         self.agent.lock().await.ha.clone()
     }
 
@@ -114,12 +114,15 @@ impl Control for Handle {
         self.look(|agent| agent.reasons()).await
     }
 
-    async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
-        self.ha().await.groups().await
+    async fn ha(&self) -> Result<HaView, ApiError> {
+        // The groups' thread is asked without the agent's lock: it may need the agent itself.
+        let groups = self.groups().await.groups().await?;
+        let heartbeat = self.look(|agent| Ok(agent.heartbeat.clone())).await?;
+        Ok(HaView { groups, heartbeat })
     }
 
     async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {
-        let ha = self.ha().await;
+        let ha = self.groups().await;
         ha.order(group.clone(), order).await?;
         let groups = ha.groups().await?.into_iter();
         let mut found = groups.filter(|view| view.name == group);

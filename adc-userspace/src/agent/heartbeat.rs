@@ -1,6 +1,10 @@
 //! The heartbeat to the other node of a pair: started with the agent, and told every second what the agent says of this node.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result};
 use tokio::{
@@ -11,15 +15,17 @@ use tokio::{
 
 use super::state::Agent;
 use crate::{
+    api::proto::{HeartbeatPathView, HeartbeatView, Timestamp},
     ha::heartbeat::{
         alike::config_hash,
         boot,
+        counters::Counts,
         key::Key,
         packet::NodeId,
         refusal::Refusal,
         runner::{Event, Heartbeats, Setup, Statement, Watch},
     },
-    model::{Config, HeartbeatPath},
+    model::{Config, HeartbeatPath, HeartbeatSettings},
 };
 
 /// How often the agent says that it works; a third of the heartbeat's patience with it.
@@ -43,7 +49,7 @@ pub(super) async fn start(
     let mut locked = agent.lock().await;
     let started = match prepare(&locked.config) {
         Ok(None) => return Ok(None),
-        Ok(Some(setup)) => Follower::start(setup),
+        Ok(Some((setup, view))) => Follower::start(setup, view),
         Err(error) => Err(error),
     };
     match started {
@@ -57,13 +63,13 @@ pub(super) async fn start(
 }
 
 /// Reads the key and begins a life.
-fn prepare(config: &Config) -> Result<Option<Setup>> {
+fn prepare(config: &Config) -> Result<Option<(Setup, HeartbeatView)>> {
     let Some(settings) = &config.ha.heartbeat else {
         return Ok(None);
     };
     let key = Key::load(&settings.key_file)?;
     let boot = boot::begin(&config.node.state_dir)?;
-    Ok(Some(Setup {
+    let setup = Setup {
         own: NodeId::of(&config.node.name),
         peer: NodeId::of(&settings.peer),
         boot,
@@ -73,19 +79,41 @@ fn prepare(config: &Config) -> Result<Option<Setup>> {
         paths: settings.paths.clone(),
         port: settings.port,
         config_hash: config_hash(config),
-    }))
+    };
+    Ok(Some((setup, unheard(settings))))
+}
+
+/// Before anything was heard.
+fn unheard(settings: &HeartbeatSettings) -> HeartbeatView {
+    let path = |path: &HeartbeatPath| HeartbeatPathView {
+        interface: path.interface.clone(),
+        address: path.peer,
+        heard: false,
+        sent: 0,
+        not_sent: 0,
+        received: 0,
+        longest_gap_micros: 0,
+    };
+    HeartbeatView {
+        peer: settings.peer.clone(),
+        profile: settings.profile,
+        heard: false,
+        since: None,
+        config_differs: false,
+        paths: settings.paths.iter().map(path).collect(),
+        refused: BTreeMap::new(),
+    }
 }
 
 struct Follower {
     heartbeats: Heartbeats,
-    paths: Vec<HeartbeatPath>,
+    view: HeartbeatView,
     /// Datagrams ignored when they were last complained of, and when that was.
     complaints: BTreeMap<Refusal, (u64, Instant)>,
 }
 
 impl Follower {
-    fn start(setup: Setup) -> Result<(Self, mpsc::Receiver<Event>)> {
-        let paths = setup.paths.clone();
+    fn start(setup: Setup, view: HeartbeatView) -> Result<(Self, mpsc::Receiver<Event>)> {
         let (sender, events) = mpsc::channel(EVENTS);
         let tell = move |event| sender.try_send(event).is_ok();
         let heartbeats = Heartbeats::start(setup, Watch, tell).context(
@@ -93,7 +121,7 @@ impl Follower {
         )?;
         let follower = Self {
             heartbeats,
-            paths,
+            view,
             complaints: BTreeMap::new(),
         };
         Ok((follower, events))
@@ -113,12 +141,21 @@ impl Follower {
         loop {
             tokio::select! {
                 () = &mut stop => return,
-                Some(event) = events.recv() => self.log(&event),
+                Some(event) = events.recv() => {
+                    self.log(&event);
+                    self.note(event);
+                    agent.lock().await.heartbeat = Some(self.view.clone());
+                }
                 _ = say.tick() => {
                     // An agent that can not be asked does not work, and says nothing.
-                    let data_plane_ok = agent.lock().await.forwards();
+                    let mut agent = agent.lock().await;
+                    let data_plane_ok = agent.forwards();
                     self.heartbeats.say(Statement { data_plane_ok, ..Statement::default() });
-                    self.complain();
+                    let counts = self.heartbeats.counts();
+                    self.count(&counts);
+                    agent.heartbeat = Some(self.view.clone());
+                    drop(agent);
+                    self.complain(counts.refused);
                 }
             }
         }
@@ -127,7 +164,11 @@ impl Follower {
     fn log(&self, event: &Event) {
         match event {
             Event::Path { path, heard } => {
-                let interface = self.paths.get(*path).map(|path| path.interface.as_str());
+                let interface = self
+                    .view
+                    .paths
+                    .get(*path)
+                    .map(|path| path.interface.as_str());
                 let interface = interface.unwrap_or_default();
                 if *heard {
                     tracing::info!(interface, "heartbeat: the peer is heard by this path");
@@ -149,10 +190,41 @@ impl Follower {
         }
     }
 
+    /// Keeps what an event says for whoever asks.
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Path { path, heard } => {
+                if let Some(path) = self.view.paths.get_mut(path) {
+                    path.heard = heard;
+                }
+            }
+            Event::Peer { heard } => {
+                self.view.heard = heard;
+                self.view.since = Some(Timestamp(SystemTime::now()));
+            }
+            Event::ConfigDiffers(differs) => self.view.config_differs = differs,
+            Event::Trouble(_) => {}
+        }
+    }
+
+    /// Keeps the counters for whoever asks.
+    fn count(&mut self, counts: &Counts) {
+        for (view, counts) in self.view.paths.iter_mut().zip(&counts.paths) {
+            view.sent = counts.sent;
+            view.not_sent = counts.not_sent;
+            view.received = counts.received;
+            let gap = u64::try_from(counts.longest_gap.as_micros()).unwrap_or(u64::MAX);
+            view.longest_gap_micros = view.longest_gap_micros.max(gap);
+        }
+        let of = |refusal: &Refusal| counts.refused.get(refusal).copied().unwrap_or(0);
+        let every = Refusal::ALL.iter();
+        self.view.refused = every.map(|r| (r.name().to_owned(), of(r))).collect();
+    }
+
     /// Tells of datagrams that were ignored since it was last told.
-    fn complain(&mut self) {
+    fn complain(&mut self, refused: BTreeMap<Refusal, u64>) {
         let now = Instant::now();
-        for (refusal, count) in self.heartbeats.counts().refused {
+        for (refusal, count) in refused {
             let told = self.complaints.get(&refusal);
             if told.is_some_and(|(before, at)| *before == count || now - *at < COMPLAINT) {
                 continue;

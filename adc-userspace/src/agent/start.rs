@@ -192,6 +192,7 @@ async fn bring_up(
         draining_out: Vec::new(),
         challenger: Challenger::start(),
         ha,
+        heartbeat: None,
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::proto::{
     ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply, ConfigChecked,
     ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount, FlowFilter, FlowPage,
-    HaGroupView, HaOrder, ReasonRow, ServiceView, Status,
+    HaGroupView, HaOrder, HaView, ReasonRow, ServiceView, Status,
 };
 use crate::{
     model::{GroupName, ServiceName},
@@ -75,8 +75,8 @@ pub trait Control: Send + Sync + 'static {
     /// Every reason with its counters, in the order of `adc_common::abi::Reason::ALL`.
     fn drops(&self) -> impl Future<Output = Result<Vec<ReasonRow>, ApiError>> + Send;
 
-    /// Every HA group as it is now, by name.
-    fn ha_groups(&self) -> impl Future<Output = Result<Vec<HaGroupView>, ApiError>> + Send;
+    /// Every HA group as it is now, by name, and the heartbeat.
+    fn ha(&self) -> impl Future<Output = Result<HaView, ApiError>> + Send;
 
     /// Passes on what somebody wants of an HA group; gives the group as it is right after.
     fn ha_order(

@@ -187,7 +187,7 @@ impl FakeControl {
             tables: TableCounters::default(),
             self_checks: SelfCheckCounters::default(),
             held_fragments: OrphanTotals::default(),
-            ha: vec![ha::group_view()],
+            ha: ha::view(),
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,
@@ -348,8 +348,8 @@ impl Control for FakeControl {
         Ok(ReasonRow::all(&reasons()))
     }
 
-    async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
-        Ok(vec![ha::group_view()])
+    async fn ha(&self) -> Result<HaView, ApiError> {
+        Ok(ha::view())
     }
 
     async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {

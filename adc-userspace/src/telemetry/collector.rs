@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{MetricsSnapshot, families::Families, ha, snat};
+use super::{MetricsSnapshot, families::Families, ha, heartbeat, snat};
 use crate::{
     api::proto::{BackendView, ReasonKind, ServiceView, Traffic},
     model::{AdminState, AttachMode, Health},
@@ -44,7 +44,8 @@ impl Collector for SnapshotCollector {
         flow_tables(&mut out, snapshot)?;
         self_checks(&mut out, snapshot)?;
         held_fragments(&mut out, snapshot)?;
-        ha::render(&mut out, &snapshot.ha)
+        ha::render(&mut out, &snapshot.ha.groups)?;
+        heartbeat::render(&mut out, snapshot.ha.heartbeat.as_ref())
     }
 }
 

@@ -6,6 +6,7 @@
 mod collector;
 mod families;
 mod ha;
+mod heartbeat;
 mod logging;
 mod server;
 mod snapshot;

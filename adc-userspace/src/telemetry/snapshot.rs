@@ -3,7 +3,7 @@
 use adc_common::abi::{SelfCheckCounters, TableCounters};
 
 use crate::api::proto::{
-    BackendView, FlowCount, HaGroupView, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
+    BackendView, FlowCount, HaView, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
 };
 use crate::dataplane::OrphanTotals;
 
@@ -36,8 +36,8 @@ pub struct MetricsSnapshot {
     pub self_checks: SelfCheckCounters,
     /// What became of fragments that came before their first.
     pub held_fragments: OrphanTotals,
-    /// HA groups.
-    pub ha: Vec<HaGroupView>,
+    /// HA groups and the heartbeat.
+    pub ha: HaView,
     /// Generation of the running configuration.
     pub config_generation: u64,
     /// Runtime edits on top of the file.

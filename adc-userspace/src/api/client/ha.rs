@@ -4,13 +4,13 @@ use hyper::Method;
 
 use super::{Client, Nothing, segment};
 use crate::{
-    api::proto::{ApiError, HaGroupView, HaOrder},
+    api::proto::{ApiError, HaGroupView, HaOrder, HaView},
     model::GroupName,
 };
 
 impl Client {
-    /// Every HA group.
-    pub async fn ha_groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
+    /// Every HA group, and the heartbeat.
+    pub async fn ha(&self) -> Result<HaView, ApiError> {
         self.get("ha").await
     }
 

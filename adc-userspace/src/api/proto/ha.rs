@@ -4,8 +4,18 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{HeartbeatView, Timestamp};
 use crate::{ha::Role, model::GroupName};
+
+/// What this node shares with others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaView {
+    /// Groups, by name.
+    pub groups: Vec<HaGroupView>,
+    /// The heartbeat; absent if no peer is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<HeartbeatView>,
+}
 
 /// What this node is for a group, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod error;
 mod explain;
 mod flow;
 mod ha;
+mod heartbeat;
 mod reason;
 mod refusal;
 mod service;
@@ -36,7 +37,8 @@ pub use explain::{
     HeaderChange, HeaderView, PacketTuple, RecordedFrame,
 };
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
-pub use ha::{HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaTrackedView};
+pub use ha::{HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaTrackedView, HaView};
+pub use heartbeat::{HeartbeatPathView, HeartbeatView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
 pub use snat::SnatUse;

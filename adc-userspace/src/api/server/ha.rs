@@ -8,13 +8,13 @@ use super::{Caller, audit, extract::Segments, routes::Answer};
 use crate::{
     api::{
         Control,
-        proto::{ApiError, ErrorCode, HaGroupView, HaOrder},
+        proto::{ApiError, ErrorCode, HaGroupView, HaOrder, HaView},
     },
     model::GroupName,
 };
 
-pub(super) async fn groups<C: Control>(State(control): State<Arc<C>>) -> Answer<Vec<HaGroupView>> {
-    control.ha_groups().await.map(Json)
+pub(super) async fn view<C: Control>(State(control): State<Arc<C>>) -> Answer<HaView> {
+    control.ha().await.map(Json)
 }
 
 pub(super) async fn failover<C: Control>(

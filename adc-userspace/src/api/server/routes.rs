@@ -56,7 +56,7 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/drops", get(drops::<C>))
         .route("/explain", post(packets::explain::<C>))
         .route("/capture", post(packets::capture::<C>))
-        .route("/ha", get(ha::groups::<C>))
+        .route("/ha", get(ha::view::<C>))
         .route("/ha/{group}/failover", post(ha::failover::<C>))
         .route("/ha/{group}/hold", post(ha::hold::<C>))
         .route("/ha/{group}/release", post(ha::release::<C>));

@@ -1,10 +1,36 @@
-//! An HA group for tests.
+//! An HA group and a heartbeat for tests.
 
 use super::{
-    super::proto::{HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView},
+    super::proto::{
+        HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView, HaView, HeartbeatPathView,
+        HeartbeatView,
+    },
     noon,
 };
-use crate::ha::Role;
+use crate::{ha::Role, model::Profile};
+
+pub(super) fn view() -> HaView {
+    HaView {
+        groups: vec![group_view()],
+        heartbeat: Some(HeartbeatView {
+            peer: "lb-b".into(),
+            profile: Profile::Fast,
+            heard: true,
+            since: Some(noon()),
+            config_differs: false,
+            paths: vec![HeartbeatPathView {
+                interface: "eth2".into(),
+                address: "192.168.99.2".parse().unwrap(),
+                heard: true,
+                sent: 500,
+                not_sent: 1,
+                received: 498,
+                longest_gap_micros: 41_250,
+            }],
+            refused: [("hmac".to_owned(), 2), ("replayed".to_owned(), 0)].into(),
+        }),
+    }
+}
 
 pub(super) fn group_view() -> HaGroupView {
     HaGroupView {

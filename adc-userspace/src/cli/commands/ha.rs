@@ -24,8 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) fn run(local: &impl Local, agent: &Agent, command: HaCommand, format: Format) -> Done {
     let (order, group, wait) = match command {
         HaCommand::Status => {
-            let groups = block_on(agent.client.ha_groups())?;
-            return agent.show(&groups, |groups| output::ha_groups(groups));
+            let view = block_on(agent.client.ha())?;
+            return agent.show(&view, output::ha);
         }
         HaCommand::JitterTest(args) => return jitter::run(local, &args, format),
         HaCommand::Failover { group, wait } => (HaOrder::Failover, group, wait),
@@ -50,7 +50,7 @@ async fn taken_over(
     began: Instant,
 ) -> Result<HaGroupView, ApiError> {
     loop {
-        let groups = agent.client.ha_groups().await?.into_iter();
+        let groups = agent.client.ha().await?.groups.into_iter();
         let mut found = groups.filter(|view| view.name == *group);
         let gone = || ApiError::not_found(format!("there is no HA group `{group}` any more"));
         let view = found.next().ok_or_else(gone)?;

@@ -1,9 +1,60 @@
-//! HA groups.
+//! HA groups and the heartbeat.
+
+use std::collections::BTreeMap;
 
 use super::layout::{Column, fields, span, table};
-use crate::api::proto::{HaCounters, HaGroupView, HaPeerView, HaTrackedView};
+use crate::api::proto::{
+    HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView, HeartbeatPathView, HeartbeatView,
+};
 
-pub(in crate::cli) fn ha_groups(groups: &[HaGroupView]) -> String {
+pub(in crate::cli) fn ha(view: &HaView) -> String {
+    let mut text = groups(&view.groups);
+    if let Some(seen) = &view.heartbeat {
+        text.push('\n');
+        text += &heartbeat(seen);
+    }
+    text
+}
+
+fn heartbeat(seen: &HeartbeatView) -> String {
+    let since = seen.since.as_ref().map_or_else(
+        || "since the agent started".to_owned(),
+        |since| format!("since {since}"),
+    );
+    let heard = if seen.heard { "heard" } else { "not heard" };
+    let alike = if seen.config_differs {
+        "other services, pools, monitors or profile than here: compare the files"
+    } else {
+        "no difference known"
+    };
+    fields(&[
+        ("peer", format!("{}: {heard} {since}", seen.peer)),
+        ("profile", seen.profile.name().to_owned()),
+        ("configuration", alike.to_owned()),
+        ("paths", lines(&seen.paths, path)),
+        ("refused", refused(&seen.refused)),
+    ])
+}
+
+fn path(path: &HeartbeatPathView) -> String {
+    let heard = if path.heard { "heard" } else { "not heard" };
+    let failed = match path.not_sent {
+        0 => String::new(),
+        count => format!(" ({count} not sent)"),
+    };
+    let micros = path.longest_gap_micros;
+    format!(
+        "{} to {}: {heard}, {} sent{failed}, {} received, longest gap {}.{:03} ms",
+        path.interface,
+        path.address,
+        path.sent,
+        path.received,
+        micros / 1000,
+        micros % 1000
+    )
+}
+
+fn groups(groups: &[HaGroupView]) -> String {
     if groups.is_empty() {
         return "no HA groups: [[ha.group]] in the configuration file makes one\n".into();
     }
@@ -127,18 +178,20 @@ fn tracked(tracked: &HaTrackedView) -> String {
     format!("{}: {state}{effect}", tracked.what)
 }
 
-fn counters(counters: &HaCounters) -> String {
-    let refused = counters
-        .adverts_refused
-        .iter()
-        .filter(|(_, count)| **count > 0);
-    let refused = refused.map(|(reason, count)| format!("{count} {reason}"));
-    let refused: Vec<_> = refused.collect();
-    let refused = if refused.is_empty() {
+fn refused(counts: &BTreeMap<String, u64>) -> String {
+    let some = counts.iter().filter(|(_, count)| **count > 0);
+    let some: Vec<_> = some
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    if some.is_empty() {
         "none".to_owned()
     } else {
-        refused.join(", ")
-    };
+        some.join(", ")
+    }
+}
+
+fn counters(counters: &HaCounters) -> String {
+    let refused = refused(&counters.adverts_refused);
     format!(
         "{} transitions\nadverts: {} sent, {} not sent, {} received\nrefused: {refused}",
         counters.transitions,

@@ -18,7 +18,7 @@ pub(super) use self::{
     config::{applied, checked, config, diff, findings},
     explain::explanation,
     flow::{decap, drops, flow_count, flows},
-    ha::{ha_group, ha_groups},
+    ha::{ha, ha_group},
     jitter::jitter,
     service::{service, services},
     status::status,

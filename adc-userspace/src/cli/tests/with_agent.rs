@@ -244,12 +244,17 @@ fn ha_status_says_who_has_a_group_and_why() {
         "last seen 420 ms ago, with other VIPs than ours",
         "pool web (at least 1 up): not well, priority -50",
         "refused: 3 checksum",
+        "lb-b: heard since",
+        "eth2 to 192.168.99.2: heard, 500 sent (1 not sent), 498 received, longest gap 41.250 ms",
+        "2 hmac",
     ] {
         assert!(ran.out.contains(shown), "{shown}: {}", ran.out);
     }
     let json = Agent::start().run("ha status -o json").json();
-    assert_eq!(json[0]["role"], "active");
-    assert_eq!(json[0]["counters"]["adverts_refused"]["checksum"], 3);
+    let group = &json["groups"][0];
+    assert_eq!(group["role"], "active");
+    assert_eq!(group["counters"]["adverts_refused"]["checksum"], 3);
+    assert_eq!(json["heartbeat"]["paths"][0]["received"], 498);
 }
 
 #[test]
