@@ -143,7 +143,7 @@ impl Follower {
                 () = &mut stop => return,
                 Some(event) = events.recv() => {
                     self.log(&event);
-                    self.note(event);
+                    self.note(&event);
                     agent.lock().await.heartbeat = Some(self.view.clone());
                 }
                 _ = say.tick() => {
@@ -191,18 +191,18 @@ impl Follower {
     }
 
     /// Keeps what an event says for whoever asks.
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: &Event) {
         match event {
             Event::Path { path, heard } => {
-                if let Some(path) = self.view.paths.get_mut(path) {
-                    path.heard = heard;
+                if let Some(path) = self.view.paths.get_mut(*path) {
+                    path.heard = *heard;
                 }
             }
             Event::Peer { heard } => {
-                self.view.heard = heard;
+                self.view.heard = *heard;
                 self.view.since = Some(Timestamp(SystemTime::now()));
             }
-            Event::ConfigDiffers(differs) => self.view.config_differs = differs,
+            Event::ConfigDiffers(differs) => self.view.config_differs = *differs,
             Event::Trouble(_) => {}
         }
     }
