@@ -16,6 +16,7 @@ pub mod keepalived;
 pub mod lan;
 pub mod net;
 pub mod packets;
+pub mod pair;
 pub mod process;
 pub mod program;
 pub mod require;

@@ -162,6 +162,19 @@ impl Config {
         }
     }
 
+    /// For one of several nodes: its own name, directories and pins.
+    #[must_use]
+    pub fn of_node(mut self, name: &str) -> Self {
+        self.directory.push(name);
+        self.pin_path.push(name);
+        self
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Adds a monitor.
     #[must_use]
     pub fn monitor(mut self, name: &str, monitor: Monitor) -> Self {

@@ -86,9 +86,17 @@ impl Agent {
     /// Writes the configuration without starting anything.
     #[track_caller]
     pub fn prepare(topology: &Topology, config: &Config) -> Self {
-        let directory = topology.directory().to_owned();
+        Self::prepare_in(&topology.adc, config)
+    }
+
+    /// The same on any node.
+    #[track_caller]
+    pub fn prepare_in(namespace: &Namespace, config: &Config) -> Self {
+        let directory = config.directory().to_owned();
+        fs::create_dir_all(&directory)
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", directory.display()));
         let agent = Self {
-            namespace: topology.adc.clone(),
+            namespace: namespace.clone(),
             binary: binary().unwrap_or_else(|reason| panic!("{reason}")),
             config_path: directory.join("adc.toml"),
             socket: config.socket(),

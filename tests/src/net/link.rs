@@ -44,6 +44,11 @@ impl Link {
         self.namespace.ip(&["link", "set", &self.name, "up"]);
     }
 
+    /// Cuts the link: both ends lose their carrier.
+    pub fn down(&self) {
+        self.namespace.ip(&["link", "set", &self.name, "down"]);
+    }
+
     /// What `ip -details link show` says about it, as JSON.
     pub fn details(&self) -> serde_json::Value {
         let text = self

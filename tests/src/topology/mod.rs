@@ -188,6 +188,17 @@ impl Topology {
         link
     }
 
+    /// Adds another adc node on the switch, beside the first one's last interface.
+    pub fn add_node(&self, name: &str, addresses: &[IpAddr]) -> Link {
+        let namespace = Namespace::new(&format!("{}{name}", self.label));
+        let (link, port) = self.switch.plug(&namespace, "eth0", name);
+        port.enable_gro();
+        for address in addresses {
+            link.add_address(in_subnet(*address));
+        }
+        link
+    }
+
     /// Makes the adc node an ordinary router.
     pub fn enable_kernel_forwarding(&self) {
         self.adc.sysctl("net.ipv4.ip_forward", "1");

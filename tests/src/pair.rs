@@ -1,0 +1,146 @@
+//! Two adc nodes that share a VIP and the backends' gateway.
+
+use std::{net::IpAddr, time::Duration};
+
+use crate::{
+    agent::{Agent, Backend, Config},
+    drive::get_in,
+    lan::{LONG, VRID},
+    net::Link,
+    scene::{HTTP_PORT, WWW},
+    serve::{self, TcpServer},
+    topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
+    wait::eventually,
+};
+
+/// The nodes' own addresses on the backends' side.
+const INSIDE: [[u8; 4]; 2] = [[10, 2, 0, 2], [10, 2, 0, 3]];
+
+/// One of the two.
+#[derive(Debug)]
+pub struct Node {
+    /// Its agent.
+    pub agent: Agent,
+    /// Its interface.
+    pub link: Link,
+}
+
+/// Two adc nodes with one arm each on one switch, service `www` in mode `nat` on both, and a group with its VIP and the
+/// backends' gateway.
+#[derive(Debug)]
+pub struct Pair {
+    /// Priority 150.
+    pub first: Node,
+    /// Priority 100.
+    pub second: Node,
+    topology: Topology,
+    _servers: Vec<TcpServer>,
+}
+
+impl Node {
+    /// Whether it is active and has both addresses.
+    pub fn has_all(&self) -> bool {
+        let here = self.link.addresses();
+        self.role() == "active" && moving().iter().all(|address| here.contains(address))
+    }
+
+    /// Whether it has neither address.
+    pub fn has_none(&self) -> bool {
+        let here = self.link.addresses();
+        !moving().iter().any(|address| here.contains(address))
+    }
+
+    /// What it is for the group.
+    pub fn role(&self) -> String {
+        let status = self.agent.json(&["ha", "status"]);
+        status["groups"][0]["role"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+impl Pair {
+    /// Both run, and the first is active.
+    pub fn new() -> Self {
+        let topology = Topology::one_arm(2);
+        let servers = topology.backends.iter();
+        let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();
+        let link = topology.interfaces[0].clone();
+        // The gateway moves: the first node has it only while it is active.
+        let gateway = format!("{}/24", GATEWAY_V4.1);
+        topology
+            .adc
+            .ip(&["address", "del", &gateway, "dev", &link.name]);
+        let [first, second] = INSIDE.map(IpAddr::from);
+        topology
+            .adc
+            .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
+        let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
+        let first = node(&topology, "first", link, 150);
+        let second = node(&topology, "second", other, 100);
+        let pair = Self {
+            first,
+            second,
+            topology,
+            _servers: servers,
+        };
+        pair.wait_for_first();
+        pair
+    }
+
+    /// Waits until the first node has the addresses, and the second does not.
+    #[track_caller]
+    pub fn wait_for_first(&self) -> Duration {
+        eventually(LONG, "the first node has the VIP, alone", || {
+            self.first.has_all() && self.second.has_none()
+        })
+    }
+
+    /// Waits until the second node has the addresses, and the first does not.
+    #[track_caller]
+    pub fn wait_for_second(&self) -> Duration {
+        eventually(LONG, "the second node has the VIP, alone", || {
+            self.second.has_all() && self.first.has_none()
+        })
+    }
+
+    /// Waits until a client is served, by flows of `node`.
+    #[track_caller]
+    pub fn assert_served_by(&self, node: &Node) {
+        let replies = || -> u64 {
+            let reply = |name| node.agent.traffic("web", name, "reply_packets");
+            ["web1", "web2"].map(reply).into_iter().sum()
+        };
+        let before = replies();
+        let timeout = Duration::from_secs(2);
+        eventually(LONG, "the client is served at the VIP", || {
+            get_in(&self.topology.client, WWW, "/", timeout)
+                .is_ok_and(|answer| answer.body.starts_with("web"))
+        });
+        assert!(replies() > before, "another node served it");
+    }
+}
+
+/// What moves.
+fn moving() -> [IpAddr; 2] {
+    [VIP_V4.into(), GATEWAY_V4.1.into()]
+}
+
+/// Starts an agent.
+fn node(topology: &Topology, name: &str, link: Link, priority: u8) -> Node {
+    let backends = topology.backends.iter();
+    let backends = backends.map(|host| Backend::v4(host, HTTP_PORT)).collect();
+    let mut config = Config::new(topology)
+        .of_node(name)
+        .pool("web", &[], backends)
+        .service("www", WWW, "tcp", "web");
+    let [vip, gateway] = moving();
+    config.extra = format!(
+        "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [\"{vip}\", \"{gateway}/24\"]\n"
+    );
+    let mut agent = Agent::prepare_in(&link.namespace, &config);
+    agent.spawn();
+    agent.wait_until_ready();
+    Node { agent, link }
+}

@@ -1,0 +1,44 @@
+//! Two adc nodes: clients are served by whichever has the VIP.
+
+use adc_tests::{pair::Pair, require};
+
+#[test]
+fn an_order_moves_vip_and_gateway_to_the_other_node_and_back() {
+    require!(namespaces, agent);
+    let pair = Pair::new();
+    pair.assert_served_by(&pair.first);
+    pair.first.agent.ok(&["ha", "failover", "front", "--wait"]);
+    pair.wait_for_second();
+    pair.assert_served_by(&pair.second);
+    pair.first.agent.ok(&["ha", "release", "front"]);
+    pair.wait_for_first();
+    pair.assert_served_by(&pair.first);
+}
+
+#[test]
+fn a_node_that_stops_cleanly_hands_over_and_takes_back_when_it_runs_again() {
+    require!(namespaces, agent);
+    let mut pair = Pair::new();
+    assert!(pair.first.agent.terminate().success());
+    adc_tests::wait::eventually(
+        adc_tests::lan::LONG,
+        "the second node has the VIP, alone",
+        || pair.second.has_all() && pair.first.has_none(),
+    );
+    pair.assert_served_by(&pair.second);
+    pair.first.agent.restart();
+    pair.wait_for_first();
+    pair.assert_served_by(&pair.first);
+}
+
+#[test]
+fn a_node_that_is_cut_off_is_replaced_and_preempts_when_it_is_back() {
+    require!(namespaces, agent);
+    let pair = Pair::new();
+    pair.first.link.down();
+    pair.wait_for_second();
+    pair.assert_served_by(&pair.second);
+    pair.first.link.up();
+    pair.wait_for_first();
+    pair.assert_served_by(&pair.first);
+}
