@@ -62,7 +62,7 @@ impl Node {
 
 impl Pair {
     /// Both run, and the first is active.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();

@@ -1,11 +1,11 @@
 //! Two adc nodes: clients are served by whichever has the VIP.
 
-use adc_tests::{pair::Pair, require};
+use adc_tests::{lan::LONG, pair::Pair, require, wait::eventually};
 
 #[test]
 fn an_order_moves_vip_and_gateway_to_the_other_node_and_back() {
     require!(namespaces, agent);
-    let pair = Pair::new();
+    let pair = Pair::start();
     pair.assert_served_by(&pair.first);
     pair.first.agent.ok(&["ha", "failover", "front", "--wait"]);
     pair.wait_for_second();
@@ -18,7 +18,7 @@ fn an_order_moves_vip_and_gateway_to_the_other_node_and_back() {
 #[test]
 fn a_node_that_stops_cleanly_hands_over_and_takes_back_when_it_runs_again() {
     require!(namespaces, agent);
-    let mut pair = Pair::new();
+    let mut pair = Pair::start();
     assert!(pair.first.agent.terminate().success());
     adc_tests::wait::eventually(
         adc_tests::lan::LONG,
@@ -34,7 +34,7 @@ fn a_node_that_stops_cleanly_hands_over_and_takes_back_when_it_runs_again() {
 #[test]
 fn a_node_that_is_cut_off_is_replaced_and_preempts_when_it_is_back() {
     require!(namespaces, agent);
-    let pair = Pair::new();
+    let pair = Pair::start();
     pair.first.link.down();
     pair.wait_for_second();
     pair.assert_served_by(&pair.second);
