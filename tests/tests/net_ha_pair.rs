@@ -20,11 +20,9 @@ fn a_node_that_stops_cleanly_hands_over_and_takes_back_when_it_runs_again() {
     require!(namespaces, agent);
     let mut pair = Pair::start();
     assert!(pair.first.agent.terminate().success());
-    adc_tests::wait::eventually(
-        adc_tests::lan::LONG,
-        "the second node has the VIP, alone",
-        || pair.second.has_all() && pair.first.has_none(),
-    );
+    eventually(LONG, "the second node has the VIP, alone", || {
+        pair.second.has_all() && pair.first.has_none()
+    });
     pair.assert_served_by(&pair.second);
     pair.first.agent.restart();
     pair.wait_for_first();
