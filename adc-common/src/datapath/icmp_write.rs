@@ -3,19 +3,19 @@
 
 use super::{
     checksum::{self, Delta},
-    deliver::{link_length, write_link},
-    family::Family,
+    deliver::link_length,
     icmp::transport_checksum,
     icmp_counterpart::Headline,
     icmp_cross::{Errand, HEADERS4, HEADERS6, ICMP, sum, sum_of_ends},
     parse::offset16,
     ports::{PacketBuf, Tables},
     scratch::Scratch,
-    translate::{FRAGMENT, IPV4, IPV6, identification, length16, move_front, sealed},
+    translate::{
+        FRAGMENT, Head, IPV4, IPV6, identification, ipv4, mapped_ends, move_front, relink, version6,
+    },
     wire::Ports,
 };
-use crate::abi::{Addr4, Addr6, Addr16, Protocol};
-use network_types::ip::Ipv4Hdr;
+use crate::abi::{Addr4, Addr6, Protocol};
 
 /// The word of type, code and checksum; `after` is what takes the place of `errand.before`, but for the message itself, and
 /// `change` what changes behind it.
@@ -91,10 +91,7 @@ pub(super) fn write4<P: PacketBuf>(packet: &mut P, scratch: &mut Scratch<Addr6>)
         errand,
         ..
     } = scratch;
-    let (Some(src), Some(dst)) = (
-        Addr16(delivery.to.src.0).v4(),
-        Addr16(delivery.to.dst.0).v4(),
-    ) else {
+    let Some([src, dst]) = mapped_ends(delivery) else {
         return false;
     };
     let total = usize::from(errand.length) + IPV4;
@@ -103,17 +100,15 @@ pub(super) fn write4<P: PacketBuf>(packet: &mut P, scratch: &mut Scratch<Addr6>)
     } else {
         (errand.id, [errand.more << 5, 0])
     };
-    let header = sealed(Ipv4Hdr {
-        vihl: 0x45,
-        tos: errand.quoted_class,
-        tot_len: length16(total),
+    let header = ipv4(Head {
+        class: errand.quoted_class,
+        total,
         id,
         frags,
-        ttl: errand.hop_limit,
-        proto: other.protocol.0,
-        check: [0xff, 0xff],
-        src_addr: dst.0,
-        dst_addr: src.0,
+        hop_limit: errand.hop_limit,
+        protocol: other.protocol,
+        // It went the other way.
+        ends: [dst, src],
     });
     // A header with the right checksum sums to nothing, and there is no pseudo-header.
     let first = first_word(errand, Delta::NONE, quote.change);
@@ -141,10 +136,7 @@ where
         errand,
         ..
     } = scratch;
-    let (Some(src), Some(dst)) = (
-        Addr16(delivery.to.src.0).v4(),
-        Addr16(delivery.to.dst.0).v4(),
-    ) else {
+    let Some(ends) = mapped_ends(delivery) else {
         return false;
     };
     let Some(egress) = tables.interface(delivery.hop.interface) else {
@@ -153,30 +145,18 @@ where
     let network = usize::from(quote.network);
     let total = usize::from(quote.end.wrapping_sub(quote.network));
     let (id, frags) = identification(total, errand.check);
-    let header = sealed(Ipv4Hdr {
-        vihl: 0x45,
-        tos: errand.class,
-        tot_len: length16(total),
+    let header = ipv4(Head {
+        class: errand.class,
+        total,
         id,
         frags,
-        ttl: seen.frame.hop_limit.wrapping_sub(1),
-        proto: Protocol::ICMP.0,
-        check: [0xff, 0xff],
-        src_addr: src.0,
-        dst_addr: dst.0,
+        hop_limit: seen.frame.hop_limit.wrapping_sub(1),
+        protocol: Protocol::ICMP,
+        ends,
     });
     packet
         .set_header(network, &header)
-        .and_then(|()| {
-            write_link(
-                packet,
-                &seen.frame,
-                &delivery.hop,
-                egress.mac,
-                network,
-                Addr4::ETHERTYPE,
-            )
-        })
+        .and_then(|()| relink::<Addr4, _>(packet, seen, delivery, egress, network))
         .is_some()
 }
 
@@ -259,21 +239,6 @@ where
         .and_then(|()| packet.set_header(network + 4, &[high, low, Protocol::ICMP6.0, hop_limit]))
         .and_then(|()| packet.set_header(network + 8, &delivery.to.src.0))
         .and_then(|()| packet.set_header(network + 24, &delivery.to.dst.0))
-        .and_then(|()| {
-            write_link(
-                packet,
-                &seen.frame,
-                &delivery.hop,
-                egress.mac,
-                network,
-                Addr6::ETHERTYPE,
-            )
-        })
+        .and_then(|()| relink::<Addr6, _>(packet, seen, delivery, egress, network))
         .is_some()
-}
-
-/// The first word of an IPv6 header, without a flow label.
-#[inline(always)]
-const fn version6(class: u8) -> [u8; 4] {
-    [0x60 | class >> 4, class << 4, 0, 0]
 }

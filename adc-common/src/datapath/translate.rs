@@ -70,7 +70,7 @@ fn to_ipv4<P: PacketBuf>(
     seen: &Seen<Addr6>,
     delivery: &Delivery<Addr6>,
     egress: &InterfaceEntry,
-    [src, dst]: [Addr4; 2],
+    ends: [Addr4; 2],
 ) -> Result<(), Reason> {
     let header = ipv6_header(packet, &seen.frame).ok_or(Reason::BadIpHeader)?;
     let transport = seen.frame.transport();
@@ -79,31 +79,19 @@ fn to_ipv4<P: PacketBuf>(
     let total = header.payload + IPV4;
     let network = link_length(&delivery.hop);
     let (id, frags) = identification(total, check);
-    let ip = sealed(Ipv4Hdr {
-        vihl: 0x45,
-        tos: header.class,
-        tot_len: length16(total),
+    let ip = ipv4(Head {
+        class: header.class,
+        total,
         id,
         frags,
-        ttl: seen.frame.hop_limit.wrapping_sub(1),
-        proto: seen.key.protocol.0,
-        check: [0xff, 0xff],
-        src_addr: src.0,
-        dst_addr: dst.0,
+        hop_limit: seen.frame.hop_limit.wrapping_sub(1),
+        protocol: seen.key.protocol,
+        ends,
     });
     let written = move_front(packet, seen.frame.transport(), network + IPV4)
         .and_then(|()| write_transport(packet, network + IPV4, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
-        .and_then(|()| {
-            write_link(
-                packet,
-                &seen.frame,
-                &delivery.hop,
-                egress.mac,
-                network,
-                Addr4::ETHERTYPE,
-            )
-        });
+        .and_then(|()| relink::<Addr4, _>(packet, seen, delivery, egress, network));
     written.ok_or(Reason::HeadroomError)
 }
 
@@ -127,7 +115,7 @@ fn to_ipv6<P: PacketBuf>(
     }
     let network = link_length(&delivery.hop);
     let ip = Ipv6Hdr {
-        vcf: [0x60 | header.class >> 4, header.class << 4, 0, 0],
+        vcf: version6(header.class),
         payload_len: length16(header.payload),
         next_hdr: seen.key.protocol.0,
         hop_limit: seen.frame.hop_limit.wrapping_sub(1),
@@ -137,16 +125,7 @@ fn to_ipv6<P: PacketBuf>(
     let written = move_front(packet, seen.frame.transport(), network + IPV6)
         .and_then(|()| write_transport(packet, network + IPV6, seen, delivery, check))
         .and_then(|()| packet.set_header(network, &ip))
-        .and_then(|()| {
-            write_link(
-                packet,
-                &seen.frame,
-                &delivery.hop,
-                egress.mac,
-                network,
-                Addr6::ETHERTYPE,
-            )
-        });
+        .and_then(|()| relink::<Addr6, _>(packet, seen, delivery, egress, network));
     written.ok_or(Reason::HeadroomError)
 }
 
@@ -225,11 +204,69 @@ pub(super) const fn identification(total: usize, check: [u8; 2]) -> ([u8; 2], [u
     }
 }
 
-/// A header with its checksum, in place of 0xffff.
+/// What an IPv4 header without options says.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    /// Type of service.
+    pub(super) class: u8,
+    /// Bytes of the packet.
+    pub(super) total: usize,
+    pub(super) id: [u8; 2],
+    /// Flags and fragment offset.
+    pub(super) frags: [u8; 2],
+    pub(super) hop_limit: u8,
+    pub(super) protocol: Protocol,
+    /// Source and destination.
+    pub(super) ends: [Addr4; 2],
+}
+
+/// The header, with its checksum.
 #[inline(always)]
-pub(super) const fn sealed(mut ip: Ipv4Hdr) -> Ipv4Hdr {
+pub(super) const fn ipv4(head: Head) -> Ipv4Hdr {
+    let [src, dst] = head.ends;
+    let mut ip = Ipv4Hdr {
+        vihl: 0x45,
+        tos: head.class,
+        tot_len: length16(head.total),
+        id: head.id,
+        frags: head.frags,
+        ttl: head.hop_limit,
+        proto: head.protocol.0,
+        check: [0xff, 0xff],
+        src_addr: src.0,
+        dst_addr: dst.0,
+    };
     ip.check = checksum::apply(ip.check, sum(&ip));
     ip
+}
+
+/// The first word of an IPv6 header, without a flow label.
+#[inline(always)]
+pub(super) const fn version6(class: u8) -> [u8; 4] {
+    [0x60 | class >> 4, class << 4, 0, 0]
+}
+
+/// Where a packet goes from and to, if that is in IPv4.
+#[inline(always)]
+pub(super) fn mapped_ends(delivery: &Delivery<Addr6>) -> Option<[Addr4; 2]> {
+    let to = &delivery.to;
+    match (Addr16(to.src.0).v4(), Addr16(to.dst.0).v4()) {
+        (Some(src), Some(dst)) => Some([src, dst]),
+        _ => None,
+    }
+}
+
+/// Writes what is in front of an IP header of family `A` at `network`.
+#[inline(always)]
+pub(super) fn relink<A: Family, P: PacketBuf>(
+    packet: &mut P,
+    seen: &Seen<Addr6>,
+    delivery: &Delivery<Addr6>,
+    egress: &InterfaceEntry,
+    network: usize,
+) -> Option<()> {
+    let hop = &delivery.hop;
+    write_link(packet, &seen.frame, hop, egress.mac, network, A::ETHERTYPE)
 }
 
 #[inline(always)]

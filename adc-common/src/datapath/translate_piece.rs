@@ -7,19 +7,18 @@ use core::mem::MaybeUninit;
 
 use super::{
     crossing::LATER,
-    deliver::{link_length, write_link},
-    family::Family,
+    deliver::link_length,
     parse::offset16,
     ports::PacketBuf,
     scratch::{Delivery, Seen},
     sctp,
     translate::{
-        FRAGMENT, IPV4, IPV6, ipv4_header, ipv6_header, length16, move_front, sealed,
-        transport_checksum, write_transport,
+        FRAGMENT, Head, IPV4, IPV6, ipv4, ipv4_header, ipv6_header, length16, mapped_ends,
+        move_front, relink, transport_checksum, version6, write_transport,
     },
 };
-use crate::abi::{Addr4, Addr6, Addr16, InterfaceEntry, Protocol, Reason};
-use network_types::{ip::Ipv4Hdr, udp::UdpHdr};
+use crate::abi::{Addr4, Addr6, InterfaceEntry, Protocol, Reason};
+use network_types::udp::UdpHdr;
 
 /// Replaces the IP header of a fragment, and if it is the first of its datagram, translates the transport header.
 #[inline(never)]
@@ -121,40 +120,25 @@ fn head4<P: PacketBuf>(
     delivery: &Delivery<Addr6>,
     egress: &InterfaceEntry,
 ) -> bool {
-    let (Some(src), Some(dst)) = (
-        Addr16(delivery.to.src.0).v4(),
-        Addr16(delivery.to.dst.0).v4(),
-    ) else {
+    let Some(ends) = mapped_ends(delivery) else {
         return false;
     };
     let keeps = &delivery.crossing;
     let network = usize::from(keeps.network);
     // The low half of the identification.
     let [_, _, high, low] = seen.piece.id.to_be_bytes();
-    let ip = sealed(Ipv4Hdr {
-        vihl: 0x45,
-        tos: keeps.class,
-        tot_len: length16(usize::from(keeps.length) + IPV4),
+    let ip = ipv4(Head {
+        class: keeps.class,
+        total: usize::from(keeps.length) + IPV4,
         id: [high, low],
         frags: (u16::from(seen.piece.more) << 13 | seen.piece.offset).to_be_bytes(),
-        ttl: seen.frame.hop_limit.wrapping_sub(1),
-        proto: seen.key.protocol.0,
-        check: [0xff, 0xff],
-        src_addr: src.0,
-        dst_addr: dst.0,
+        hop_limit: seen.frame.hop_limit.wrapping_sub(1),
+        protocol: seen.key.protocol,
+        ends,
     });
     packet
         .set_header(network, &ip)
-        .and_then(|()| {
-            write_link(
-                packet,
-                &seen.frame,
-                &delivery.hop,
-                egress.mac,
-                network,
-                Addr4::ETHERTYPE,
-            )
-        })
+        .and_then(|()| relink::<Addr4, _>(packet, seen, delivery, egress, network))
         .is_some()
 }
 
@@ -169,7 +153,7 @@ fn head6<P: PacketBuf>(
     let network = usize::from(keeps.network);
     let [length_high, length_low] = length16(usize::from(keeps.length) + FRAGMENT);
     let hop_limit = seen.frame.hop_limit.wrapping_sub(1);
-    let first = [0x60 | keeps.class >> 4, keeps.class << 4, 0, 0];
+    let first = version6(keeps.class);
     let second = [length_high, length_low, Protocol::FRAGMENT.0, hop_limit];
     let [high, low] = (seen.piece.offset << 3 | u16::from(seen.piece.more)).to_be_bytes();
     let fragment = [seen.key.protocol.0, 0, high, low];
@@ -180,15 +164,6 @@ fn head6<P: PacketBuf>(
         .and_then(|()| packet.set_header(network + 24, &delivery.to.dst.0))
         .and_then(|()| packet.set_header(network + IPV6, &fragment))
         .and_then(|()| packet.set_header(network + IPV6 + 4, &seen.piece.id.to_be_bytes()))
-        .and_then(|()| {
-            write_link(
-                packet,
-                &seen.frame,
-                &delivery.hop,
-                egress.mac,
-                network,
-                Addr6::ETHERTYPE,
-            )
-        })
+        .and_then(|()| relink::<Addr6, _>(packet, seen, delivery, egress, network))
         .is_some()
 }
