@@ -14,7 +14,7 @@ use crate::{
     net::{Link, VethPair},
     scene::{HTTP_PORT, WWW},
     serve::{self, TcpServer},
-    topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
+    topology::{CLIENT_V4, GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
     wait::eventually,
 };
 
@@ -73,19 +73,44 @@ impl Node {
 impl Pair {
     /// Both run, and the first is active.
     pub fn start() -> Self {
-        let pair = Self::prepare(None);
+        let pair = Self::prepare(None, None);
         pair.wait_for_first();
         pair
     }
 
     /// The same, and the heartbeat decides, over a cable of its own and over the switch.
     pub fn by_heartbeat(profile: &str) -> Self {
-        let pair = Self::prepare(Some(profile));
+        let pair = Self::prepare(Some(profile), None);
         pair.wait_for_first();
         pair
     }
 
-    fn prepare(profile: Option<&str>) -> Self {
+    /// The same, and the client's machine is the witness.
+    pub fn with_witness(profile: &str) -> Self {
+        let pair = Self::prepare(Some(profile), Some(CLIENT_V4.into()));
+        pair.wait_for_first();
+        pair
+    }
+
+    /// Cuts the first node off from everybody, and it can not tell by its interfaces.
+    pub fn isolate_first(&self) {
+        self.topology.switch_port.block();
+        self.cut_cable();
+    }
+
+    /// Ends [`Self::isolate_first`] on the switch; the cable stays cut.
+    pub fn reconnect_first(&self) {
+        self.topology.switch_port.unblock();
+    }
+
+    /// Cuts the cable between the nodes.
+    pub fn cut_cable(&self) {
+        if let Some(cable) = &self.cable {
+            cable.a.down();
+        }
+    }
+
+    fn prepare(profile: Option<&str>, witness: Option<IpAddr>) -> Self {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();
@@ -107,7 +132,8 @@ impl Pair {
             cable.b.add_address(format!("{second}/24").parse().unwrap());
             cable
         });
-        let heartbeat = |own, peer| profile.map(|profile| heartbeat(&topology, profile, own, peer));
+        let heartbeat =
+            |own, peer| profile.map(|profile| heartbeat(&topology, profile, own, peer, witness));
         let ways = [("first", 0), ("second", 1)];
         let [first, second] = [heartbeat(ways[0], ways[1]), heartbeat(ways[1], ways[0])];
         let first = node(&topology, "first", link, 150, &first.unwrap_or_default());
@@ -165,13 +191,15 @@ fn heartbeat(
     profile: &str,
     (own, _): (&str, usize),
     (peer, at): (&str, usize),
+    witness: Option<IpAddr>,
 ) -> String {
     let key = topology.directory().join(format!("{own}.key"));
     fs::write(&key, [42; 32]).expect("the key is written");
     fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("the key is closed");
     let (cable, lan) = (Ipv4Addr::from(CABLE[at]), Ipv4Addr::from(INSIDE[at]));
+    let witness = witness.map_or_else(String::new, |at| format!("witness = \"{at}\"\n"));
     format!(
-        "\n[ha.heartbeat]\npeer = \"{peer}\"\nprofile = \"{profile}\"\nkey_file = \"{}\"\npaths = [{{ interface = \"ha0\", peer = \"{cable}\" }}, {{ interface = \"eth0\", peer = \"{lan}\" }}]\n",
+        "\n[ha.heartbeat]\n{witness}peer = \"{peer}\"\nprofile = \"{profile}\"\nkey_file = \"{}\"\npaths = [{{ interface = \"ha0\", peer = \"{cable}\" }}, {{ interface = \"eth0\", peer = \"{lan}\" }}]\n",
         key.display()
     )
 }

@@ -29,13 +29,12 @@ fn one_cut_path_moves_nothing_and_a_node_that_is_cut_off_from_clients_is_unfit()
         let status = pair.second.agent.json(&["ha", "status"]);
         status["heartbeat"]["paths"][path]["heard"] == true
     };
-    let cable = pair.cable.as_ref().unwrap();
     eventually(LONG, "both paths are heard", || heard(0) && heard(1));
-    cable.a.down();
+    pair.cut_cable();
     eventually(LONG, "the cable is not heard", || !heard(0) && heard(1));
     assert_eq!(pair.first.role(), "active");
     assert_eq!(pair.second.role(), "backup");
-    cable.a.up();
+    pair.cable.as_ref().unwrap().a.up();
     eventually(LONG, "the cable is heard again", || heard(0));
 
     // Heard by the cable still, but of no use to clients: it gives the group away.
@@ -65,7 +64,7 @@ fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
     pair.wait_for_first();
 
     // Everything of it is gone.
-    pair.cable.as_ref().unwrap().a.down();
+    pair.cut_cable();
     pair.first.link.down();
     pair.first.agent.kill9();
     eventually(LONG, "the second node has the VIP", || {
@@ -91,4 +90,34 @@ fn a_held_node_is_not_active_even_alone_until_it_is_released() {
     eventually(LONG, "the second node has the VIP", || {
         pair.second.has_all()
     });
+}
+
+#[test]
+fn a_node_that_reaches_neither_peer_nor_witness_stops_and_the_other_takes_over() {
+    require!(namespaces, agent);
+    let pair = Pair::with_witness("fast");
+    pair.isolate_first();
+    pair.wait_for_second();
+    let status = pair.first.agent.json(&["ha", "status"]);
+    let why = status["groups"][0]["why"].as_str().unwrap();
+    assert_eq!(why, "neither the peer nor the witness is reached");
+    pair.reconnect_first();
+    pair.wait_for_first();
+}
+
+#[test]
+fn a_backup_that_does_not_reach_the_witness_stays_one() {
+    require!(namespaces, agent);
+    let mut pair = Pair::with_witness("fast");
+    pair.first.agent.ok(&["ha", "failover", "front", "--wait"]);
+    pair.wait_for_second();
+    pair.isolate_first();
+    eventually(LONG, "the peer is silent", || {
+        pair.first.agent.json(&["ha", "status"])["heartbeat"]["heard"] == false
+    });
+    // Nobody is left to be active but this node, and it may not.
+    assert!(pair.second.agent.terminate().success());
+    assert!(pair.first.has_none());
+    pair.reconnect_first();
+    eventually(LONG, "the first node has the VIP", || pair.first.has_all());
 }

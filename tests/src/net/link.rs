@@ -49,6 +49,17 @@ impl Link {
         self.namespace.ip(&["link", "set", &self.name, "down"]);
     }
 
+    /// Takes a port out of its switch: nothing passes any more, and the host keeps its carrier.
+    pub fn block(&self) {
+        self.namespace.ip(&["link", "set", &self.name, "nomaster"]);
+    }
+
+    /// Ends [`Self::block`].
+    pub fn unblock(&self) {
+        self.namespace
+            .ip(&["link", "set", &self.name, "master", Bridge::NAME]);
+    }
+
     /// What `ip -details link show` says about it, as JSON.
     pub fn details(&self) -> serde_json::Value {
         let text = self
