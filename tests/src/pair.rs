@@ -4,12 +4,14 @@ use std::{net::IpAddr, time::Duration};
 
 use crate::{
     agent::{Agent, Backend, Config},
+    direct_return::wake_port,
     drive::get_in,
     lan::{LONG, VRID},
     net::Link,
+    process::Process,
     scene::{HTTP_PORT, WWW},
     serve::{self, TcpServer},
-    topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
+    topology::{BackendHost, GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
     wait::eventually,
 };
 
@@ -33,8 +35,10 @@ pub struct Pair {
     pub first: Node,
     /// Priority 100.
     pub second: Node,
-    topology: Topology,
+    /// The network.
+    pub topology: Topology,
     _servers: Vec<TcpServer>,
+    _ports: [Process; 2],
 }
 
 impl Node {
@@ -63,6 +67,11 @@ impl Node {
 impl Pair {
     /// Both run, and the first is active.
     pub fn start() -> Self {
+        Self::start_with(|_hosts, config| config)
+    }
+
+    /// The same with a changed configuration, of both.
+    pub fn start_with(change: impl Fn(&[BackendHost], Config) -> Config) -> Self {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();
@@ -77,13 +86,16 @@ impl Pair {
             .adc
             .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
         let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
-        let first = node(&topology, "first", link, 150);
-        let second = node(&topology, "second", other, 100);
+        let ports = ["adc", "second"];
+        let ports = ports.map(|name| wake_port(&topology.port(name), topology.directory()));
+        let first = node(&topology, "first", link, 150, &change);
+        let second = node(&topology, "second", other, 100, &change);
         let pair = Self {
             first,
             second,
             topology,
             _servers: servers,
+            _ports: ports,
         };
         pair.wait_for_first();
         pair
@@ -128,7 +140,13 @@ fn moving() -> [IpAddr; 2] {
 }
 
 /// Starts an agent.
-fn node(topology: &Topology, name: &str, link: Link, priority: u8) -> Node {
+fn node(
+    topology: &Topology,
+    name: &str,
+    link: Link,
+    priority: u8,
+    change: impl Fn(&[BackendHost], Config) -> Config,
+) -> Node {
     let backends = topology.backends.iter();
     let backends = backends.map(|host| Backend::v4(host, HTTP_PORT)).collect();
     let mut config = Config::new(topology)
@@ -139,6 +157,7 @@ fn node(topology: &Topology, name: &str, link: Link, priority: u8) -> Node {
     config.extra = format!(
         "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [\"{vip}\", \"{gateway}/24\"]\n"
     );
+    let config = change(&topology.backends, config);
     let mut agent = Agent::prepare_in(&link.namespace, &config);
     agent.spawn();
     agent.wait_until_ready();

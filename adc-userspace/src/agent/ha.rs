@@ -7,14 +7,14 @@ use tokio::sync::mpsc;
 use super::state::Agent;
 use crate::{
     api::proto::{Severity, Warning},
-    ha::{HaControl, Role, RoleChange},
+    ha::{HaControl, Role, RoleChange, keeper::Place},
     model::{PoolName, Tracked},
 };
 
 /// Changes of roles that wait; one that does not fit is noticed at the next sweep.
 const CHANGES: usize = 64;
 
-/// The hold on the HA thread, and the changes that it will tell of.
+/// The hold on the keeper, and the changes that it will tell of.
 pub(super) fn control() -> (HaControl, mpsc::Receiver<RoleChange>) {
     let (sender, changes) = mpsc::channel(CHANGES);
     let hook = move |change: &RoleChange| {
@@ -35,19 +35,29 @@ impl Agent {
             vips.map(|vip| group.interface_of(vip).to_owned())
         });
         self.carried.look_at(interfaces);
+        let place = Place {
+            run_dir: self.config.node.run_dir.clone(),
+            log_format: self.log_format,
+        };
+        // Addresses of groups may be left anywhere: what is there now, and what the agent looks after.
+        let interfaces = self.carried.interfaces();
         // Pools first: what a new group tracks must not look unknown.
         self.report_pools();
-        if let Err(error) = self.ha.configure(&self.config.ha).await {
-            tracing::error!("HA groups: {}", error.what);
+        let configured = self.ha.configure(&place, &self.config.ha, interfaces);
+        match configured.await {
+            Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,
+            Ok(()) => {}
+            Err(error) => tracing::error!("HA groups: {}", error.what),
         }
         self.report_pools();
     }
 
     /// A role is another; the addresses have moved already.
-    pub(super) async fn on_role(&mut self, change: RoleChange) {
-        let RoleChange { group, role, .. } = change;
-        tracing::debug!(%group, %role, "reconciling addresses");
-        self.reconcile_addresses().await;
+    pub(super) fn on_role(change: &RoleChange) {
+        let RoleChange {
+            group, role, why, ..
+        } = change;
+        tracing::debug!(%group, %role, "the keeper says: {why}");
     }
 
     /// Tells groups how many backends of the pools that they track take new flows.

@@ -39,8 +39,8 @@ use crate::{
     },
     dataplane::{Dataplane, DataplaneError, PinDirectory, SweepReport},
     ha::HaControl,
-    health::{Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent, TargetKey},
-    model::{Config, Health},
+    health::{Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent},
+    model::Config,
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
     telemetry::MetricsServer,
 };
@@ -175,6 +175,7 @@ async fn bring_up(
         reloaded_at: started,
         last_reload_error: None,
         mode_override: options.mode,
+        log_format: options.log_format,
         dataplane,
         load_report: report,
         interfaces,
@@ -211,7 +212,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     agent.hops = agent.dataplane.tables.observed().hops();
     agent.sources = agent.dataplane.tables.observed().sources();
     let seeds = if adopted {
-        seeds(agent)
+        monitors::seeds(agent)
     } else {
         BTreeMap::new()
     };
@@ -386,15 +387,4 @@ fn allow_open_files() -> usize {
         );
         0
     })
-}
-
-/// Health as the rings of an earlier agent tell it.
-fn seeds(agent: &Agent) -> BTreeMap<TargetKey, Health> {
-    let tables = &agent.dataplane.tables;
-    let observed = tables.observed();
-    let mut rings = BTreeMap::new();
-    for service in observed.services.keys() {
-        rings.insert(*service, tables.ring_backends(*service));
-    }
-    adopt::seeds(&agent.config, observed, &rings)
 }

@@ -1,148 +1,188 @@
-//! The agent's hold on the HA thread.
+//! The agent's hold on the keeper, and what the keeper's task is told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    thread,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
-use tokio::sync::{MutexGuard, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{RoleChange, task::Task, vrrp::Order};
+use super::{
+    RoleChange,
+    keeper::{self, Place, Request, SavedTask, Seen, Settings, Wish},
+    vrrp::Order,
+};
 use crate::{
-    api::proto::{ApiError, ErrorCode, HaGroupView, HaOrder},
+    api::proto::{ApiError, ErrorCode, HaGroupView, HaOrder, KeeperView},
     model::{GroupName, Ha, PoolName},
 };
 
-/// Commands that wait for the thread; each is answered or quickly done.
-const COMMANDS: usize = 64;
-
-/// Called in the HA thread with every change of a role, **before** anything else is done about it: before the advert
-/// and the addresses of a new active node are out, and before those of an old one are gone. Must not block.
+/// Called with every change of a role. In the keeper it is called **before** anything else is done about it: before the
+/// advert and the addresses of a new active node are out, and before those of an old one are gone. Must not block.
 pub type RoleHook = Arc<dyn Fn(&RoleChange) + Send + Sync>;
 
-/// What the thread and others both see.
-#[derive(Default)]
+/// What the task and others in the keeper both see.
 pub(super) struct Shared {
-    /// Held while addresses are put on or taken off, so that nobody does so by an old role.
-    pub(super) addresses: tokio::sync::Mutex<()>,
-    /// Groups whose addresses are to be on interfaces.
-    carried: RwLock<BTreeSet<GroupName>>,
-    groups: Mutex<Vec<HaGroupView>>,
+    groups: watch::Sender<Vec<HaGroupView>>,
+    agent: Mutex<Presence>,
 }
 
-/// What the thread is told.
+/// Whether an agent is there.
+#[derive(Clone, Copy, Debug)]
+struct Presence {
+    connections: usize,
+    /// Since when there is none, if so.
+    gone: Instant,
+}
+
+/// What the task is told.
 pub(super) enum Command {
     /// These are the groups now.
-    Configure(Box<Ha>, oneshot::Sender<()>),
+    Configure(Box<Settings>, oneshot::Sender<()>),
     /// So many backends of these pools take new flows.
     Pools(BTreeMap<PoolName, u32>),
     /// Somebody wants something of a group.
     Order(GroupName, Order, oneshot::Sender<Result<(), ApiError>>),
     /// Make what is shown fresh.
     Publish(oneshot::Sender<()>),
+    /// Say all that is known, for another program to go on with.
+    Save(oneshot::Sender<SavedTask>),
+    /// Go on with what another program knew.
+    Restore(Box<SavedTask>),
     /// Give up every role.
     Stop(oneshot::Sender<()>),
 }
 
-/// Starts the HA thread when there is something for it to do, and talks to it.
+/// Starts the keeper when there is something for it to do, and talks to it.
 #[derive(Clone)]
 pub struct HaControl {
-    shared: Arc<Shared>,
+    seen: Arc<Seen>,
     hook: RoleHook,
-    commands: Option<mpsc::Sender<Command>>,
+    wishes: Option<mpsc::Sender<Wish>>,
 }
 
 impl fmt::Debug for HaControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HaControl")
-            .field("running", &self.commands.is_some())
+            .field("running", &self.wishes.is_some())
             .finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    /// Notes whether the addresses of a group are to be on interfaces.
-    pub(super) fn set_carried(&self, group: &GroupName, carried: bool) {
-        let mut groups = self.carried.write().unwrap_or_else(PoisonError::into_inner);
-        if carried {
-            groups.insert(group.clone());
-        } else {
-            groups.remove(group);
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            groups: watch::Sender::default(),
+            agent: Mutex::new(Presence {
+                connections: 0,
+                gone: Instant::now(),
+            }),
         }
     }
+}
 
+impl Shared {
     pub(super) fn publish(&self, groups: Vec<HaGroupView>) {
-        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+        self.groups.send_replace(groups);
+    }
+
+    /// Groups as they are shown, now and whenever that changes.
+    pub(super) fn groups(&self) -> watch::Receiver<Vec<HaGroupView>> {
+        self.groups.subscribe()
+    }
+
+    /// An agent came.
+    pub(super) fn agent_came(&self) {
+        self.presence(|presence| presence.connections += 1);
+    }
+
+    /// One went.
+    pub(super) fn agent_went(&self) {
+        self.presence(|presence| {
+            presence.connections = presence.connections.saturating_sub(1);
+            presence.gone = Instant::now();
+        });
+    }
+
+    /// Since when no agent is there; `None` = one is.
+    pub(super) fn agent_gone_since(&self) -> Option<Instant> {
+        let mut gone = None;
+        self.presence(|presence| gone = (presence.connections == 0).then_some(presence.gone));
+        gone
+    }
+
+    fn presence(&self, change: impl FnOnce(&mut Presence)) {
+        change(&mut self.agent.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl HaControl {
-    /// No groups, no thread. `hook` hears of every change of a role.
+    /// No groups, no keeper. `hook` hears of every change of a role.
     pub fn new(hook: RoleHook) -> Self {
         Self {
-            shared: Arc::default(),
+            seen: Arc::default(),
             hook,
-            commands: None,
+            wishes: None,
         }
     }
 
-    /// Makes these the groups. The first ones start the thread.
+    /// Makes these the groups; `interfaces` may have addresses of earlier ones. The first groups start the keeper, unless
+    /// one is there. Without any, one that is there is ended.
     ///
     /// # Errors
-    /// The thread can not be started, or has ended.
-    pub async fn configure(&mut self, ha: &Ha) -> Result<(), ApiError> {
-        if self.commands.is_none() {
-            if ha.groups.is_empty() {
+    /// The keeper can not be started, or does not answer. It is tried again until it does.
+    pub async fn configure(
+        &mut self,
+        place: &Place,
+        ha: &Ha,
+        interfaces: BTreeSet<String>,
+    ) -> Result<(), ApiError> {
+        let wanted = !ha.groups.is_empty();
+        if self.wishes.is_none() {
+            if !wanted && !keeper::socket_path(&place.run_dir).exists() {
                 return Ok(());
             }
-            self.commands = Some(self.start()?);
+            let (seen, hook) = (Arc::clone(&self.seen), Arc::clone(&self.hook));
+            self.wishes = Some(keeper::start(place.clone(), seen, hook));
         }
-        self.ask(|reply| Command::Configure(Box::new(ha.clone()), reply))
-            .await
+        let ha = ha.clone();
+        let settings = Box::new(Settings { ha, interfaces });
+        self.ask(|reply| Wish::Configure(settings, reply)).await
     }
 
-    fn start(&self) -> Result<mpsc::Sender<Command>, ApiError> {
-        let failed = |what: String| ApiError::new(ErrorCode::Internal, what);
-        let (sender, commands) = mpsc::channel(COMMANDS);
-        let (shared, hook) = (Arc::clone(&self.shared), Arc::clone(&self.hook));
-        // A thread and a runtime of its own: adverts go out in time whatever the agent is busy with.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| failed(format!("starting the HA thread's runtime: {error}")))?;
-        let run = move || runtime.block_on(Task::run(shared, hook, commands));
-        thread::Builder::new()
-            .name("adc-ha".into())
-            .spawn(run)
-            .map_err(|error| failed(format!("starting the HA thread: {error}")))?;
-        Ok(sender)
-    }
-
-    async fn ask<T>(
+    async fn ask(
         &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Result<T, ApiError> {
+        wish: impl FnOnce(oneshot::Sender<Result<(), ApiError>>) -> Wish,
+    ) -> Result<(), ApiError> {
         let ended = || {
-            let what = "the HA thread has ended; see the agent's log, and restart the agent";
+            let what =
+                "nobody talks to the keeper any more; see the agent's log, and restart the agent";
             ApiError::new(ErrorCode::Internal, what)
         };
-        let commands = self.commands.as_ref().ok_or_else(ended)?;
+        let wishes = self.wishes.as_ref().ok_or_else(ended)?;
         let (reply, answer) = oneshot::channel();
-        let sent = commands.send(command(reply)).await;
+        let sent = wishes.send(wish(reply)).await;
         sent.map_err(|_closed| ended())?;
-        answer.await.map_err(|_closed| ended())
+        answer.await.map_err(|_closed| {
+            let what = "the keeper died while it was asked; another is started: ask again";
+            ApiError::new(ErrorCode::Unavailable, what)
+        })?
+    }
+
+    async fn request(&self, request: Request) -> Result<(), ApiError> {
+        self.ask(|reply| Wish::Ask(request, reply)).await
     }
 
     /// Says how many backends of each tracked pool take new flows.
     pub fn pools(&self, pools: BTreeMap<PoolName, u32>) {
         let sent = self
-            .commands
+            .wishes
             .as_ref()
-            .map(|commands| commands.try_send(Command::Pools(pools)));
+            .map(|wishes| wishes.try_send(Wish::Pools(pools)));
         if let Some(Err(error)) = sent {
-            tracing::warn!("telling the HA thread of pools: {error}; the next change tells again");
+            tracing::warn!("telling the keeper of pools: {error}; the next change tells again");
         }
     }
 
@@ -151,55 +191,52 @@ impl HaControl {
     /// # Errors
     /// There is no such group, or it can not be done now.
     pub async fn order(&self, group: GroupName, order: HaOrder) -> Result<(), ApiError> {
-        if self.commands.is_none() {
+        if self.wishes.is_none() {
             return Err(ApiError::not_found(format!(
                 "there is no HA group `{group}`: the configuration has none"
             )));
         }
-        let order = match order {
-            HaOrder::Failover => Order::Failover,
-            HaOrder::Hold => Order::Hold,
-            HaOrder::Release => Order::Release,
-        };
-        self.ask(|reply| Command::Order(group, order, reply))
-            .await?
+        self.request(Request::Order(group, order)).await
     }
 
     /// Every group, as it is now.
     ///
     /// # Errors
-    /// The thread has ended.
+    /// The keeper does not answer.
     pub async fn groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
-        if self.commands.is_some() {
-            self.ask(Command::Publish).await?;
+        if self.wishes.is_some() && self.request(Request::Publish).await.is_err() {
+            // It may have died just then, and another be there already.
+            self.request(Request::Publish).await?;
         }
         Ok(self.known_groups())
     }
 
     /// Every group, as it was when a role last changed, or a second ago.
     pub fn known_groups(&self) -> Vec<HaGroupView> {
-        let groups = self.shared.groups.lock();
-        groups.unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.groups()
     }
 
-    /// Whether the addresses of a group are to be on interfaces: this node is active, or finds out whether it still is.
-    pub fn carries(&self, group: &GroupName) -> bool {
-        let carried = self.shared.carried.read();
-        let carried = carried.unwrap_or_else(PoisonError::into_inner);
-        carried.contains(group)
+    /// The keeper, as last seen.
+    pub fn keeper(&self) -> Option<KeeperView> {
+        self.seen.keeper()
     }
 
-    /// Keeps roles from changing addresses while the guard lives.
-    pub async fn addresses(&self) -> MutexGuard<'_, ()> {
-        self.shared.addresses.lock().await
-    }
-
-    /// Gives up every role: other nodes are told, addresses are taken off.
+    /// Gives up every role, and ends the keeper: other nodes are told, addresses are taken off.
     pub async fn stop(&self) {
-        if self.commands.is_some()
-            && let Err(error) = self.ask(Command::Stop).await
+        if self.wishes.is_some()
+            && let Err(error) = self.ask(Wish::Stop).await
         {
             tracing::warn!("giving up roles: {}", error.what);
+        }
+    }
+}
+
+impl From<HaOrder> for Order {
+    fn from(order: HaOrder) -> Self {
+        match order {
+            HaOrder::Failover => Self::Failover,
+            HaOrder::Hold => Self::Hold,
+            HaOrder::Release => Self::Release,
         }
     }
 }

@@ -14,15 +14,16 @@ use tokio::{
 use super::{
     announce::Bursts,
     control::{Command, RoleHook, Shared},
+    keeper::Settings,
     ports::{Arrived, Ports},
-    router::Router,
+    router::{Router, scripts},
     script::{self, Verdict},
     tracking::{self, Known},
     vrrp::{Family, Input, Order},
 };
 use crate::{
     api::proto::{ApiError, ErrorCode},
-    model::{GroupName, Ha, Tracked},
+    model::{GroupName, Ha},
     neighbours::LocalWatch,
 };
 
@@ -43,6 +44,8 @@ pub(super) struct Task {
     pub(super) ports: Ports,
     pub(super) known: Known,
     pub(super) bursts: Bursts,
+    /// What it was told.
+    pub(super) settings: Settings,
     reports: mpsc::Sender<Verdict>,
     generation: u64,
 }
@@ -64,6 +67,7 @@ impl Task {
             ports,
             known: Known::default(),
             bursts: Bursts::default(),
+            settings: Settings::default(),
             reports,
             generation: 0,
         };
@@ -159,8 +163,9 @@ impl Task {
 
     async fn command(&mut self, command: Command, watch: Option<&LocalWatch>) {
         match command {
-            Command::Configure(ha, reply) => {
-                let new = self.configure(*ha).await;
+            Command::Configure(settings, reply) => {
+                let new = self.configure(settings.ha.clone()).await;
+                self.take_settings(*settings);
                 // Facts before the start, so that it does not begin with a fault that is none.
                 self.look(watch).await;
                 for name in new {
@@ -181,6 +186,13 @@ impl Task {
                 // Who asked may have gone.
                 reply.send(done).ok();
             }
+            // Who asked may have gone.
+            Command::Save(reply) => drop(reply.send(self.save())),
+            Command::Restore(saved) => {
+                self.restore(*saved);
+                self.look(watch).await;
+                self.publish();
+            }
             Command::Publish(reply) | Command::Stop(reply) => {
                 self.publish();
                 answer(reply);
@@ -199,7 +211,6 @@ impl Task {
         for name in gone {
             self.step(&name, Input::Stopped).await;
             self.routers.remove(&name);
-            self.shared.set_carried(&name, false);
         }
         let mut new = Vec::new();
         let now = Instant::now();
@@ -224,20 +235,12 @@ impl Task {
     }
 
     /// Runs the scripts of a group, unless they are the ones that run. What is known of one stays known.
-    fn start_scripts(&mut self, name: &GroupName) {
+    pub(super) fn start_scripts(&mut self, name: &GroupName) {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        let scripts = router
-            .group
-            .track
-            .iter()
-            .filter_map(|track| match &track.what {
-                Tracked::Script(script) => Some(script.clone()),
-                Tracked::Interface(_) | Tracked::Pool { .. } => None,
-            });
-        let scripts: Vec<_> = scripts.collect();
-        if scripts == router.scripts {
+        let scripts = scripts(&router.group);
+        if scripts == router.scripts && scripts.len() == router.running.len() {
             return;
         }
         self.generation += 1;
@@ -322,6 +325,7 @@ impl Task {
             }
         }
         self.judge_all().await;
+        self.keep_addresses().await;
     }
 
     async fn judge_all(&mut self) {
@@ -335,7 +339,9 @@ impl Task {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        let findings = tracking::judge(&router.group.track, &self.known, &router.verdicts);
+        let mut findings = tracking::judge(&router.group.track, &self.known, &router.verdicts);
+        let gone = self.shared.agent_gone_since().map(|gone| gone.elapsed());
+        findings.extend(tracking::absence(gone, self.settings.ha.agent_grace));
         let sum = tracking::sum(&findings);
         router.findings = findings;
         self.step(name, Input::Tracking(sum)).await;
