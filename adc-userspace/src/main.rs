@@ -8,7 +8,10 @@ use adc_userspace::{
     cli::{self, DecapCount, DecapOptions, Local, RunOptions},
     decap,
     doctor::{self, Finding},
-    ha::heartbeat::jitter::{self, Report},
+    ha::{
+        heartbeat::jitter::{self, Report},
+        keeper::{self, KeeperOptions},
+    },
     model::Profile,
     telemetry,
 };
@@ -20,6 +23,11 @@ impl Local for ThisNode {
     fn run(&self, options: RunOptions) -> anyhow::Result<()> {
         telemetry::init_logging(options.log_format)?;
         agent::run(&options)
+    }
+
+    fn keeper(&self, options: &KeeperOptions) -> anyhow::Result<()> {
+        telemetry::init_logging(options.log_format)?;
+        keeper::run(options)
     }
 
     fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>> {

@@ -9,12 +9,14 @@ use std::{
 
 use crate::{
     agent::{Agent, Backend, Config},
+    direct_return::wake_port,
     drive::get_in,
     lan::{LONG, VRID},
     net::{Link, VethPair},
+    process::Process,
     scene::{HTTP_PORT, WWW},
     serve::{self, TcpServer},
-    topology::{CLIENT_V4, GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
+    topology::{BackendHost, CLIENT_V4, GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
     wait::eventually,
 };
 
@@ -40,8 +42,10 @@ pub struct Pair {
     pub second: Node,
     /// A cable between the two, if the heartbeat decides.
     pub cable: Option<VethPair>,
-    topology: Topology,
+    /// The network.
+    pub topology: Topology,
     _servers: Vec<TcpServer>,
+    _ports: [Process; 2],
 }
 
 /// The nodes' addresses on the cable between them.
@@ -73,21 +77,26 @@ impl Node {
 impl Pair {
     /// Both run, and the first is active.
     pub fn start() -> Self {
-        let pair = Self::prepare(None, None);
+        Self::start_with(|_hosts, config| config)
+    }
+
+    /// The same with a changed configuration, of both.
+    pub fn start_with(change: impl Fn(&[BackendHost], Config) -> Config) -> Self {
+        let pair = Self::prepare(None, None, change);
         pair.wait_for_first();
         pair
     }
 
     /// The same, and the heartbeat decides, over a cable of its own and over the switch.
     pub fn by_heartbeat(profile: &str) -> Self {
-        let pair = Self::prepare(Some(profile), None);
+        let pair = Self::prepare(Some(profile), None, |_hosts, config| config);
         pair.wait_for_first();
         pair
     }
 
     /// The same, and the client's machine is the witness.
     pub fn with_witness(profile: &str) -> Self {
-        let pair = Self::prepare(Some(profile), Some(CLIENT_V4.into()));
+        let pair = Self::prepare(Some(profile), Some(CLIENT_V4.into()), |_hosts, config| config);
         pair.wait_for_first();
         pair
     }
@@ -110,7 +119,11 @@ impl Pair {
         }
     }
 
-    fn prepare(profile: Option<&str>, witness: Option<IpAddr>) -> Self {
+    fn prepare(
+        profile: Option<&str>,
+        witness: Option<IpAddr>,
+        change: impl Fn(&[BackendHost], Config) -> Config,
+    ) -> Self {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();
@@ -136,14 +149,19 @@ impl Pair {
             |own, peer| profile.map(|profile| heartbeat(&topology, profile, own, peer, witness));
         let ways = [("first", 0), ("second", 1)];
         let [first, second] = [heartbeat(ways[0], ways[1]), heartbeat(ways[1], ways[0])];
-        let first = node(&topology, "first", link, 150, &first.unwrap_or_default());
-        let second = node(&topology, "second", other, 100, &second.unwrap_or_default());
+        let ports = ["adc", "second"];
+        let ports = ports.map(|name| wake_port(&topology.port(name), topology.directory()));
+        let first = first.unwrap_or_default();
+        let second = second.unwrap_or_default();
+        let first = node(&topology, "first", link, (150, &first), &change);
+        let second = node(&topology, "second", other, (100, &second), &change);
         Self {
             first,
             second,
             cable,
             topology,
             _servers: servers,
+            _ports: ports,
         }
     }
 
@@ -205,7 +223,13 @@ fn heartbeat(
 }
 
 /// Starts an agent.
-fn node(topology: &Topology, name: &str, link: Link, priority: u8, heartbeat: &str) -> Node {
+fn node(
+    topology: &Topology,
+    name: &str,
+    link: Link,
+    (priority, heartbeat): (u8, &str),
+    change: impl Fn(&[BackendHost], Config) -> Config,
+) -> Node {
     let backends = topology.backends.iter();
     let backends = backends.map(|host| Backend::v4(host, HTTP_PORT)).collect();
     let mut config = Config::new(topology)
@@ -216,6 +240,7 @@ fn node(topology: &Topology, name: &str, link: Link, priority: u8, heartbeat: &s
     config.extra = format!(
         "{heartbeat}\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [\"{vip}\", \"{gateway}/24\"]\n"
     );
+    let config = change(&topology.backends, config);
     let mut agent = Agent::prepare_in(&link.namespace, &config);
     agent.spawn();
     agent.wait_until_ready();

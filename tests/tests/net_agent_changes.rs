@@ -142,7 +142,7 @@ fn what_is_read_at_the_start_does_not_change_before_the_next_one() {
     let vip = IpAddr::V4(VIP_V4);
     assert!(scene.topology.interfaces[0].addresses().contains(&vip));
     assert!(!scene.topology.interfaces[1].addresses().contains(&vip));
-    assert!(scene.agent.terminate().success());
+    assert!(scene.agent.stop().success());
     for interface in &scene.topology.interfaces {
         assert!(!interface.addresses().contains(&vip), "{}", interface.name);
     }
@@ -233,7 +233,7 @@ fn a_stop_amid_changes_leaves_nothing_behind() {
         eventually(PATIENCE, "changes are under way", || {
             scene.agent.generation() > 5
         });
-        scene.agent.terminate()
+        scene.agent.stop()
     });
     assert_eq!(status.code(), Some(0), "{}", scene.agent.process().log());
     let left = scene.topology.interfaces[0].addresses();

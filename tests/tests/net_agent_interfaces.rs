@@ -160,7 +160,7 @@ fn an_adopted_attachment_keeps_its_mode_and_the_status_says_so() {
     assert!(warns_about(&scene, "interface eth0"), "{status}");
     assert!(answers(&scene));
     // After a clean stop the mode that was asked for is used.
-    assert!(scene.agent.terminate().success());
+    assert!(scene.agent.stop().success());
     scene.agent.restart();
     let status = scene.agent.json(&["status"]);
     assert_eq!(status["interfaces"][0]["mode"], "skb", "{status}");

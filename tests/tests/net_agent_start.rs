@@ -85,7 +85,7 @@ fn the_capabilities_of_the_unit_file_are_enough_to_run_adopt_and_stop() {
         echo: _echo,
         ..
     } = scene;
-    let status = agent.terminate();
+    let status = agent.stop();
     assert!(status.success());
 
     let mut first = spawn_with(&topology, &agent, CAPABILITIES, "few-capabilities");
@@ -101,14 +101,15 @@ fn the_capabilities_of_the_unit_file_are_enough_to_run_adopt_and_stop() {
     eventually(A_START, "nothing is left to warn about", || {
         agent.json(&["status"])["warnings"] == serde_json::json!([])
     });
-    let status = second.terminate(A_START);
+    second.signal(Signal::SIGINT);
+    let status = second.wait(A_START);
     assert_eq!(status.code(), Some(0), "{}", second.log());
     assert_eq!(entries(topology.pin_path()), Vec::<String>::new());
     assert!(!has_vips(&topology));
 }
 
 #[test]
-fn sigterm_during_the_start_leaves_no_trace() {
+fn an_interrupt_during_the_start_leaves_no_trace() {
     require!(namespaces, agent);
     let topology = Topology::two_arm(1);
     let mut agent = Agent::prepare(&topology, &Scene::config(&topology));
@@ -117,7 +118,7 @@ fn sigterm_during_the_start_leaves_no_trace() {
         let version = topology.pin_path().join("v1");
         entries(&version).iter().any(|name| name == "FLOWS4")
     });
-    agent.process().signal(Signal::SIGTERM);
+    agent.process().signal(Signal::SIGINT);
     let status = agent.process().wait(A_START);
     assert_eq!(status.code(), Some(0), "{}", agent.process().log());
     assert_eq!(entries(topology.pin_path()), Vec::<String>::new());

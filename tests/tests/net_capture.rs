@@ -280,7 +280,7 @@ fn an_agent_that_stops_ends_the_capture_and_leaves_nothing() {
     let mut scene = Scene::new(Topology::two_arm(1));
     let (mut capture, _file) = start_and_wait(&scene, "stopped", &["--duration", "10m"]);
     let agent: &mut Agent = &mut scene.agent;
-    assert_eq!(agent.terminate().code(), Some(0));
+    assert_eq!(agent.stop().code(), Some(0));
     assert!(capture.wait(SOON).success(), "{}", capture.log());
     assert!(
         capture.log().contains("the agent stops"),

@@ -135,7 +135,7 @@ fn run_time_changes_survive_a_restart_and_differ_from_the_file() {
     };
     assert_shown(&scene);
 
-    assert!(scene.agent.terminate().success());
+    assert!(scene.agent.stop().success());
     scene.agent.restart();
     scene.agent.wait_for_available("web", 2);
     assert_shown(&scene);

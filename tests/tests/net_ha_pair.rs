@@ -19,7 +19,7 @@ fn an_order_moves_vip_and_gateway_to_the_other_node_and_back() {
 fn a_node_that_stops_cleanly_hands_over_and_takes_back_when_it_runs_again() {
     require!(namespaces, agent);
     let mut pair = Pair::start();
-    assert!(pair.first.agent.terminate().success());
+    assert!(pair.first.agent.stop().success());
     eventually(LONG, "the second node has the VIP, alone", || {
         pair.second.has_all() && pair.first.has_none()
     });

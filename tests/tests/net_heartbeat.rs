@@ -353,5 +353,5 @@ fn an_agent_with_a_peer_hears_it_and_one_whose_key_others_may_read_does_not_star
         said["heard"] == false && said["paths"][0]["heard"] == false
     });
     assert_eq!(agent.metrics().sum("adc_heartbeat_peer_heard", &[]), 0);
-    assert!(agent.terminate().success());
+    assert!(agent.stop().success());
 }

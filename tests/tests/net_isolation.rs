@@ -43,7 +43,7 @@ fn a_shell_on_the_box_survives_everything_the_agent_does() {
     scene.agent.restart();
     assert_alive(&sessions);
     // A stop takes the VIPs away, and with them only what was connected to them.
-    assert!(scene.agent.terminate().success());
+    assert!(scene.agent.stop().success());
     assert_alive(&sessions[..2]);
 }
 

@@ -106,7 +106,7 @@ fn sigterm_detaches_and_leaves_no_trace() {
     assert!(front.addresses().contains(&vip4) && front.addresses().contains(&vip6));
     assert!(is_populated(scene.topology.pin_path()));
 
-    let status = scene.agent.terminate();
+    let status = scene.agent.stop();
     assert_eq!(status.code(), Some(0), "{status}");
     for interface in &scene.topology.interfaces {
         assert!(

@@ -24,7 +24,7 @@ fn life(lan: &mut Lan, mut router: Router) {
     lan.wait_for_adc();
 
     // adc stops: it resigns, and keepalived follows at once.
-    lan.agent.terminate();
+    lan.agent.stop();
     eventually(LONG, "keepalived has the VIPs", || lan.other_has_all());
     let gone = lan.adc.addresses();
     assert!(!lan.vips.iter().any(|vip| gone.contains(vip)), "{gone:?}");

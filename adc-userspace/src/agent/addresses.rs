@@ -38,6 +38,12 @@ impl Carried {
         }
     }
 
+    /// Interfaces that may hold something of adc's.
+    pub(super) fn interfaces(&self) -> BTreeSet<String> {
+        let wanted = self.wanted.keys();
+        wanted.chain(&self.leftovers).cloned().collect()
+    }
+
     /// These may hold something of ours, too.
     pub(super) fn look_at(&mut self, interfaces: impl Iterator<Item = String>) {
         self.leftovers.extend(interfaces);
@@ -45,10 +51,10 @@ impl Carried {
 }
 
 impl Agent {
-    /// Addresses that should be on interfaces. Of those in no HA group none at all if people put the VIPs where they
-    /// belong.
+    /// Addresses that should be on interfaces because of the agent: none if people put the VIPs where they belong. Those
+    /// of HA groups are the keeper's.
     pub(super) fn wanted_addresses(&self) -> Addresses {
-        let mut wanted = self.active_addresses();
+        let mut wanted = Addresses::new();
         let Some(vip_interface) = &self.config.dataplane.vip_interface else {
             return wanted;
         };
@@ -75,27 +81,11 @@ impl Agent {
         wanted
     }
 
-    /// Those of the HA groups that this node has.
-    fn active_addresses(&self) -> Addresses {
-        let mut wanted = Addresses::new();
-        let groups = self.config.ha.groups.iter();
-        for (_, group) in groups.filter(|(name, _)| self.ha.carries(name)) {
-            for vip in &group.vips {
-                let interface = group.interface_of(vip).to_owned();
-                let on = wanted.entry(interface).or_default();
-                on.insert(vip.address, vip.prefix_length());
-            }
-        }
-        wanted
-    }
-
     /// Puts the addresses where they belong, and tells of what changed.
     pub(super) async fn reconcile_addresses(&mut self) {
         if self.stopping {
             return;
         }
-        let ha = self.ha.clone();
-        let _roles_stay = ha.addresses().await;
         let wanted = self.wanted_addresses();
         let used = std::mem::take(&mut self.carried.wanted);
         self.carried.leftovers.extend(used.into_keys());
@@ -178,7 +168,18 @@ impl Agent {
         }
     }
 
-    /// Takes off everything that adc put on.
+    /// Takes off what a keeper left that runs no more.
+    pub(super) async fn remove_kept_addresses(&self) {
+        for interface in self.carried.interfaces() {
+            match vips::remove_all_kept(&interface).await {
+                Ok(removed) if removed.is_empty() => {}
+                Ok(removed) => tracing::info!(interface, ?removed, "addresses of no HA group"),
+                Err(error) => tracing::debug!(interface, "removing addresses: {error}"),
+            }
+        }
+    }
+
+    /// Takes off everything that the agent put on.
     pub(super) async fn remove_addresses(&self) {
         let carried = self.carried.wanted.keys();
         for interface in carried.chain(&self.carried.leftovers) {

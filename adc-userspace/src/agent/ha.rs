@@ -10,14 +10,15 @@ use crate::{
     ha::{
         HaControl, NodeFacts, Role, RoleChange,
         heartbeat::{alike::config_hash, packet::SyncState, runner::Statement},
+        keeper::Place,
     },
-    model::{GroupName, PoolName, Tracked},
+    model::{PoolName, Tracked},
 };
 
 /// Changes of roles that wait; one that does not fit is noticed at the next sweep.
 const CHANGES: usize = 64;
 
-/// The hold on the HA thread, and the changes that it will tell of.
+/// The hold on the keeper, and the changes that it will tell of.
 pub(super) fn control() -> (HaControl, mpsc::Receiver<RoleChange>) {
     let (sender, changes) = mpsc::channel(CHANGES);
     let hook = move |change: &RoleChange| {
@@ -25,9 +26,7 @@ pub(super) fn control() -> (HaControl, mpsc::Receiver<RoleChange>) {
             tracing::debug!("a change of role waits for the sweep");
         }
     };
-    // Nothing in the data plane asks for leases yet.
-    let leases = Arc::new(|_: &GroupName, _| {});
-    (HaControl::new(Arc::new(hook), leases), changes)
+    (HaControl::new(Arc::new(hook)), changes)
 }
 
 impl Agent {
@@ -43,15 +42,28 @@ impl Agent {
             vips.map(|vip| group.interface_of(vip).to_owned())
         });
         self.carried.look_at(interfaces);
+        let place = Place {
+            run_dir: self.config.node.run_dir.clone(),
+            log_format: self.log_format,
+        };
+        // Addresses of groups may be left anywhere: what is there now, and what the agent looks after.
+        let interfaces = self.carried.interfaces();
         // Pools first: what a new group tracks must not look unknown.
         self.report_pools();
         let node = NodeFacts {
             name: self.config.node.name.clone(),
             state_dir: self.config.node.state_dir.clone(),
+            pins: self.dataplane.pins.path().to_owned(),
         };
-        let configured = self.ha.configure(&self.config.ha, node).await;
-        if let Err(error) = &configured {
-            tracing::error!("HA: {}", error.what);
+        let configured = self
+            .ha
+            .configure(&place, &self.config.ha, node, interfaces)
+            .await;
+        match &configured {
+            Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,
+            Ok(()) => {}
+            Err(error) => tracing::error!("HA: {}", error.what),
+        }
         }
         self.troubles.ha = configured.as_ref().err().map(|error| error.what.clone());
         self.state_node();
@@ -78,10 +90,11 @@ impl Agent {
     }
 
     /// A role is another; the addresses have moved already.
-    pub(super) async fn on_role(&mut self, change: RoleChange) {
-        let RoleChange { group, role, .. } = change;
-        tracing::debug!(%group, %role, "reconciling addresses");
-        self.reconcile_addresses().await;
+    pub(super) fn on_role(change: &RoleChange) {
+        let RoleChange {
+            group, role, why, ..
+        } = change;
+        tracing::debug!(%group, %role, "the keeper says: {why}");
     }
 
     /// Tells groups how many backends of the pools that they track take new flows.

@@ -26,11 +26,21 @@ pub(super) struct Handle {
     agent: Arc<Mutex<Agent>>,
     /// Turns true when the servers have to end.
     stopped: watch::Receiver<bool>,
+    /// Told when the agent has been stopped, and is to end.
+    stopping: mpsc::Sender<()>,
 }
 
 impl Handle {
-    pub(super) fn new(agent: Arc<Mutex<Agent>>, stopped: watch::Receiver<bool>) -> Self {
-        Self { agent, stopped }
+    pub(super) fn new(
+        agent: Arc<Mutex<Agent>>,
+        stopped: watch::Receiver<bool>,
+        stopping: mpsc::Sender<()>,
+    ) -> Self {
+        Self {
+            agent,
+            stopped,
+            stopping,
+        }
     }
 
     async fn control(&self) -> HaControl {
@@ -135,6 +145,13 @@ impl Control for Handle {
 
     async fn capture(&self, request: CaptureRequest) -> Result<mpsc::Receiver<Bytes>, ApiError> {
         capture::begin(Arc::clone(&self.agent), request, self.stopped.clone()).await
+    }
+
+    async fn stop(&self) -> Result<(), ApiError> {
+        let stopped = self.agent.lock().await.shut_down().await;
+        // Whatever came of it, nothing can be changed any more. One that waits already is as good.
+        self.stopping.try_send(()).ok();
+        stopped.map_err(|error| internal(&error))
     }
 
     async fn metrics_snapshot(&self) -> Result<MetricsSnapshot, ApiError> {

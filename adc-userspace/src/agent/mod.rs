@@ -50,7 +50,8 @@ const SAY: Duration = Duration::from_secs(1);
 /// Health events that wait while a plan is applied; the checker never loses the last state of a backend.
 const HEALTH_EVENTS: usize = 1024;
 
-/// Runs the agent until SIGTERM or SIGINT, then detaches and removes everything it made.
+/// Runs the agent until SIGTERM, which leaves the data path to the next agent, or until SIGINT or `adc stop`, which detach
+/// and remove everything.
 pub fn run(options: &RunOptions) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -64,6 +65,7 @@ struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     hops: mpsc::Receiver<NextHopEvent>,
     roles: mpsc::Receiver<RoleChange>,
+    stopping: mpsc::Receiver<()>,
     signals: Signals,
 }
 
@@ -75,10 +77,19 @@ struct Signals {
 
 /// Why the agent ends.
 enum End {
-    /// Somebody told it to.
-    Told,
+    /// Somebody told it to go, or to stop, which is done if it is not told so by a signal.
+    Told(Ending),
     /// It can not go on: a part of it ended by itself.
     Broken(&'static str),
+}
+
+/// What becomes of the data path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It goes on, and the next agent takes it up.
+    Leave,
+    /// It ends.
+    Stop,
 }
 
 async fn serve(options: &RunOptions) -> Result<()> {
@@ -92,10 +103,12 @@ async fn serve(options: &RunOptions) -> Result<()> {
     let (health_events, health) = mpsc::channel(HEALTH_EVENTS);
     let (ha, roles) = ha::control();
     let (started, hops) = start::start(options, health_events, ha).await?;
+    let (told_to_stop, stopping) = mpsc::channel(1);
     let inputs = Inputs {
         health,
         hops,
         roles,
+        stopping,
         signals,
     };
     let start::Started {
@@ -105,23 +118,30 @@ async fn serve(options: &RunOptions) -> Result<()> {
     } = started;
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
-    let servers = spawn_servers(&agent, server, metrics, &stopped);
-    match events(&agent, inputs).await {
-        End::Told => {}
+    let handle = Handle::new(Arc::clone(&agent), stopped.clone(), told_to_stop);
+    let servers = spawn_servers(handle, server, metrics, &stopped);
+    let ending = match events(&agent, inputs).await {
+        End::Told(ending) => ending,
         // As after a crash: traffic goes on, and the next agent adopts it.
         End::Broken(what) => {
             bail!("{what} ended unexpectedly; leaving the data path to the next agent")
         }
+    };
+    if ending == Ending::Leave {
+        agent.lock().await.leave();
     }
     stop.send_replace(true);
     servers.await;
-    // A change that outlived its connection ends first; one that still waits is refused after this.
-    agent.lock().await.shut_down().await
+    match ending {
+        Ending::Leave => Ok(()),
+        // A change that outlived its connection ends first; one that still waits is refused after this.
+        Ending::Stop => agent.lock().await.shut_down().await,
+    }
 }
 
 /// Starts the API and metrics servers; the future ends when both have.
 fn spawn_servers(
-    agent: &Arc<Mutex<Agent>>,
+    handle: Handle,
     server: Server,
     metrics: Option<MetricsServer>,
     stopped: &watch::Receiver<bool>,
@@ -129,7 +149,7 @@ fn spawn_servers(
     let wait = |mut stopped: watch::Receiver<bool>| async move {
         drop(stopped.wait_for(|stop| *stop).await);
     };
-    let handle = Arc::new(Handle::new(Arc::clone(agent), stopped.clone()));
+    let handle = Arc::new(handle);
     let api = tokio::spawn(server.serve(Arc::clone(&handle), wait(stopped.clone())));
     let metrics = metrics.map(|metrics| tokio::spawn(metrics.serve(handle, wait(stopped.clone()))));
     async move {
@@ -170,17 +190,18 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
                 };
                 agent.lock().await.on_next_hop(event).await;
             }
-            Some(change) = inputs.roles.recv() => agent.lock().await.on_role(change).await,
+            Some(change) = inputs.roles.recv() => Agent::on_role(&change),
+            Some(()) = inputs.stopping.recv() => return End::Told(Ending::Stop),
             _ = sweep.tick() => agent.lock().await.on_sweep().await,
             _ = say.tick() => agent.lock().await.state_node(),
             _ = hangup.recv() => agent.lock().await.reload_file().await,
             _ = terminate.recv() => {
-                tracing::info!("SIGTERM: detaching and stopping");
-                return End::Told;
+                tracing::info!("SIGTERM: leaving the data path to the next agent");
+                return End::Told(Ending::Leave);
             }
             _ = interrupt.recv() => {
                 tracing::info!("SIGINT: detaching and stopping");
-                return End::Told;
+                return End::Told(Ending::Stop);
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use super::{adopt, state::Agent};
 use crate::{
     api::proto::{ApiError, Problem, sentence},
     config,
-    health::{self, CompiledMonitor, InvalidMonitor},
-    model::{Config, Monitor, MonitorName},
+    health::{self, CompiledMonitor, InvalidMonitor, TargetKey},
+    model::{Config, Health, Monitor, MonitorName},
 };
 
 /// Monitors ready to run, by name.
@@ -42,6 +43,17 @@ fn refusal(invalid: &BTreeMap<MonitorName, InvalidMonitor>, path: &Path) -> ApiE
         path.display()
     );
     ApiError::invalid_config(what, problems.collect())
+}
+
+/// Health as the rings of an earlier agent tell it.
+pub(super) fn seeds(agent: &Agent) -> BTreeMap<TargetKey, Health> {
+    let tables = &agent.dataplane.tables;
+    let observed = tables.observed();
+    let mut rings = BTreeMap::new();
+    for service in observed.services.keys() {
+        rings.insert(*service, tables.ring_backends(*service));
+    }
+    adopt::seeds(&agent.config, observed, &rings)
 }
 
 #[cfg(test)]

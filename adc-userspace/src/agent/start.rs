@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::{fcntl::Flock, net::if_::if_nametoindex};
+use nix::{
+    fcntl::Flock,
+    net::if_::if_nametoindex,
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -36,8 +39,8 @@ use crate::{
     },
     dataplane::{Dataplane, DataplaneError, PinDirectory, SweepReport},
     ha::HaControl,
-    health::{Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent, TargetKey},
-    model::{Config, Health},
+    health::{Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent},
+    model::Config,
     neighbours::{InterfaceFacts, NextHopEvent, Resolver},
     telemetry::MetricsServer,
 };
@@ -172,6 +175,7 @@ async fn bring_up(
         reloaded_at: started,
         last_reload_error: None,
         mode_override: options.mode,
+        log_format: options.log_format,
         dataplane,
         load_report: report,
         interfaces,
@@ -207,7 +211,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     agent.hops = agent.dataplane.tables.observed().hops();
     agent.sources = agent.dataplane.tables.observed().sources();
     let seeds = if adopted {
-        seeds(agent)
+        monitors::seeds(agent)
     } else {
         BTreeMap::new()
     };
@@ -372,15 +376,4 @@ fn load_edits(state_dir: &Path) -> Result<Edits> {
         }
         StateFault::Read(_) | StateFault::Write(_) => error.into(),
     })
-}
-
-/// Health as the rings of an earlier agent tell it.
-fn seeds(agent: &Agent) -> BTreeMap<TargetKey, Health> {
-    let tables = &agent.dataplane.tables;
-    let observed = tables.observed();
-    let mut rings = BTreeMap::new();
-    for service in observed.services.keys() {
-        rings.insert(*service, tables.ring_backends(*service));
-    }
-    adopt::seeds(&agent.config, observed, &rings)
 }

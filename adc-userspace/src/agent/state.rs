@@ -25,6 +25,7 @@ use crate::{
     model::{AttachMode, Backend, Config, EffectiveState, Health, Pool, PoolName, Weight},
     neighbours::{NextHop, NextHopEvent, Obstacle, Resolution, Resolver},
     plan::{self, Down, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
+    telemetry::LogFormat,
 };
 
 /// How old the flow figures of a metrics scrape may be; people and programs that ask get them fresh.
@@ -53,6 +54,7 @@ pub(super) struct Agent {
     /// Why the agent's own file was refused when it was last read.
     pub(super) last_reload_error: Option<String>,
     pub(super) mode_override: Option<AttachMode>,
+    pub(super) log_format: LogFormat,
     pub(super) dataplane: Dataplane,
     pub(super) load_report: LoadReport,
     pub(super) interfaces: BTreeMap<String, Interface>,
@@ -365,11 +367,21 @@ impl Agent {
         self.sweep_now()
     }
 
-    /// Takes the VIPs off, detaches, removes all pins. Nothing is changed after this.
-    pub(super) async fn shut_down(&mut self) -> Result<()> {
+    /// Nothing is changed after this: the next agent finds things as they are, and so do packets.
+    pub(super) fn leave(&mut self) {
         self.stopping = true;
+        tracing::info!("left: forwarding goes on without an agent, and roles stay");
+    }
+
+    /// Gives up roles, takes the VIPs off, detaches, removes all pins. Nothing is changed after this, and doing it again
+    /// does nothing.
+    pub(super) async fn shut_down(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.stopping, true) {
+            return Ok(());
+        }
         self.ha.stop().await;
         self.remove_addresses().await;
+        self.remove_kept_addresses().await;
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

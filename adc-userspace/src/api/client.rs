@@ -75,6 +75,11 @@ impl Client {
         self.get("status").await
     }
 
+    /// Stops everything, cleanly; returns when it is done.
+    pub async fn stop(&self) -> Result<(), ApiError> {
+        self.send(Method::POST, "stop", Some(&Nothing)).await
+    }
+
     /// Every service.
     pub async fn services(&self) -> Result<Vec<ServiceView>, ApiError> {
         self.get("services").await

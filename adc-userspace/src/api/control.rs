@@ -98,6 +98,10 @@ pub trait Control: Send + Sync + 'static {
         request: CaptureRequest,
     ) -> impl Future<Output = Result<mpsc::Receiver<Bytes>, ApiError>> + Send;
 
+    /// Stops everything: roles are given up, addresses taken off, the program detached, pins removed. Returns when that is
+    /// done; then the agent ends.
+    fn stop(&self) -> impl Future<Output = Result<(), ApiError>> + Send;
+
     /// All that `/metrics` and `/readyz` show.
     fn metrics_snapshot(&self) -> impl Future<Output = Result<MetricsSnapshot, ApiError>> + Send;
 }

@@ -373,6 +373,10 @@ impl Control for FakeControl {
         Ok(file)
     }
 
+    async fn stop(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     async fn metrics_snapshot(&self) -> Result<MetricsSnapshot, ApiError> {
         Ok(self.snapshot())
     }

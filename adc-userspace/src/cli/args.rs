@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::{
     exit,
     ha_args::HaCommand,
+    keeper_args::KeeperArgs,
     packet_args::{CaptureArgs, ExplainArgs},
 };
 use crate::{
@@ -63,6 +64,11 @@ pub(super) enum Format {
 pub(super) enum Command {
     /// Run the agent in the foreground
     Run(RunArgs),
+    /// Stop cleanly: give up roles, take addresses off, detach from the interfaces. Flows end. (SIGTERM only ends the agent)
+    Stop,
+    /// Run the keeper, which has this node's HA groups; the agent starts it
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
     /// The node at a glance, what is wrong first; exit code 7 if anything is
     Status,
     /// Services: what clients connect to

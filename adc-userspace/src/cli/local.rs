@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     api::proto::{ApiError, ConfigChecked},
     doctor::Finding,
-    ha::heartbeat::jitter::Report,
+    ha::{heartbeat::jitter::Report, keeper::KeeperOptions},
     model::{AttachMode, Profile},
     telemetry::LogFormat,
 };
@@ -59,6 +59,9 @@ pub trait Local {
     /// An [`ApiError`], `ConfigErrors` or `SocketError` inside the error chooses the exit code; anything
     /// else is [`super::Exit::Failed`].
     fn run(&self, options: RunOptions) -> anyhow::Result<()>;
+
+    /// Runs the keeper until it is told to stop.
+    fn keeper(&self, options: &KeeperOptions) -> anyhow::Result<()>;
 
     /// Decapsulates until it is told to stop, and says what was done.
     fn decap(&self, options: &DecapOptions) -> anyhow::Result<Vec<DecapCount>>;

@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod ha_args;
 mod jitter_args;
+mod keeper_args;
 mod local;
 mod output;
 mod packet_args;

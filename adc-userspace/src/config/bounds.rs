@@ -43,6 +43,9 @@ pub(super) const ADVERT_INTERVAL: RangeInclusive<Duration> =
 pub(super) const VRID: RangeInclusive<u8> = 1..=255;
 /// VRRP priorities; 0 is the word for resigning (RFC 9568 §5.2.4).
 pub(super) const PRIORITY: RangeInclusive<u8> = 1..=255;
+/// How long a node is as good as others without an agent.
+pub(super) const AGENT_GRACE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(24);
 /// Most addresses of one family in a group: the advert counts them in a byte.
 pub(super) const MAX_GROUP_VIPS: usize = 255;
 /// Announcements of an address in one burst.

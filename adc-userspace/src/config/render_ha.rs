@@ -14,7 +14,7 @@ pub(super) fn ha(ha: &Ha) -> Item {
         .iter()
         .map(|(name, g)| group(name.as_str(), g))
         .collect();
-    let mut entries = Vec::new();
+    let mut entries = vec![("agent_grace", duration(ha.agent_grace))];
     if !groups.is_empty() {
         entries.push(("group", Item::ArrayOfTables(groups)));
     }

@@ -1,7 +1,8 @@
 //! Doing what a group's state machine says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     time::{Instant, SystemTime},
 };
 
@@ -17,7 +18,10 @@ use super::{
 use crate::{
     api::proto::Timestamp,
     model::GroupName,
-    neighbours::{NeighbourError, is_router, vips},
+    neighbours::{
+        NeighbourError, is_router,
+        vips::{self, Kept},
+    },
 };
 
 impl Task {
@@ -71,7 +75,7 @@ impl Task {
         };
         let lease = router.machine.lease();
         if std::mem::replace(&mut router.lease, lease) != lease {
-            (self.leases)(name, lease);
+            self.leases.set(name, lease);
         }
     }
 
@@ -105,18 +109,74 @@ impl Task {
             on.or_default().insert(vip.address, vip.prefix_length());
         }
         let carries = router.machine.carries();
-        let _alone = self.shared.addresses.lock().await;
-        self.shared.set_carried(name, carries);
-        if carries && role != Role::Active {
-            return;
-        }
         for (interface, addresses) in by_interface {
-            let done = if role == Role::Active {
-                vips::put(&interface, &addresses).await
+            let done = if carries {
+                vips::put(&interface, &addresses).await.map(drop)
             } else {
                 vips::take(&interface, &addresses.into_keys().collect()).await
             };
             report(name, role, done);
+        }
+    }
+
+    /// Mends what others did to addresses: what is missing is put back, what should not be there is taken off. What
+    /// groups that have not begun yet will have is left as it is.
+    pub(super) async fn keep_addresses(&mut self) {
+        let mut wanted: BTreeMap<String, BTreeMap<IpAddr, u8>> = BTreeMap::new();
+        let mut undecided = BTreeSet::new();
+        for router in self.routers.values() {
+            for vip in &router.group.vips {
+                if router.machine.role() == Role::Init {
+                    undecided.insert(vip.address);
+                } else if router.machine.carries() {
+                    let interface = router.group.interface_of(vip).to_owned();
+                    let on = wanted.entry(interface).or_default();
+                    on.insert(vip.address, vip.prefix_length());
+                }
+            }
+        }
+        let nothing = BTreeMap::new();
+        for interface in &self.settings.interfaces.clone() {
+            let Some(device) = self.known.devices.get(interface) else {
+                continue;
+            };
+            let wanted = wanted.get(interface).unwrap_or(&nothing);
+            let there = |address: &IpAddr| {
+                device.kept.contains(address) || device.addresses.contains(address)
+            };
+            let may_stay =
+                |address: &IpAddr| wanted.contains_key(address) || undecided.contains(address);
+            if wanted.keys().all(there) && device.kept.iter().all(may_stay) {
+                continue;
+            }
+            match vips::keep(interface, wanted, &undecided).await {
+                Ok(kept) if kept == Kept::default() => {}
+                Ok(Kept { added, removed }) => {
+                    tracing::warn!(interface, ?added, ?removed, "addresses: mended");
+                    self.announce_on(interface, &added);
+                }
+                Err(error) => tracing::debug!(interface, "mending addresses: {error}"),
+            }
+        }
+    }
+
+    /// Announces addresses that are back.
+    fn announce_on(&mut self, interface: &str, addresses: &BTreeSet<IpAddr>) {
+        let Some((index, mac)) = (self.known.devices.get(interface))
+            .and_then(|device| Some((device.index, device.mac?)))
+        else {
+            return;
+        };
+        let announced = addresses.iter().map(|address| Announced {
+            address: *address,
+            ifindex: index,
+            mac,
+        });
+        let announced: Vec<_> = announced.collect();
+        if let Err(failed) = self.bursts.send(&announced, 1) {
+            for error in failed.values() {
+                tracing::warn!(interface, "announcing addresses: {error}");
+            }
         }
     }
 
@@ -173,7 +233,7 @@ fn report(name: &GroupName, role: Role, done: Result<(), NeighbourError>) {
         // A device that is gone has taken its addresses with it.
         Err(NeighbourError::NoInterface(_)) if role != Role::Active => {}
         Err(error) => {
-            tracing::error!(group = %name, "addresses: {error}; trying again at the next sweep");
+            tracing::error!(group = %name, "addresses: {error}; trying again");
         }
     }
 }

@@ -39,6 +39,7 @@ impl Task {
             }
         }
         self.judge_all().await;
+        self.keep_addresses().await;
     }
 
     pub(super) async fn judge_all(&mut self) {
@@ -52,7 +53,9 @@ impl Task {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        let findings = tracking::judge(&router.group.track, &self.known, &router.verdicts);
+        let mut findings = tracking::judge(&router.group.track, &self.known, &router.verdicts);
+        let gone = self.shared.agent_gone_since().map(|gone| gone.elapsed());
+        findings.extend(tracking::absence(gone, self.settings.ha.agent_grace));
         let mut sum = tracking::sum(&findings);
         if matches!(router.machine, Machine::Ruled(_)) {
             // VRRP asks for an address on it; here it must do to be there.

@@ -1,7 +1,8 @@
 //! High availability: which node holds which VIPs.
 //!
-//! [`vrrp`] is the protocol between nodes (RFC 9568, and version 2 on request): pure. One thread (`task`) runs every
-//! group: adverts in and out, timers, what groups track, addresses on and off. The agent holds it by [`HaControl`].
+//! [`vrrp`] is the protocol between nodes (RFC 9568, and version 2 on request): pure. One task (`task`) runs every
+//! group: adverts in and out, timers, what groups track, addresses on and off. It is in a process of its own, the
+//! [`keeper`], which the agent holds by [`HaControl`].
 //!
 //! ```text
 //! adverts ─► socket ─► router ─┐                     ┌─► socket: adverts
@@ -16,6 +17,8 @@ mod acting;
 mod announce;
 mod control;
 pub mod heartbeat;
+pub mod keeper;
+mod leases;
 mod looking;
 mod machine;
 mod pair;
@@ -24,12 +27,13 @@ mod ports;
 mod role;
 mod router;
 mod ruled;
+mod saved;
 mod script;
 mod socket;
 mod task;
 mod tracking;
 pub mod vrrp;
 
-pub use control::{HaControl, LeaseHook, RoleHook};
+pub use control::{HaControl, RoleHook};
 pub use pair::NodeFacts;
 pub use role::{Role, RoleChange};

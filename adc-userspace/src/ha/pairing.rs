@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    NodeFacts,
-    heartbeat::arbiter,
+    heartbeat::{arbiter, runner::Statement},
+    keeper::Settings,
     machine::Machine,
     pair::{Decision, Docket, Pair, PairEvent},
     task::Task,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::proto::{ApiError, ErrorCode},
-    model::{Election, GroupName, HaGroup, HeartbeatSettings},
+    model::{Election, GroupName, HaGroup},
 };
 
 /// How often a hand-over is looked at.
@@ -26,11 +26,12 @@ impl Task {
     ///
     /// # Errors
     /// It can not be started.
-    pub(super) async fn pair_with(
-        &mut self,
-        settings: Option<&HeartbeatSettings>,
-        node: &NodeFacts,
-    ) -> Result<(), ApiError> {
+    pub(super) async fn pair_with(&mut self, settings: &Settings) -> Result<(), ApiError> {
+        let Settings { ha, node, .. } = settings;
+        let settings = ha.heartbeat.as_ref();
+        if let Some(pair) = &self.pair {
+            pair.docket.reopen();
+        }
         let suits = match (&self.pair, settings) {
             (None, None) => true,
             (Some(pair), Some(settings)) => pair.suits(settings, node),
@@ -46,9 +47,11 @@ impl Task {
         let Some(settings) = settings else {
             return Ok(());
         };
-        let (leases, events) = (Arc::clone(&self.leases), self.pair_events.clone());
-        match Pair::start(settings, node, leases, events) {
+        match Pair::start(settings, node, self.pair_events.clone()) {
             Ok(pair) => {
+                if let Some(statement) = self.statement {
+                    pair.say(statement);
+                }
                 self.pair = Some(pair);
                 Ok(())
             }
@@ -56,6 +59,14 @@ impl Task {
                 let what = format!("the heartbeat to {}: {error:#}", settings.peer);
                 Err(ApiError::new(ErrorCode::Internal, what))
             }
+        }
+    }
+
+    /// Takes in what the agent says of this node.
+    pub(super) fn say(&mut self, statement: Statement) {
+        self.statement = Some(statement);
+        if let Some(pair) = &self.pair {
+            pair.say(statement);
         }
     }
 

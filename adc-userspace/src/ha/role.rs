@@ -22,7 +22,7 @@ pub enum Role {
 }
 
 /// A node became something else for a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleChange {
     /// The group.
     pub group: GroupName,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     api::proto::{HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView, Timestamp},
-    model::{Checksum, GroupName, HaGroup, Script, VrrpVersion},
+    model::{Checksum, GroupName, HaGroup, Script, Tracked, VrrpVersion},
     neighbours::Devices,
 };
 
@@ -31,10 +31,10 @@ const MOST_PEERS: usize = 16;
 
 /// Another router, as last heard.
 #[derive(Debug)]
-struct Peer {
-    heard: Heard,
-    at: Instant,
-    same_vips: bool,
+pub(super) struct Peer {
+    pub(super) heard: Heard,
+    pub(super) at: Instant,
+    pub(super) same_vips: bool,
 }
 
 /// A group that runs.
@@ -55,10 +55,10 @@ pub(super) struct Router {
     pub(super) failed: u64,
     /// What was last written of its lease.
     pub(super) lease: Option<Instant>,
-    received: u64,
-    refused: BTreeMap<Refusal, u64>,
-    peers: BTreeMap<IpAddr, Peer>,
-    dialect: Option<Dialect>,
+    pub(super) received: u64,
+    pub(super) refused: BTreeMap<Refusal, u64>,
+    pub(super) peers: BTreeMap<IpAddr, Peer>,
+    pub(super) dialect: Option<Dialect>,
 }
 
 impl Router {
@@ -371,13 +371,22 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-fn families(group: &HaGroup) -> Vec<Family> {
+/// The scripts among what it tracks.
+pub(super) fn scripts(group: &HaGroup) -> Vec<Script> {
+    let scripts = group.track.iter().filter_map(|track| match &track.what {
+        Tracked::Script(script) => Some(script.clone()),
+        Tracked::Interface(_) | Tracked::Pool { .. } => None,
+    });
+    scripts.collect()
+}
+
+pub(super) fn families(group: &HaGroup) -> Vec<Family> {
     let both = [(true, Family::Ipv4), (false, Family::Ipv6)];
     let has = both.into_iter().filter(|(v4, _)| group.has_family(*v4));
     has.map(|(_, family)| family).collect()
 }
 
-fn timing(group: &HaGroup) -> Timing {
+pub(super) fn timing(group: &HaGroup) -> Timing {
     let announce = &group.announce;
     Timing {
         version: group.version,

@@ -166,6 +166,7 @@ impl Ruled {
 /// For people. `silent` = how long the peer had not been heard; `fault` = what is tracked and not well.
 fn explain(why: Why, silent: Option<Duration>, fault: Option<&str>) -> String {
     match why {
+        Why::Resumed => "goes on as it was".into(),
         Why::Started => "waiting for the peer".into(),
         Why::PeerSilent => match silent {
             Some(silent) => format!("the peer has been silent on all paths for {silent:.2?}"),

@@ -13,18 +13,21 @@ use tokio::{
 
 use super::{
     announce::Bursts,
-    control::{Command, LeaseHook, RoleHook, Shared},
+    control::{Command, RoleHook, Shared},
+    heartbeat::runner::Statement,
+    keeper::Settings,
+    leases::Leases,
     machine::Machine,
     pair::{Pair, PairEvent},
     ports::{Arrived, Ports},
-    router::Router,
+    router::{Router, scripts},
     script::{self, Verdict},
     tracking::Known,
     vrrp::{Family, Input, Order},
 };
 use crate::{
     api::proto::{ApiError, ErrorCode, HaView},
-    model::{GroupName, Ha, Tracked},
+    model::{GroupName, Ha},
     neighbours::LocalWatch,
 };
 
@@ -44,13 +47,17 @@ const VERDICTS: usize = 64;
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     pub(super) hook: RoleHook,
-    pub(super) leases: LeaseHook,
+    pub(super) leases: Leases,
     pub(super) pair: Option<Pair>,
+    /// What the agent last said.
+    pub(super) statement: Option<Statement>,
     pub(super) pair_events: mpsc::Sender<PairEvent>,
     pub(super) routers: BTreeMap<GroupName, Router>,
     pub(super) ports: Ports,
     pub(super) known: Known,
     pub(super) bursts: Bursts,
+    /// What it was told.
+    pub(super) settings: Settings,
     reports: mpsc::Sender<Verdict>,
     generation: u64,
 }
@@ -59,7 +66,7 @@ impl Task {
     /// Runs until told to stop, or until nobody is left to tell.
     pub(super) async fn run(
         shared: Arc<Shared>,
-        (hook, leases): (RoleHook, LeaseHook),
+        hook: RoleHook,
         mut commands: mpsc::Receiver<Command>,
     ) {
         let (reports, mut verdicts) = mpsc::channel(VERDICTS);
@@ -69,13 +76,15 @@ impl Task {
         let mut task = Self {
             shared,
             hook,
-            leases,
+            leases: Leases::default(),
             pair: None,
+            statement: None,
             pair_events,
             routers: BTreeMap::new(),
             ports,
             known: Known::default(),
             bursts: Bursts::default(),
+            settings: Settings::default(),
             reports,
             generation: 0,
         };
@@ -171,9 +180,12 @@ impl Task {
 
     async fn command(&mut self, command: Command, watch: Option<&LocalWatch>) {
         match command {
-            Command::Configure(ha, node, reply) => {
-                let paired = self.pair_with(ha.heartbeat.as_ref(), &node).await;
-                let new = self.configure(*ha).await;
+            Command::Configure(settings, reply) => {
+                self.leases.reopen(&settings.node.pins);
+                let paired = self.pair_with(&settings).await;
+                let new = self.configure(settings.ha.clone()).await;
+                self.write_leases();
+                self.take_settings(*settings);
                 // Facts before the start, so that it does not begin with a fault that is none.
                 self.look(watch).await;
                 for name in new {
@@ -185,11 +197,7 @@ impl Task {
                 // Who asked may have gone.
                 reply.send(paired).ok();
             }
-            Command::Say(statement) => {
-                if let Some(pair) = &self.pair {
-                    pair.say(statement);
-                }
-            }
+            Command::Say(statement) => self.say(statement),
             Command::Pools(pools) => {
                 self.known.pools = pools;
                 self.judge_all().await;
@@ -199,6 +207,13 @@ impl Task {
                 self.publish();
                 // Who asked may have gone.
                 reply.send(done).ok();
+            }
+            // Who asked may have gone.
+            Command::Save(reply) => drop(reply.send(self.save())),
+            Command::Restore(saved) => {
+                self.restore(*saved).await;
+                self.look(watch).await;
+                self.publish();
             }
             Command::Publish(reply) | Command::Stop(reply) => {
                 self.publish();
@@ -219,7 +234,6 @@ impl Task {
         for name in gone {
             self.step(&name, Input::Stopped).await;
             self.routers.remove(&name);
-            self.shared.set_carried(&name, false);
         }
         let mut new = Vec::new();
         let now = Instant::now();
@@ -248,20 +262,12 @@ impl Task {
     }
 
     /// Runs the scripts of a group, unless they are the ones that run. What is known of one stays known.
-    fn start_scripts(&mut self, name: &GroupName) {
+    pub(super) fn start_scripts(&mut self, name: &GroupName) {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        let scripts = router
-            .group
-            .track
-            .iter()
-            .filter_map(|track| match &track.what {
-                Tracked::Script(script) => Some(script.clone()),
-                Tracked::Interface(_) | Tracked::Pool { .. } => None,
-            });
-        let scripts: Vec<_> = scripts.collect();
-        if scripts == router.scripts {
+        let scripts = scripts(&router.group);
+        if scripts == router.scripts && scripts.len() == router.running.len() {
             return;
         }
         self.generation += 1;

@@ -1,12 +1,15 @@
 //! What tracked things add up to. Pure.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::vrrp::Tracking;
 use crate::{
     model::{PoolName, Track, Tracked},
     neighbours::Devices,
 };
+
+/// Makes any priority the least, whatever else adds to it (weights are 16 bits wide).
+const LEAST: i32 = -(1 << 24);
 
 /// What is known of the things that groups track.
 #[derive(Debug, Default)]
@@ -56,6 +59,17 @@ pub(super) fn judge(track: &[Track], known: &Known, scripts: &[Option<bool>]) ->
     findings.collect()
 }
 
+/// What it means that there has been no agent for so long: backends are not checked and next hops not followed, so any other
+/// node is better, and none is worse.
+pub(super) fn absence(gone: Option<Duration>, grace: Duration) -> Option<Finding> {
+    gone.filter(|gone| *gone >= grace).map(|_| Finding {
+        thing: "agent".into(),
+        well: Some(false),
+        weight: LEAST,
+        fault: false,
+    })
+}
+
 /// What findings mean for the group.
 pub(super) fn sum(findings: &[Finding]) -> Tracking {
     let fault = findings.iter().find(|finding| finding.fault);
@@ -83,8 +97,6 @@ impl fmt::Display for Thing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{model::Script, neighbours::Device};
 
@@ -95,6 +107,7 @@ mod tests {
             usable,
             addresses: Vec::new(),
             carried: Vec::new(),
+            kept: Vec::new(),
         };
         Known {
             devices: [("eth1".to_owned(), device)].into(),
@@ -164,6 +177,18 @@ mod tests {
         assert_eq!(weight(&[pool(Some(-50))], &unknown), 0);
         let fault = sum(&judge(&[pool(None)], &unknown, &[])).fault.unwrap();
         assert!(fault.contains("not been checked yet"), "{fault}");
+    }
+
+    #[test]
+    fn without_an_agent_the_priority_is_the_least_but_only_after_a_while() {
+        let grace = Duration::from_secs(30);
+        assert_eq!(absence(None, grace), None);
+        assert_eq!(absence(Some(Duration::from_millis(29_999)), grace), None);
+        let mut findings = judge(&[interface(Some(254))], &known(true, 0), &[]);
+        findings.extend(absence(Some(grace), grace));
+        let Tracking { weight, fault } = sum(&findings);
+        assert!(weight <= -254, "{weight}");
+        assert_eq!(fault, None, "it keeps what nobody else takes");
     }
 
     #[test]

@@ -7,13 +7,20 @@ use serde::{Deserialize, Serialize};
 use super::{GroupName, HeartbeatSettings, PoolName, monitor::humantime_duration};
 
 /// What this node shares with others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ha {
     /// Groups by name.
     pub groups: BTreeMap<GroupName, HaGroup>,
     /// The other node of a pair; `None` = no heartbeat.
     #[serde(default)]
     pub heartbeat: Option<HeartbeatSettings>,
+    /// How long this node is as good as others without an agent.
+    #[serde(default = "agent_grace", with = "humantime_duration")]
+    pub agent_grace: Duration,
+}
+
+fn agent_grace() -> Duration {
+    Ha::AGENT_GRACE
 }
 
 /// Version of VRRP.
@@ -167,7 +174,21 @@ impl VrrpVersion {
     }
 }
 
+impl Default for Ha {
+    fn default() -> Self {
+        Self {
+            groups: BTreeMap::new(),
+            heartbeat: None,
+            agent_grace: Self::AGENT_GRACE,
+        }
+    }
+}
+
 impl Ha {
+    /// How long this node is as good as others without an agent, unless the file says otherwise: longer than an agent takes
+    /// to be replaced.
+    pub const AGENT_GRACE: Duration = Duration::from_secs(30);
+
     /// Whether there is nothing to share.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.heartbeat.is_none()

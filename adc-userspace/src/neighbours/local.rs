@@ -26,6 +26,8 @@ pub(crate) struct Device {
     pub(crate) addresses: Vec<IpAddr>,
     /// Addresses that adc put there.
     pub(crate) carried: Vec<IpAddr>,
+    /// Those of them that the keeper put there.
+    pub(crate) kept: Vec<IpAddr>,
 }
 
 /// Devices by name.
@@ -78,15 +80,22 @@ impl LocalWatch {
                 usable: link.usable(),
                 addresses: Vec::new(),
                 carried: Vec::new(),
+                kept: Vec::new(),
             };
             devices.insert(link.name, device);
         }
-        for (index, address, ours) in vips::all_addresses(&self.kernel).await? {
-            let device = names.get(&index).and_then(|name| devices.get_mut(name));
-            match device {
-                Some(device) if ours => device.carried.push(address),
-                Some(device) => device.addresses.push(address),
-                None => {}
+        for (index, address, owner) in vips::all_addresses(&self.kernel).await? {
+            let Some(device) = names.get(&index).and_then(|name| devices.get_mut(name)) else {
+                continue;
+            };
+            match owner {
+                None => device.addresses.push(address),
+                Some(owner) => {
+                    device.carried.push(address);
+                    if owner == vips::Owner::Keeper {
+                        device.kept.push(address);
+                    }
+                }
             }
         }
         Ok(devices)

@@ -44,7 +44,7 @@ impl Collector for SnapshotCollector {
         flow_tables(&mut out, snapshot)?;
         self_checks(&mut out, snapshot)?;
         held_fragments(&mut out, snapshot)?;
-        ha::render(&mut out, &snapshot.ha.groups)?;
+        ha::render(&mut out, &snapshot.ha)?;
         heartbeat::render(&mut out, snapshot.ha.heartbeat.as_ref())
     }
 }

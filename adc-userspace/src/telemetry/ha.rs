@@ -4,11 +4,19 @@ use std::{fmt, time::Duration};
 
 use super::families::Families;
 use crate::{
-    api::proto::{HaCounters, HaGroupView},
+    api::proto::{HaCounters, HaGroupView, HaView},
     ha::Role,
 };
 
-pub(super) fn render(out: &mut Families<'_>, groups: &[HaGroupView]) -> fmt::Result {
+pub(super) fn render(out: &mut Families<'_>, view: &HaView) -> fmt::Result {
+    if let Some(keeper) = &view.keeper {
+        out.counter(
+            "adc_ha_keeper_restarts",
+            "Keepers that died and were started again by this agent.",
+            [([("version", keeper.version.clone())], keeper.restarts)],
+        )?;
+    }
+    let groups = &view.groups;
     // Without groups, not even their names.
     if groups.is_empty() {
         return Ok(());

@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod keeper;
 mod metrics;
 
 pub use cli::CliOutput;
@@ -11,6 +12,7 @@ pub use metrics::Metrics;
 use std::{
     fs,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
@@ -43,6 +45,7 @@ pub struct Agent {
     socket: PathBuf,
     metrics: SocketAddr,
     process: Option<Process>,
+    kept: bool,
     /// What must be found wrong with the checksums of no packet, in the end.
     flawless: &'static [&'static str],
 }
@@ -103,6 +106,7 @@ impl Agent {
             metrics: config.metrics,
             directory,
             process: None,
+            kept: false,
             flawless: &["failed", "arrived_broken"],
         };
         agent.write_config(config);
@@ -201,10 +205,22 @@ impl Agent {
         self.wait_until_ready();
     }
 
-    /// SIGTERM, and waits for the end.
+    /// SIGTERM, and waits for the end: the data path and the keeper go on.
     #[track_caller]
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub fn leave(&mut self) -> ExitStatus {
         self.process().terminate(STOP_TIMEOUT)
+    }
+
+    /// `adc stop`, and waits for the end: nothing is left.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.ok(&["stop"]);
+        self.process().wait(STOP_TIMEOUT)
+    }
+
+    /// Runs this binary from the next start on.
+    pub fn use_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
     }
 
     /// Writes a configuration and sends SIGHUP; returns when it runs.
@@ -307,9 +323,10 @@ impl Agent {
         self.flawless = &["failed"];
     }
 
-    /// Leaves it running when dropped.
+    /// Leaves it running when dropped, and its keeper.
     pub fn keep(&mut self) {
         self.process().keep();
+        self.kept = true;
     }
 }
 
@@ -333,10 +350,16 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         if is_cancelled() {
+            self.end();
             return;
         }
         if !std::thread::panicking() {
-            self.assert_checksums();
+            // The keeper must end whatever this finds.
+            let checked = catch_unwind(AssertUnwindSafe(|| self.assert_checksums()));
+            self.end();
+            if let Err(found) = checked {
+                resume_unwind(found);
+            }
             return;
         }
         for arguments in [["status"].as_slice(), &["backend", "list"], &["drops"]] {
@@ -348,5 +371,6 @@ impl Drop for Agent {
                 output.stderr
             );
         }
+        self.end();
     }
 }

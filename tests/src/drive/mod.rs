@@ -7,6 +7,7 @@ mod load;
 mod ping;
 mod raw;
 mod sctp;
+mod stream;
 mod udp;
 mod vrrp;
 
@@ -17,5 +18,7 @@ pub use load::{Load, LoadReport, Request, Window};
 pub use ping::{ping, ping_with};
 pub use raw::RawSender;
 pub use sctp::{SctpEnd, SctpNews};
+pub(crate) use stream::ROOM;
+pub use stream::Stream;
 pub use udp::UdpClient;
 pub use vrrp::{HeardAdvert, VrrpEnd};

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use crate::topology::BackendHost;
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+
+use crate::{drive::ROOM, topology::BackendHost};
 
 /// How often a serving thread looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(50);
@@ -38,6 +40,8 @@ impl UdpEcho {
                 .namespace
                 .enter(|| UdpSocket::bind(address))
                 .unwrap_or_else(|error| panic!("cannot bind {address}: {error}"));
+            setsockopt(&socket, RcvBufForce, &ROOM)
+                .unwrap_or_else(|error| panic!("cannot make room for {address}: {error}"));
             socket
                 .set_read_timeout(Some(STOP_CHECK))
                 .unwrap_or_else(|error| panic!("cannot set a timeout on {address}: {error}"));

@@ -18,6 +18,20 @@ pub struct HaView {
     /// The heartbeat; absent if no peer is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatView>,
+    /// The process that has the groups; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<KeeperView>,
+}
+
+/// The process that has the groups, and outlives the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeeperView {
+    /// Process id.
+    pub pid: u32,
+    /// Version of its program.
+    pub version: String,
+    /// How often this agent had to start another because one had died.
+    pub restarts: u64,
 }
 
 /// What this node is for a group, and why.

@@ -39,7 +39,7 @@ pub use explain::{
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use ha::{
     HaClaimView, HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaRulingView,
-    HaTrackedView, HaView,
+    HaTrackedView, HaView, KeeperView,
 };
 pub use heartbeat::{HeartbeatPathView, HeartbeatView};
 pub use reason::{ReasonKind, ReasonRow};

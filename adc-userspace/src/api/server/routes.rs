@@ -59,7 +59,8 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/ha", get(ha::view::<C>))
         .route("/ha/{group}/failover", post(ha::failover::<C>))
         .route("/ha/{group}/hold", post(ha::hold::<C>))
-        .route("/ha/{group}/release", post(ha::release::<C>));
+        .route("/ha/{group}/release", post(ha::release::<C>))
+        .route("/stop", post(stop::<C>));
     Router::new()
         .nest("/api/v1", routes)
         .fallback(no_route)
@@ -99,6 +100,23 @@ async fn no_method(method: Method, uri: Uri) -> ApiError {
 
 async fn status<C: Control>(State(control): State<Arc<C>>) -> Answer<Status> {
     control.status().await.map(Json)
+}
+
+async fn stop<C: Control>(
+    State(control): State<Arc<C>>,
+    Extension(caller): Extension<Caller>,
+) -> Answer<()> {
+    // To its end, even if the caller hangs up.
+    let task = tokio::spawn(async move {
+        let result = control.stop().await;
+        audit::note(&caller, "adc stopped", &result);
+        result
+    });
+    let result = task.await.map_err(|error| {
+        let what = format!("stopping did not run to its end: {error}; see the agent's log");
+        ApiError::new(ErrorCode::Internal, what)
+    })?;
+    result.map(Json)
 }
 
 async fn services<C: Control>(State(control): State<Arc<C>>) -> Answer<Vec<ServiceView>> {

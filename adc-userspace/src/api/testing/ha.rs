@@ -3,7 +3,7 @@
 use super::{
     super::proto::{
         HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView, HaView, HeartbeatPathView,
-        HeartbeatView,
+        HeartbeatView, KeeperView,
     },
     noon,
 };
@@ -31,6 +31,11 @@ pub(super) fn view() -> HaView {
                 longest_gap_micros: 41_250,
             }],
             refused: [("hmac".to_owned(), 2), ("replayed".to_owned(), 0)].into(),
+        }),
+        keeper: Some(KeeperView {
+            pid: 4711,
+            version: "0.1.0".into(),
+            restarts: 1,
         }),
     }
 }

@@ -46,6 +46,13 @@ impl Agent {
         Ok(Outcome { exit, ..outcome })
     }
 
+    pub(super) fn stop(&self) -> Done {
+        block_on(self.client.stop())?;
+        self.show(&serde_json::json!({ "stopped": true }), |_| {
+            "stopped: nothing is left behind\n".to_owned()
+        })
+    }
+
     pub(super) fn service(&self, command: ServiceCommand) -> Done {
         let client = &self.client;
         match command {

@@ -15,6 +15,7 @@ use self::agent::Agent;
 use super::{
     DecapOptions, Exit, Local, RunOptions,
     args::{Cli, Command, DecapArgs, Format, RunArgs},
+    keeper_args::KeeperArgs,
     output,
 };
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     },
     config::ConfigErrors,
     doctor::Severity,
+    ha::keeper::KeeperOptions,
 };
 
 /// What a command printed and how it ends.
@@ -99,6 +101,8 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
     };
     match cli.command {
         Command::Run(args) => run_agent(local, &args),
+        Command::Stop => agent.stop(),
+        Command::Keeper(args) => run_keeper(local, args),
         Command::Status => agent.status(),
         Command::Service(command) => agent.service(command),
         Command::Pool(command) => agent.pool(command),
@@ -165,6 +169,16 @@ fn run_agent(local: &impl Local, args: &RunArgs) -> Done {
         log_format: args.log_format.into(),
     };
     local.run(options).map_err(Failure::Run)?;
+    Ok(succeeded(String::new()))
+}
+
+fn run_keeper(local: &impl Local, args: KeeperArgs) -> Done {
+    let options = KeeperOptions {
+        run_dir: args.run_dir,
+        log_format: args.log_format.into(),
+        handover: args.handover,
+    };
+    local.keeper(&options).map_err(Failure::Run)?;
     Ok(succeeded(String::new()))
 }
 

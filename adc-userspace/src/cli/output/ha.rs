@@ -11,6 +11,15 @@ use crate::{ha::Role, model::Election};
 
 pub(in crate::cli) fn ha(view: &HaView) -> String {
     let mut text = groups(&view.groups);
+    if let Some(keeper) = &view.keeper {
+        let died = match keeper.restarts {
+            0 => String::new(),
+            times => format!(", started again {times} times because it had died"),
+        };
+        let keeper = format!("process {}, version {}{died}", keeper.pid, keeper.version);
+        text.push('\n');
+        text += &fields(&[("keeper", keeper)]);
+    }
     if let Some(seen) = &view.heartbeat {
         text.push('\n');
         text += &heartbeat(seen);

@@ -24,7 +24,10 @@ use crate::{
     },
     config,
     doctor::{Finding, Severity},
-    ha::heartbeat::jitter::{Report, judge},
+    ha::{
+        heartbeat::jitter::{Report, judge},
+        keeper::KeeperOptions,
+    },
     model::{AttachMode, Profile},
 };
 
@@ -40,6 +43,11 @@ impl Local for FakeNode {
             return Err(error.context("cannot start"));
         }
         config::parse("nonsense = 1\n", &options.config)?;
+        Ok(())
+    }
+
+    fn keeper(&self, options: &KeeperOptions) -> anyhow::Result<()> {
+        assert_eq!(options.run_dir, Path::new("/run/adc"));
         Ok(())
     }
 

@@ -48,8 +48,13 @@ pub(super) fn ha(
         groups.extend(name.zip(group));
         table.finish();
     }
+    let agent_grace = section.duration("agent_grace", bounds::AGENT_GRACE);
     section.finish();
-    Ha { groups, heartbeat }
+    Ha {
+        groups,
+        heartbeat,
+        agent_grace: agent_grace.unwrap_or(Ha::AGENT_GRACE),
+    }
 }
 
 /// `paired` = there is a heartbeat, which then decides unless the group says otherwise.

@@ -52,6 +52,8 @@ pub struct Seen {
 pub enum Why {
     /// The agent has just started.
     Started,
+    /// It goes on as another program had it.
+    Resumed,
     /// All paths to the peer are silent, and its lease is over.
     PeerSilent,
     /// The peer is there and can not, or may not, be active.
@@ -74,6 +76,21 @@ pub enum Why {
     LeaseLapsed,
     /// The peer did not take the group that was given away; this node keeps it.
     NotTaken,
+}
+
+/// What a group was under an earlier program of the same node.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// It was active.
+    pub active: bool,
+    /// The highest term that it knew.
+    pub term: u64,
+    /// People kept it from becoming active.
+    pub held: bool,
+    /// It was given away on request.
+    pub resting: bool,
+    /// Until when the data plane serves it.
+    pub lease: Option<Instant>,
 }
 
 /// What people ask for.
@@ -149,6 +166,29 @@ impl Arbiter {
             unheard_since: None,
             why: Why::Started,
         }
+    }
+
+    /// For a group that another program of this node had until now. One whose lease is over begins as backup.
+    pub fn resumed(group: GroupId, rules: Rules, now: Instant, memory: Memory) -> Self {
+        let role = if memory.active && memory.lease.is_some() {
+            Role::Active
+        } else {
+            Role::Backup
+        };
+        Self {
+            role,
+            term: memory.term,
+            lease: memory.lease.filter(|_| memory.active),
+            held: memory.held,
+            resting: memory.resting,
+            why: Why::Resumed,
+            ..Self::new(group, rules, now)
+        }
+    }
+
+    /// Until when the data plane serves the group.
+    pub fn lease(&self) -> Option<Instant> {
+        self.lease
     }
 
     /// Why the role is what it is.

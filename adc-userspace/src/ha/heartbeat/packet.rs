@@ -19,6 +19,7 @@
 use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{key::Key, refusal::Refusal};
@@ -62,7 +63,8 @@ pub struct GroupId(pub u32);
 pub struct Boot(pub u64);
 
 /// How far a node has the flows of its peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SyncState {
     /// Flows are not replicated.
     #[default]

@@ -16,6 +16,8 @@ use std::{
     time::Instant,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counters::{Counters, Counts},
     detector::Detector,
@@ -47,7 +49,7 @@ pub struct Setup {
 }
 
 /// What the agent says of this node; it must say so again at least every three seconds, or it does not work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// Packets are forwarded.
     pub data_plane_ok: bool,

@@ -8,12 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    ha::heartbeat::{
-        arbiter::{Command, CommandError, Why},
-        packet::Claim,
+    ha::{
+        Role,
+        heartbeat::{
+            arbiter::{Command, CommandError, Memory, Why},
+            packet::Claim,
+        },
+        saved::monotonic,
     },
     model::GroupName,
 };
@@ -53,15 +58,48 @@ pub(super) struct Wish {
     pub(super) reply: oneshot::Sender<Result<(), CommandError>>,
 }
 
+/// What the heartbeat decided about a group, for the program that takes the keeper's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::ha) struct SavedCase {
+    pub(in crate::ha) group: GroupName,
+    active: bool,
+    term: u64,
+    held: bool,
+    resting: bool,
+    /// For how long the data plane serves the group, if it does.
+    lease: Option<Duration>,
+    /// When that was, by the monotonic clock.
+    at: Duration,
+}
+
 #[derive(Default)]
 pub(super) struct Sheets {
     pub(super) briefs: BTreeMap<GroupName, Brief>,
     /// The briefs are others than those that were last read.
     pub(super) changed: bool,
     pub(super) wishes: Vec<Wish>,
+    /// The data plane may be another one than before.
+    pub(super) reopen: bool,
+    /// What groups were before this process became another program.
+    pub(super) saved: BTreeMap<GroupName, SavedCase>,
     /// Who waits for all that to have been read.
     pub(super) readers: Vec<oneshot::Sender<()>>,
     pub(super) rulings: BTreeMap<GroupName, Ruling>,
+}
+
+impl SavedCase {
+    /// For the arbiter.
+    pub(super) fn memory(&self, now: Instant) -> Memory {
+        let since = monotonic().saturating_sub(self.at);
+        let left = self.lease.and_then(|lease| lease.checked_sub(since));
+        Memory {
+            active: self.active,
+            term: self.term,
+            held: self.held,
+            resting: self.resting,
+            lease: left.map(|left| now + left),
+        }
+    }
 }
 
 /// The docket.
@@ -95,6 +133,32 @@ impl Docket {
         let mut sheets = self.open();
         sheets.changed |= sheets.briefs.remove(group).is_some();
         sheets.rulings.remove(group);
+    }
+
+    /// The data plane may be another one: leases are written anew.
+    pub(in crate::ha) fn reopen(&self) {
+        self.open().reopen = true;
+    }
+
+    /// What was decided, as of `at` by the monotonic clock.
+    pub(in crate::ha) fn save(&self, now: Instant, at: Duration) -> Vec<SavedCase> {
+        let sheets = self.open();
+        let saved = sheets.rulings.iter().map(|(group, ruling)| SavedCase {
+            group: group.clone(),
+            active: ruling.claim.role == Role::Active,
+            term: ruling.claim.term,
+            held: ruling.claim.held,
+            resting: ruling.resting,
+            lease: ruling.lease.map(|until| until.saturating_duration_since(now)),
+            at,
+        });
+        saved.collect()
+    }
+
+    /// Has groups go on as they were.
+    pub(in crate::ha) fn restore(&self, cases: Vec<SavedCase>) {
+        let cases = cases.into_iter().map(|case| (case.group.clone(), case));
+        self.open().saved.extend(cases);
     }
 
     /// What was decided last.

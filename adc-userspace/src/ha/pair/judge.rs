@@ -6,18 +6,18 @@ use tokio::sync::mpsc;
 
 use super::{
     Decision, PairEvent,
-    docket::{Brief, Docket, Ruling, Sheets},
+    docket::{Brief, Docket, Ruling, SavedCase, Sheets},
     witness::Answers,
 };
 use crate::{
     ha::{
-        LeaseHook,
         heartbeat::{
             arbiter::{Arbiter, CommandError, Local, Rules, Seen},
             detector::Verdict,
             packet::{GroupId, NodeId, SyncState},
             runner::{Judge, Judgement, Statement, View},
         },
+        leases::Leases,
     },
     model::{GroupName, Timing},
 };
@@ -29,7 +29,7 @@ pub(super) struct PairJudge {
     pub(super) timing: Timing,
     pub(super) docket: Arc<Docket>,
     pub(super) witness: Option<Answers>,
-    pub(super) leases: LeaseHook,
+    pub(super) leases: Leases,
     pub(super) events: mpsc::Sender<PairEvent>,
     pub(super) cases: Vec<Case>,
 }
@@ -68,7 +68,7 @@ impl Judge for PairJudge {
             let outcome = case.arbiter.step(&local, &seen, view.now);
             // Before the heartbeat that tells of it, whichever way it goes.
             if outcome.lease != case.lease {
-                (self.leases)(&case.name, outcome.lease);
+                self.leases.set(&case.name, outcome.lease);
                 case.lease = outcome.lease;
             }
             if let Some(why) = outcome.news {
@@ -107,7 +107,14 @@ impl PairJudge {
         if std::mem::take(&mut sheets.changed) {
             urgent = self.close_cases(sheets);
             for (name, brief) in &sheets.briefs {
-                self.open_or_change(name, *brief, view.now);
+                let saved = sheets.saved.remove(name);
+                self.open_or_change(name, *brief, saved, view.now);
+            }
+        }
+        if std::mem::take(&mut sheets.reopen) {
+            self.leases.close();
+            for case in &self.cases {
+                self.leases.set(&case.name, case.lease);
             }
         }
         for reader in sheets.readers.drain(..) {
@@ -129,18 +136,24 @@ impl PairJudge {
     /// Groups that are gone are served no longer, and the heartbeat that follows says nothing of them.
     fn close_cases(&mut self, sheets: &Sheets) -> bool {
         let before = self.cases.len();
-        let leases = &self.leases;
-        self.cases.retain(|case| {
+        let Self { cases, leases, .. } = self;
+        cases.retain(|case| {
             let stays = sheets.briefs.contains_key(&case.name);
             if !stays {
-                leases(&case.name, None);
+                leases.set(&case.name, None);
             }
             stays
         });
         self.cases.len() != before
     }
 
-    fn open_or_change(&mut self, name: &GroupName, brief: Brief, now: Instant) {
+    fn open_or_change(
+        &mut self,
+        name: &GroupName,
+        brief: Brief,
+        saved: Option<SavedCase>,
+        now: Instant,
+    ) {
         let rules = Rules::new(
             self.timing,
             brief.preempt,
@@ -153,24 +166,20 @@ impl PairJudge {
             return;
         }
         let group = GroupId::of(name.as_str());
+        let arbiter = match saved {
+            Some(saved) => Arbiter::resumed(group, rules, now, saved.memory(now)),
+            None => Arbiter::new(group, rules, now),
+        };
+        // What an earlier life of this process granted is over, or goes on.
+        let lease = arbiter.lease();
+        self.leases.set(name, lease);
         self.cases.push(Case {
             name: name.clone(),
             group,
             brief,
-            arbiter: Arbiter::new(group, rules, now),
-            lease: None,
+            arbiter,
+            lease,
         });
-        // What an earlier life of this process granted is over.
-        (self.leases)(name, None);
-    }
-}
-
-impl Drop for PairJudge {
-    /// The thread ends: nobody renews what it granted.
-    fn drop(&mut self) {
-        for case in &self.cases {
-            (self.leases)(&case.name, None);
-        }
     }
 }
 

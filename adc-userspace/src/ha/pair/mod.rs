@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use self::{follower::Follower, judge::PairJudge, witness::Witness};
 use super::{
-    LeaseHook, Role,
+    Role,
     heartbeat::{
         arbiter::Why,
         boot,
@@ -27,21 +27,24 @@ use super::{
         packet::NodeId,
         runner::{Event, Heartbeats, Setup, Statement},
     },
+    leases::Leases,
 };
 use crate::{
     api::proto::HeartbeatView,
     model::{GroupName, HeartbeatSettings},
 };
 
-pub(super) use docket::{Brief, Docket};
+pub(super) use docket::{Brief, Docket, SavedCase};
 
 /// Which node this is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeFacts {
     /// `node.name`.
     pub name: String,
     /// `node.state_dir`.
     pub state_dir: PathBuf,
+    /// Where the maps of its data plane are pinned.
+    pub pins: PathBuf,
 }
 
 /// What the heartbeat's thread tells of.
@@ -84,7 +87,6 @@ impl Pair {
     pub(super) fn start(
         settings: &HeartbeatSettings,
         node: &NodeFacts,
-        leases: LeaseHook,
         events: mpsc::Sender<PairEvent>,
     ) -> Result<Self> {
         let key = Key::load(&settings.key_file)?;
@@ -113,7 +115,7 @@ impl Pair {
             timing,
             docket: Arc::clone(&docket),
             witness: witness.as_ref().map(Witness::answers),
-            leases,
+            leases: Leases::of(&node.pins),
             events: events.clone(),
             cases: Vec::new(),
         };

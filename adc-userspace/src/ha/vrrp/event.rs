@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Family, Heard, Timing};
 use crate::ha::Role;
 
@@ -30,7 +32,8 @@ pub enum Input {
 }
 
 /// What people may ask of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// Hand the role over, and do not take it back as long as another node has it.
     Failover,
@@ -41,7 +44,7 @@ pub enum Order {
 }
 
 /// What tracked things add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracking {
     /// Sum of weights.
     pub weight: i32,

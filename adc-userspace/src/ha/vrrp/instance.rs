@@ -21,12 +21,12 @@ use crate::ha::Role;
 pub struct Instance {
     pub(super) timing: Timing,
     pub(super) wires: Vec<Wire>,
-    tracking: Tracking,
-    started: bool,
+    pub(super) tracking: Tracking,
+    pub(super) started: bool,
     /// The addresses are on, and whether to keep them is not decided yet.
     pub(super) resuming: bool,
     /// What people asked for and that lasts: to stand back (`Hold`), or to leave who is active alone (`Failover`).
-    standing: Option<Order>,
+    pub(super) standing: Option<Order>,
     pub(super) role: Role,
     /// Since when.
     pub(super) since: Instant,
@@ -35,10 +35,10 @@ pub struct Instance {
     /// Active: when an answer to a lower priority was last sent.
     pub(super) answered: Option<Instant>,
     /// Active: announcements to come.
-    announce: Announcements,
+    pub(super) announce: Announcements,
     pub(super) repaired: Option<Instant>,
     /// Why it can not be active, as of now.
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
     /// Backup: from when on a lower priority is not accepted any more.
     pub(super) preempt_at: Option<Instant>,
 }

@@ -6,6 +6,7 @@ mod hearing;
 mod instance;
 pub mod packet;
 mod refusal;
+mod saved;
 mod timing;
 mod wire;
 
@@ -25,5 +26,6 @@ pub use event::{Action, Input, Order, Tracking};
 pub use instance::Instance;
 pub use packet::{Advert, Dialect, Envelope, Interval, Version, decode, encode};
 pub use refusal::Refusal;
+pub use saved::{Moment, SavedHeard, SavedInstance};
 pub use timing::{Announcing, Timing};
 pub use wire::{Family, Heard};

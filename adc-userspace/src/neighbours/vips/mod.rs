@@ -1,14 +1,15 @@
 //! VIPs on an interface, so that the kernel answers ARP and neighbour solicitations for them.
 //!
-//! Every address that adc adds carries adc's mark in `IFA_PROTO` (kernel 5.18 and later), and only addresses
-//! with the mark are ever removed: one that an operator put there stays, whatever the configuration says.
+//! Every address that adc adds carries a mark of its [`Owner`] in `IFA_PROTO` (kernel 5.18 and later), and only addresses
+//! with the mark are ever removed: one that an operator put there stays, whatever the configuration says. Agent and
+//! keeper each remove their own, so they need no lock between them.
 
 mod group;
 #[cfg(test)]
 mod tests;
 
 pub(super) use group::all_addresses;
-pub(crate) use group::{put, take};
+pub(crate) use group::{Kept, keep, put, remove_all_kept, take};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,22 +32,43 @@ use super::{
     kernel::{Kernel, answered, errno},
 };
 
-/// The mark: value of `IFA_PROTO` on the addresses that adc added (`proto 0xad` in `ip address`). The kernel
-/// itself uses 1 to 3 and leaves the rest to user space.
-pub const OUR_PROTOCOL: u8 = 0xad;
+/// Which process of adc put an address on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The agent: VIPs in no HA group, local addresses of `full-nat`.
+    Agent,
+    /// The keeper: addresses of HA groups.
+    Keeper,
+}
+
+impl Owner {
+    /// The mark: value of `IFA_PROTO` (`proto 0xad` in `ip address`). The kernel itself uses 1 to 3 and leaves the rest
+    /// to user space.
+    fn mark(self) -> u8 {
+        match self {
+            Self::Agent => 0xad,
+            Self::Keeper => 0xae,
+        }
+    }
+
+    fn of_mark(mark: u8) -> Option<Self> {
+        let owners = [Self::Agent, Self::Keeper];
+        owners.into_iter().find(|owner| owner.mark() == mark)
+    }
+}
 
 /// What [`reconcile`] found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reconciled {
     /// Added, and announced on the link.
     pub added: BTreeSet<IpAddr>,
-    /// Removed: ours, and no longer wanted.
+    /// Removed: the agent's, and no longer wanted.
     pub removed: BTreeSet<IpAddr>,
-    /// Wanted, but already there without our mark: somebody else's, and left alone.
+    /// Wanted, but already there without the agent's mark: somebody else's, and left alone.
     pub foreign: BTreeSet<IpAddr>,
 }
 
-/// Makes the addresses with our mark on `interface` exactly `wanted`: VIPs become /32 or /128.
+/// Makes the addresses with the agent's mark on `interface` exactly `wanted`: VIPs become /32 or /128.
 ///
 /// IPv6 VIPs skip duplicate address detection, so that they are usable at once, and are deprecated (preferred
 /// lifetime 0), so that the machine's own connections do not use them as source (RFC 6724 §5 rule 3).
@@ -66,16 +88,10 @@ pub(crate) async fn reconcile_prefixes(
     let kernel = Kernel::connect()?;
     let link = kernel.link(interface).await?;
     let present = addresses(&kernel, &link).await?;
-    let ours: BTreeSet<IpAddr> = present
-        .iter()
-        .filter(|held| held.ours)
-        .map(|held| held.ip)
-        .collect();
-    let theirs: BTreeSet<IpAddr> = present
-        .iter()
-        .filter(|held| !held.ours)
-        .map(|held| held.ip)
-        .collect();
+    let is_ours = |held: &Held| held.owner == Some(Owner::Agent);
+    let (ours, theirs): (Vec<&Held>, Vec<&Held>) = present.iter().partition(|held| is_ours(held));
+    let ours: BTreeSet<IpAddr> = ours.iter().map(|held| held.ip).collect();
+    let theirs: BTreeSet<IpAddr> = theirs.iter().map(|held| held.ip).collect();
 
     let mut done = Reconciled {
         foreign: wanted
@@ -87,7 +103,7 @@ pub(crate) async fn reconcile_prefixes(
     };
     for held in present
         .iter()
-        .filter(|held| held.ours && !wanted.contains_key(&held.ip))
+        .filter(|held| is_ours(held) && !wanted.contains_key(&held.ip))
     {
         if remove(&kernel, interface, held).await? {
             done.removed.insert(held.ip);
@@ -97,7 +113,7 @@ pub(crate) async fn reconcile_prefixes(
         if ours.contains(&ip) || theirs.contains(&ip) {
             continue;
         }
-        if add(&kernel, &link, ip, length).await? {
+        if add(&kernel, &link, Owner::Agent, ip, length).await? {
             done.added.insert(ip);
         } else {
             done.foreign.insert(ip);
@@ -107,13 +123,13 @@ pub(crate) async fn reconcile_prefixes(
     Ok(done)
 }
 
-/// Takes every address with our mark off `interface`; at clean shutdown, or when another interface is to
+/// Takes every address with the agent's mark off `interface`; at clean shutdown, or when another interface is to
 /// carry the VIPs. Gives those removed.
 pub async fn remove_all_ours(interface: &str) -> Result<BTreeSet<IpAddr>, NeighbourError> {
     Ok(reconcile(interface, &BTreeSet::new()).await?.removed)
 }
 
-/// Those of `addresses` that are on an interface without our mark, and on which: somebody else's.
+/// Those of `addresses` that are on an interface without a mark of adc, and on which: somebody else's.
 ///
 /// # Errors
 /// The kernel can not be asked.
@@ -129,7 +145,7 @@ pub async fn foreign(
     let request = kernel.handle().address().get().execute();
     let all = answered("list addresses", request.try_collect::<Vec<_>>()).await?;
     for held in all.into_iter().filter_map(held) {
-        if held.ours || !addresses.contains(&held.ip) {
+        if held.owner.is_some() || !addresses.contains(&held.ip) {
             continue;
         }
         let index = held.message.header.index;
@@ -147,7 +163,7 @@ pub(crate) fn whole(ip: IpAddr) -> u8 {
 
 struct Held {
     ip: IpAddr,
-    ours: bool,
+    owner: Option<Owner>,
     message: AddressMessage,
 }
 
@@ -164,42 +180,34 @@ async fn addresses(kernel: &Kernel, link: &Link) -> Result<Vec<Held>, NeighbourE
 }
 
 fn held(message: AddressMessage) -> Option<Held> {
-    let (mut local, mut address, mut ours) = (None, None, false);
+    let (mut local, mut address, mut owner) = (None, None, None);
     for attribute in &message.attributes {
         if let AddressAttribute::Local(ip) = attribute {
             local = Some(*ip);
         } else if let AddressAttribute::Address(ip) = attribute {
             // On a point-to-point link this is the peer's; then there is a local one too.
             address = Some(*ip);
-        } else if let AddressAttribute::Protocol(protocol) = attribute {
-            ours = *protocol == AddressProtocol::Other(OUR_PROTOCOL);
+        } else if let AddressAttribute::Protocol(AddressProtocol::Other(mark)) = attribute {
+            owner = Owner::of_mark(*mark);
         }
     }
     Some(Held {
         ip: local.or(address)?,
-        ours,
+        owner,
         message,
     })
 }
 
 /// Adds a VIP; `false` if it turned up there meanwhile.
-async fn add(kernel: &Kernel, link: &Link, ip: IpAddr, length: u8) -> Result<bool, NeighbourError> {
+async fn add(
+    kernel: &Kernel,
+    link: &Link,
+    owner: Owner,
+    ip: IpAddr,
+    length: u8,
+) -> Result<bool, NeighbourError> {
     let mut request = kernel.handle().address().add(link.index, ip, length);
-    let message = request.message_mut();
-    let mark = AddressAttribute::Protocol(AddressProtocol::Other(OUR_PROTOCOL));
-    message.attributes.push(mark);
-    if message.header.family == AddressFamily::Inet6 {
-        message.header.flags |= AddressHeaderFlags::Nodad;
-        message
-            .attributes
-            .push(AddressAttribute::Flags(AddressFlags::Nodad));
-        let mut lifetimes = CacheInfo::default();
-        lifetimes.ifa_preferred = 0;
-        lifetimes.ifa_valid = u32::MAX;
-        message
-            .attributes
-            .push(AddressAttribute::CacheInfo(lifetimes));
-    }
+    mark(request.message_mut(), owner);
     let exists = async {
         match request.execute().await {
             Ok(()) => Ok(true),
@@ -208,6 +216,22 @@ async fn add(kernel: &Kernel, link: &Link, ip: IpAddr, length: u8) -> Result<boo
         }
     };
     answered(&format!("add VIP {ip} to {}", link.name), exists).await
+}
+
+/// What makes an address a VIP of `owner`.
+fn mark(message: &mut AddressMessage, owner: Owner) {
+    let mark = AddressAttribute::Protocol(AddressProtocol::Other(owner.mark()));
+    message.attributes.push(mark);
+    if message.header.family == AddressFamily::Inet6 {
+        message.header.flags |= AddressHeaderFlags::Nodad;
+        let nodad = AddressAttribute::Flags(AddressFlags::Nodad);
+        message.attributes.push(nodad);
+        let mut lifetimes = CacheInfo::default();
+        lifetimes.ifa_preferred = 0;
+        lifetimes.ifa_valid = u32::MAX;
+        let lifetimes = AddressAttribute::CacheInfo(lifetimes);
+        message.attributes.push(lifetimes);
+    }
 }
 
 /// Removes a VIP; `false` if it had gone meanwhile.

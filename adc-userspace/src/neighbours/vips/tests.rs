@@ -1,13 +1,17 @@
 //! VIPs on a real interface, in network namespaces.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use super::{
     super::{
         NeighbourError, NextHopEvent, Resolver,
         testnet::{Namespace, is_root},
     },
-    Reconciled, foreign, put, reconcile, remove_all_ours, take,
+    Kept, Reconciled, foreign, keep, put, reconcile, remove_all_kept, remove_all_ours, take,
 };
 
 fn set(texts: &[&str]) -> BTreeSet<IpAddr> {
@@ -198,5 +202,43 @@ fn addresses_of_a_group_come_and_go_and_leave_all_others_alone() {
             matches!(missing, Err(NeighbourError::NoInterface(_))),
             "{missing:?}"
         );
+    });
+}
+
+#[test]
+fn agent_and_keeper_never_take_each_others_addresses_off() {
+    if !is_root("agent_and_keeper_never_take_each_others_addresses_off") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    let group = [("10.0.0.51", 32), ("2001:db8::51", 128)];
+    let group = group.map(|(ip, length)| (ip.parse().expect("an address"), length));
+    let moving = set(&["10.0.0.51", "2001:db8::51"]);
+    node.block_on(|| async {
+        // What was the agent's becomes the keeper's, in place.
+        let both = set(&["10.0.0.51", "10.0.0.60", "2001:db8::51"]);
+        reconcile("a0", &both).await.expect("root may");
+        let added = put("a0", &group.into()).await.expect("root may");
+        assert_eq!(added, set(&[]), "they were there");
+        let own = reconcile("a0", &set(&["10.0.0.60"]))
+            .await
+            .expect("root may");
+        assert_eq!(own.removed, set(&[]), "those are not the agent's any more");
+        // The keeper takes off only its own.
+        let kept = keep("a0", &BTreeMap::new(), &moving)
+            .await
+            .expect("root may");
+        assert_eq!(kept, Kept::default(), "undecided ones stay");
+        let kept = keep("a0", &BTreeMap::new(), &set(&[]))
+            .await
+            .expect("root may");
+        assert_eq!(kept.removed, moving);
+        let kept = keep("a0", &group.into(), &set(&[]))
+            .await
+            .expect("root may");
+        assert_eq!(kept.added, moving, "and puts back what is missing");
+        assert_eq!(remove_all_kept("a0").await.expect("root may"), moving);
+        assert!(node.ip("addr show dev a0").contains("10.0.0.60/32"));
     });
 }

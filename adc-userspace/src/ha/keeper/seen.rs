@@ -1,0 +1,31 @@
+//! What the agent knows of the keeper and its groups.
+
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+use crate::api::proto::{HaView, KeeperView};
+
+/// What the keeper told.
+#[derive(Debug, Default)]
+pub(in crate::ha) struct Seen(RwLock<HaView>);
+
+impl Seen {
+    /// As last told, with the keeper that was last there; without one, none is wanted.
+    pub(in crate::ha) fn view(&self) -> HaView {
+        let view = self.0.read();
+        view.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HaView> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn meet(&self, keeper: Option<KeeperView>) {
+        self.write().keeper = keeper;
+    }
+
+    pub(super) fn show(&self, view: HaView) {
+        let mut seen = self.write();
+        let keeper = seen.keeper.take();
+        *seen = HaView { keeper, ..view };
+    }
+}
