@@ -96,7 +96,9 @@ impl Pair {
 
     /// The same, and the client's machine is the witness.
     pub fn with_witness(profile: &str) -> Self {
-        let pair = Self::prepare(Some(profile), Some(CLIENT_V4.into()), |_hosts, config| config);
+        let pair = Self::prepare(Some(profile), Some(CLIENT_V4.into()), |_hosts, config| {
+            config
+        });
         pair.wait_for_first();
         pair
     }

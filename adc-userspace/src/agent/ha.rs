@@ -64,7 +64,6 @@ impl Agent {
             Ok(()) => {}
             Err(error) => tracing::error!("HA: {}", error.what),
         }
-        }
         self.troubles.ha = configured.as_ref().err().map(|error| error.what.clone());
         self.state_node();
         self.report_pools();

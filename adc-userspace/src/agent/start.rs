@@ -8,10 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::{
-    fcntl::Flock,
-    net::if_::if_nametoindex,
-};
+use nix::{fcntl::Flock, net::if_::if_nametoindex};
 use tokio::sync::mpsc;
 
 use super::{

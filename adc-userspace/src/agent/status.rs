@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api::proto::{
-        BackendFilter, ConfigSummary, FlowTableView, InterfaceView, ReasonRow,
-        ServiceSummary, Severity, Status, Timestamp, Warning, warnings_about,
+        BackendFilter, ConfigSummary, FlowTableView, InterfaceView, ReasonRow, ServiceSummary,
+        Severity, Status, Timestamp, Warning, warnings_about,
     },
     model::AttachMode,
     telemetry::MetricsSnapshot,

@@ -167,7 +167,9 @@ impl Task {
         else {
             return;
         };
+        let router = is_router(interface);
         let announced = addresses.iter().map(|address| Announced {
+            router,
             address: *address,
             ifindex: index,
             mac,

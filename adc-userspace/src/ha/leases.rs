@@ -6,8 +6,8 @@ use std::{
     time::Instant,
 };
 
-use super::task::Task;
 use super::machine::Machine;
+use super::task::Task;
 use crate::{
     dataplane::{DataplaneError, LeaseSlot, LeaseTable},
     model::GroupName,

@@ -69,9 +69,10 @@ impl Task {
             pools: self.known.pools.clone(),
             groups: self.routers.values().map(|r| r.save(base)).collect(),
             statement: self.statement,
-            cases: self.pair.as_ref().map_or_else(Vec::new, |pair| {
-                pair.docket.save(base, monotonic())
-            }),
+            cases: self
+                .pair
+                .as_ref()
+                .map_or_else(Vec::new, |pair| pair.docket.save(base, monotonic())),
         }
     }
 
@@ -102,7 +103,8 @@ impl Task {
             let name = restored.name.clone();
             self.routers.insert(name.clone(), restored);
             self.start_scripts(&name);
-            if matches!(self.routers.get(&name), Some(r) if matches!(r.machine, Machine::Ruled(_))) {
+            if matches!(self.routers.get(&name), Some(r) if matches!(r.machine, Machine::Ruled(_)))
+            {
                 self.step(&name, Input::Started { resume: true }).await;
             }
         }

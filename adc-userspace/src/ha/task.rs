@@ -337,6 +337,8 @@ impl Task {
         self.shared.publish(HaView {
             groups: groups.collect(),
             heartbeat: self.pair.as_ref().map(Pair::view),
+            // The agent knows.
+            keeper: None,
         });
     }
 }

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::proto::{ApiError, HaOrder, HaView},
-    ha::{NodeFacts, RoleChange, heartbeat::runner::Statement, pair::SavedCase, saved::SavedRouter},
+    ha::{
+        NodeFacts, RoleChange, heartbeat::runner::Statement, pair::SavedCase, saved::SavedRouter,
+    },
     model::{GroupName, Ha, PoolName},
 };
 

@@ -343,7 +343,12 @@ impl Supervisor {
         if self.settings.is_none() || self.link.is_some() {
             return;
         }
-        let held = self.seen.view().groups.into_iter().filter(|group| group.held);
+        let held = self
+            .seen
+            .view()
+            .groups
+            .into_iter()
+            .filter(|group| group.held);
         let held: Vec<_> = held.map(|group| group.name).collect();
         match self.connect(true).await {
             Ok(()) => {

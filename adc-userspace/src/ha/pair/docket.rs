@@ -149,7 +149,9 @@ impl Docket {
             term: ruling.claim.term,
             held: ruling.claim.held,
             resting: ruling.resting,
-            lease: ruling.lease.map(|until| until.saturating_duration_since(now)),
+            lease: ruling
+                .lease
+                .map(|until| until.saturating_duration_since(now)),
             at,
         });
         saved.collect()

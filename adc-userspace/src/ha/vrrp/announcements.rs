@@ -12,6 +12,16 @@ pub(crate) struct Announcements {
 }
 
 impl Announcements {
+    /// These.
+    pub(super) fn to_come(next: Option<(Instant, u8)>) -> Self {
+        Self { next }
+    }
+
+    /// When the next ones are due, and how many.
+    pub(super) fn next(&self) -> Option<(Instant, u8)> {
+        self.next
+    }
+
     /// A node has become active; gives how many announcements go out at once.
     pub(crate) fn begin(&mut self, now: Instant, announcing: &Announcing) -> u8 {
         self.next = match (announcing.repeat_count, announcing.refresh) {

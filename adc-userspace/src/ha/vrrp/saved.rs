@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, Heard, Instance, Order, Timing, Tracking, wire::Wire};
+use super::{Announcements, Family, Heard, Instance, Order, Timing, Tracking, wire::Wire};
 use crate::ha::Role;
 
 /// A point in time: nanoseconds after the base, negative before.
@@ -119,7 +119,10 @@ impl Instance {
             tracking: self.tracking.clone(),
             fault: self.fault.clone(),
             advert_at: Moment::of(base, self.advert_at),
-            announce: (self.announce).map(|(at, count)| (Moment::of(base, at), count)),
+            announce: self
+                .announce
+                .next()
+                .map(|(at, count)| (Moment::of(base, at), count)),
             preempt_at: self.preempt_at.map(|at| Moment::of(base, at)),
             wires: self.wires.iter().map(wire).collect(),
         }
@@ -140,7 +143,8 @@ impl Instance {
         instance.tracking.clone_from(&saved.tracking);
         instance.fault.clone_from(&saved.fault);
         instance.advert_at = saved.advert_at.instant(base);
-        instance.announce = (saved.announce).map(|(at, count)| (at.instant(base), count));
+        instance.announce =
+            Announcements::to_come((saved.announce).map(|(at, count)| (at.instant(base), count)));
         instance.preempt_at = saved.preempt_at.map(|at| at.instant(base));
         for wire in &mut instance.wires {
             let Some(saved) = saved.wires.iter().find(|saved| saved.family == wire.family) else {
