@@ -1,17 +1,18 @@
-//! The kernel's coarse clock.
+//! The kernel's clock, read once per timer tick.
 
 use adc_common::{
     abi::Tick,
     datapath::{Clock, Reading},
 };
-use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 
-/// `CLOCK_MONOTONIC` as of the last timer tick.
+/// `CLOCK_MONOTONIC` as of the first packet after the last timer tick.
 ///
-/// It stands still between ticks, so it is read once per tick and CPU: the call takes 10 ns, while the
-/// count of ticks (jiffies) is a load that the kernel writes into the program (`kernel/bpf/verifier.c`, Linux 6.1).
-/// The kernel counts the tick a moment before it moves the clock (`tick_do_update_jiffies64`), so a reading
-/// may be one tick, at most 10 ms, late.
+/// It is read once per tick and CPU: the call takes 20 ns, while the count of ticks (jiffies) is a load that the kernel
+/// writes into the program (`kernel/bpf/verifier.c`, Linux 6.1). So a reading is late by as long as the kernel counts no
+/// tick: one, at most 10 ms, and up to six where the CPU that counts them stands still (a virtual machine's may): from then
+/// on another counts (`MAX_STALLED_JIFFIES`, kernel/time/tick-sched.c). The coarse clock would do no better, as it is
+/// moved a moment after the count (`tick_do_update_jiffies64`), and by whole intervals of its own.
 pub(crate) struct KernelClock;
 
 impl Clock for KernelClock {
@@ -20,8 +21,9 @@ impl Clock for KernelClock {
         // SAFETY: a helper without arguments or preconditions; XDP may call it since Linux 5.6.
         let jiffies = unsafe { bpf_jiffies64() };
         if last.stamp != jiffies {
-            // SAFETY: the same; since Linux 5.11.
-            last.now = Tick::from_nanos(unsafe { bpf_ktime_get_coarse_ns() });
+            // SAFETY: the same.
+            last.nanos = unsafe { bpf_ktime_get_ns() };
+            last.now = Tick::from_nanos(last.nanos);
             last.stamp = jiffies;
         }
         last.now

@@ -2,13 +2,14 @@
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
-    FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES, ORPHAN_RING_BYTES,
-    OrphanRecord, RangeKey, Reason, ReasonCounters, Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters,
-    ServiceEntry, ServiceIndexEntry, ServiceKey, TableCounters,
+    FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry, InterfaceEntry, LEASE_SLOTS,
+    LeaseEntry, MAX_INTERFACES, ORPHAN_RING_BYTES, OrphanRecord, RangeKey, Reason, ReasonCounters,
+    Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
+    TableCounters,
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
-    bindings::bpf_map_type::BPF_MAP_TYPE_ARRAY,
+    bindings::{BPF_F_NO_PREALLOC, bpf_map_type::BPF_MAP_TYPE_ARRAY},
     btf_maps::{
         Array, ArrayOfMaps, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray,
         RingBuf,
@@ -76,6 +77,17 @@ pub(crate) static BACKEND_COUNTERS: PerCpuArray<BackendCounters, BACKENDS_MAX> =
 
 #[btf_map]
 pub(crate) static BACKEND_ADDRESSES: HashMap<Addr16, u32, BACKENDS_MAX> = HashMap::new();
+
+#[btf_map]
+pub(crate) static LEASES: Array<LeaseEntry, { LEASE_SLOTS as usize }> = Array::new();
+
+#[btf_map]
+pub(crate) static GROUP_VIPS: HashMap<
+    Addr16,
+    u32,
+    { GROUP_VIPS_MAX as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 
 #[btf_map]
 pub(crate) static ORPHANS: RingBuf<OrphanRecord, { ORPHAN_RING_BYTES as usize }> = RingBuf::new();

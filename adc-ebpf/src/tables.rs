@@ -3,9 +3,9 @@
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
-        OrphanRecord, RING_SLOTS, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId,
-        ServiceKey, TableCounters,
+        FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        InterfaceId, LeaseEntry, OrphanRecord, RING_SLOTS, RangeKey, Reason, SelfCheckCounters,
+        ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -13,14 +13,14 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     btf_maps::lpm_trie::Key,
     cty::c_void,
-    helpers::generated::{bpf_get_smp_processor_id, bpf_loop},
+    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_loop},
 };
 
 use crate::maps::{
     BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6,
-    HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, ORPHANS, REASON_COUNTERS, RINGS,
-    RangeBits, RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX, SERVICE_RANGES, SERVICES,
-    SNAT_CURSORS, TABLE_COUNTERS,
+    GROUP_VIPS, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, LEASES, ORPHANS,
+    REASON_COUNTERS, RINGS, RangeBits, RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX,
+    SERVICE_RANGES, SERVICES, SNAT_CURSORS, TABLE_COUNTERS,
 };
 
 /// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
@@ -217,6 +217,25 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn is_backend(&self, address: &Addr16) -> bool {
         BACKEND_ADDRESSES.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn lease(&self, slot: GroupSlot) -> Option<&LeaseEntry> {
+        LEASES.get(u32::from(slot.0))
+    }
+
+    #[inline(always)]
+    fn group_of(&self, address: &Addr16) -> Option<GroupSlot> {
+        // SAFETY: one aligned word is read, at once.
+        let slot = unsafe { GROUP_VIPS.get(address) }?;
+        // The agent writes no slot that is none.
+        u8::try_from(*slot).ok().map(GroupSlot)
+    }
+
+    #[inline(always)]
+    fn nanos(&self) -> u64 {
+        // SAFETY: a helper without arguments or preconditions.
+        unsafe { bpf_ktime_get_ns() }
     }
 
     #[inline(always)]

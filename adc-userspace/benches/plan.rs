@@ -121,6 +121,7 @@ fn desired(weight: u16) -> Desired {
             .collect(),
         sources: BTreeMap::new(),
         down: BTreeMap::new(),
+        groups: BTreeMap::new(),
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::{fmt::Write as _, net::SocketAddr};
 
-use adc_common::abi::{Phase, Protocol, Tick};
+use adc_common::abi::{GroupSlot, Phase, Protocol, Tick};
 use adc_tests::{
     announce,
     program::{Limits, Program},
     require,
     walk::{
-        Arrival, BACK, FRONT, Family, HostWalk, Link, PROTOCOLS, Walk as _, Way, World,
+        Arrival, BACK, FRONT, Family, HostWalk, Lease, Link, PROTOCOLS, Walk as _, Way, World,
         traffic::Traffic,
     },
 };
@@ -43,6 +43,9 @@ fn host_and_kernel_agree_on_every_packet() {
     };
     run(world(), seed, packets, TWO_WAY);
     run(full_nat_world(), seed + 1, packets / 2, TWO_WAY);
+    for (world, seed) in fenced_worlds().into_iter().zip(seed + 100..) {
+        run(world, seed, packets / 6, HALF_FENCED);
+    }
     for (way, seed) in Way::ALL.into_iter().zip(seed + 2..) {
         run(direct_world(way), seed, packets / 6, ONE_WAY);
     }
@@ -79,6 +82,33 @@ const ONE_WAY: Floor = Floor {
     one_in: 6,
     reasons: 16,
 };
+
+/// Where half of all packets is of a group that is not served.
+const HALF_FENCED: Floor = Floor {
+    one_in: 8,
+    reasons: 20,
+};
+
+/// The VIP of one family in a group whose lease has lapsed, that of the other in one whose lease is held.
+fn fenced_worlds() -> [World; 4] {
+    let leases = [Lease::Exact, Lease::Lapsed];
+    let fenced = |mut world: World, leases: [Lease; 2]| {
+        for ((family, lease), slot) in Family::BOTH.into_iter().zip(leases).zip(1..) {
+            let vip = world.tcp(family).vip.ip();
+            let contents = world.contents.clone();
+            let slot = GroupSlot(slot);
+            world.contents = contents.in_group(slot, vip).leased(slot, lease);
+        }
+        world
+    };
+    let swapped = [Lease::Lapsed, Lease::Sure];
+    [
+        fenced(world(), leases),
+        fenced(world(), swapped),
+        fenced(full_nat_world(), leases),
+        fenced(full_nat_world(), swapped),
+    ]
+}
 
 /// Random traffic in `world`, the same in both places.
 fn agree(

@@ -1,6 +1,6 @@
 //! Backends as the packet walk sees them.
 
-use super::{Addr16, Hop, Port, ServiceId, abi_newtype, abi_struct};
+use super::{Addr16, GroupSlot, Hop, Port, ServiceId, abi_newtype, abi_struct};
 
 abi_newtype! {
     /// Index into `BACKENDS` and `BACKEND_COUNTERS`; 0 = unset.
@@ -76,8 +76,8 @@ abi_struct! {
         pub hop: Hop,
         /// See [`BackendFlags`].
         pub flags: BackendFlags,
-        /// Zero.
-        pub _pad: [u8; 1],
+        /// The HA group of its service's VIP.
+        pub group: GroupSlot,
         /// Tunnel modes: UDP port that packets are sent to (GUE); 0 = IP in IP.
         pub tunnel_port: Port,
         /// Tunnel modes: source address of the outer packet, of the family of `address`; unset in other modes.

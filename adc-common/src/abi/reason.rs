@@ -131,6 +131,7 @@ reasons! {
     OtherHost = 50, Passed, "other_host", "A frame to another machine's MAC (flooded by a switch, or seen by a promiscuous interface); the kernel ignores it.";
     GroupMac = 51, Passed, "group_mac", "An IP packet in a multicast or broadcast frame; the kernel's stack gets it.";
     IcmpErrorUnknown = 52, Dropped, "icmp_error_unknown", "An ICMP error about a flow between an IPv6 client and an IPv4 backend, of a kind that the other family does not have.";
+    LeaseLapsed = 53, Dropped, "lease_lapsed", "Of an HA group that this node may not serve: it is a backup, or its lease ran out.";
 }
 
 #[expect(

@@ -1,6 +1,6 @@
 //! Services as the packet walk sees them.
 
-use super::{Addr16, FlowFlags, Phase, Port, Protocol, Tick, abi_newtype, abi_struct};
+use super::{Addr16, FlowFlags, GroupSlot, Phase, Port, Protocol, Tick, abi_newtype, abi_struct};
 
 abi_newtype! {
     /// Index into `SERVICES` and `RINGS`; 0 = unset.
@@ -126,8 +126,10 @@ abi_struct! {
         pub mss_clamp: u16,
         /// 1 if each TCP stream to a backend begins with a PROXY protocol header (version 2), modes `nat` and `full-nat`.
         pub proxy_protocol: u8,
+        /// The HA group of its VIP.
+        pub group: GroupSlot,
         /// Zero.
-        pub _pad: [u8; 5],
+        pub _pad: [u8; 4],
     }
 }
 

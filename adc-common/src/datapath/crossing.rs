@@ -2,9 +2,9 @@
 //! and fragments after the first of their datagram.
 
 use super::{
-    decide::follow,
     deliver::{count_delivery, prepare},
     family::Family,
+    fence,
     icmp::find,
     icmp_cross,
     ports::{FlowTables, PacketBuf, Tables},
@@ -52,11 +52,16 @@ where
     P: PacketBuf,
     T: Tables + FlowTables<Addr6>,
 {
-    let Scratch { seen, delivery, .. } = scratch;
+    let Scratch {
+        seen,
+        delivery,
+        clock,
+        ..
+    } = scratch;
     if !find(tables, &seen.key, delivery) || delivery.crosses == 0 {
         return Reason::FragmentNotOurs;
     }
-    let reason = follow(tables, delivery);
+    let reason = fence::follow(tables, delivery, clock.nanos);
     if reason.class() != ReasonClass::Forwarded {
         return reason;
     }

@@ -5,9 +5,10 @@ use core::mem::MaybeUninit;
 
 use super::{
     crossing::{self, CROSSES, LATER},
-    decide::{follow, is_from_backend, is_ours, is_vip, refuse},
+    decide::{is_from_backend, is_ours, is_vip, refuse},
     deliver::{count_delivery, prepare, readdress},
     family::Family,
+    fence,
     icmp::{self, find},
     parse::transport,
     piece::{Fragments, LONGEST, Piece},
@@ -198,11 +199,16 @@ where
         return CROSSES;
     }
     // As the first: without the whole there is no CRC.
-    let Scratch { seen, delivery, .. } = &mut *scratch;
+    let Scratch {
+        seen,
+        delivery,
+        clock,
+        ..
+    } = &mut *scratch;
     if seen.key.protocol == Protocol::SCTP && sctp::changes_ports(&seen.key.tuple, &delivery.to) {
         return Reason::SctpFragment;
     }
-    let reason = follow(tables, delivery);
+    let reason = fence::follow(tables, delivery, clock.nanos);
     if reason.class() != ReasonClass::Forwarded {
         return reason;
     }

@@ -7,6 +7,7 @@ use super::{
     direct,
     down::follow,
     family::Family,
+    fence,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     preface,
     schedule::{is_still_chosen, last_hop},
@@ -95,6 +96,7 @@ where
         seen,
         delivery,
         other: other_key,
+        clock,
         ..
     } = scratch;
     let own = tables.with_half_open(&seen.key, |half| {
@@ -107,6 +109,9 @@ where
             preface: half.preface,
         }
     })?;
+    if fence::is_fenced_off(tables, delivery.backend, clock.nanos) {
+        return Some(Reason::LeaseLapsed);
+    }
     if own.flags.contains(FlowFlags::DIRECT) {
         return direct::advance(packet, tables, scratch, own.phase, own.last_seen);
     }

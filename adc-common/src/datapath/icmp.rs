@@ -9,9 +9,10 @@ use core::mem::MaybeUninit;
 use super::{
     checksum::{self, Delta},
     crossing::CROSSES,
-    decide::{aim, follow, is_vip},
+    decide::{aim, is_vip},
     deliver::{prepare, resize_link, udp_checksum, write_link},
     family::Family,
+    fence,
     parse::offset16,
     ports::{FlowTables, PacketBuf, Tables},
     preface,
@@ -90,7 +91,7 @@ where
     if scratch.seen.key.tuple.dst.hash_words() != scratch.other.tuple.dst.hash_words() {
         return Reason::BadIcmpError;
     }
-    let followed = follow(tables, &mut scratch.delivery);
+    let followed = fence::follow(tables, &mut scratch.delivery, scratch.clock.nanos);
     if followed.class() != ReasonClass::Forwarded {
         return followed;
     }

@@ -4,9 +4,9 @@ use core::mem::MaybeUninit;
 
 use super::{
     checksum::Delta,
-    decide::follow,
     deliver::prepare,
     family::Family,
+    fence,
     icmp::{find, renumber},
     icmp_counterpart::{Headline, Mtus, in_ipv4, in_ipv6},
     icmp_write::{make_room, restore, seal4, seal6, write4, write6},
@@ -138,7 +138,7 @@ fn is_aimed<T: Tables>(tables: &T, scratch: &mut Scratch<Addr6>) -> bool {
         scratch.reason = Reason::BadIcmpError;
         return false;
     }
-    let followed = follow(tables, &mut scratch.delivery);
+    let followed = fence::follow(tables, &mut scratch.delivery, scratch.clock.nanos);
     if followed.class() != ReasonClass::Forwarded {
         scratch.reason = followed;
         return false;

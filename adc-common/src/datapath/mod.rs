@@ -15,6 +15,7 @@ mod deliver;
 mod direct;
 mod down;
 mod family;
+mod fence;
 mod fragment;
 mod handshake;
 mod hash;

@@ -7,7 +7,8 @@ use super::{
     crossing::{self, CROSSES, LATER},
     decide::{decide, refuse},
     deliver::{Rewrite, deliver, settle},
-    fragment, icmp,
+    family::Family,
+    fence, fragment, icmp,
     icmp_error::{self, Answer, IcmpError},
     parse::{self, Frame, Link, Parse},
     piece::Fragments,
@@ -16,6 +17,7 @@ use super::{
     scratch::Scratch,
     sctp,
     verdict::{Action, Verdict},
+    wire::ETHERTYPE_ARP,
 };
 use crate::abi::{Addr4, Addr6, Port, Protocol, Reason, ReasonClass};
 
@@ -41,7 +43,10 @@ fn walk<P: PacketBuf, T: Tables, C: Clock>(packet: &mut P, tables: &T, clock: &C
     let Link { frame, ethertype } = link;
     let is_ipv4 = parse::is_ipv4(ethertype);
     if !is_ipv4 && !parse::is_ipv6(ethertype) {
-        return Verdict::stay(Reason::NotIp);
+        if ethertype != ETHERTYPE_ARP {
+            return Verdict::stay(Reason::NotIp);
+        }
+        return Verdict::stay(fence::arp(packet, tables, frame.network()));
     }
     if is_ipv4 {
         let verdict = walk_v4(packet, tables, clock, frame);
@@ -64,7 +69,7 @@ where
         if let Err(reason) = look(packet, clock, frame, scratch)
             && let Some(reason) = beyond(packet, tables, scratch, reason)
         {
-            return settle(packet, tables, &scratch.delivery, reason);
+            return end(packet, tables, scratch, reason);
         }
         // Through memory that the verifier does not follow: it would otherwise follow each way to a reason on its own, from
         // here to the end.
@@ -86,6 +91,7 @@ where
         let settled = if answer {
             let parsed = tables.with_scratch(|v4: &mut Scratch<Addr4>| {
                 scratch.seen.embed(&v4.seen);
+                scratch.clock = v4.clock;
             });
             if parsed.is_none() {
                 return NO_SCRATCH;
@@ -102,7 +108,7 @@ where
                 scratch.reason = crossing::walk(packet, tables, scratch);
                 reason = *black_box(&scratch.reason);
             }
-            return settle(packet, tables, &scratch.delivery, reason);
+            return end(packet, tables, scratch, reason);
         }
         scratch.reason = decide(packet, tables, scratch);
         act(packet, tables, scratch)
@@ -135,6 +141,20 @@ where
     A::parse(packet, &mut seen.frame, &mut seen.key)
 }
 
+/// The verdict of a packet that was rewritten where it was judged, or goes no further.
+#[inline(always)]
+fn end<A, P, T>(packet: &P, tables: &T, scratch: &mut Scratch<A>, reason: Reason) -> Verdict
+where
+    A: Family,
+    P: PacketBuf,
+    T: Tables,
+{
+    scratch.reason = reason;
+    fence::withhold(packet, tables, scratch);
+    let reason = *black_box(&scratch.reason);
+    settle(packet, tables, &scratch.delivery, reason)
+}
+
 /// Does what was decided.
 #[inline(always)]
 fn act<A, P, T>(packet: &mut P, tables: &T, scratch: &mut Scratch<A>) -> Verdict
@@ -161,7 +181,8 @@ where
         };
     }
     if reason != Reason::TtlExceeded && reason != Reason::PacketTooBig {
-        return Verdict::stay(reason);
+        fence::withhold(packet, tables, scratch);
+        return Verdict::stay(*black_box(&scratch.reason));
     }
     // Its sender is told.
     match icmp_error::answer(packet, tables, scratch, reason) {

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::abi::{
     Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-    FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
-    ORPHAN_BYTES, OrphanRecord, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId,
-    ServiceKey, TableCounters, Tick,
+    FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
+    LeaseEntry, ORPHAN_BYTES, OrphanRecord, RangeKey, Reason, SelfCheckCounters, ServiceEntry,
+    ServiceId, ServiceKey, TableCounters, Tick,
 };
 
 /// Largest offset at which a header may start. Far above any legal header chain, and low enough that
@@ -166,6 +166,15 @@ pub trait Tables: FlowTables<Addr4> + FlowTables<Addr6> {
 
     /// Whether the address is that of a backend.
     fn is_backend(&self, address: &Addr16) -> bool;
+
+    /// The lease on an HA group; `None` beyond the end of the table.
+    fn lease(&self, slot: GroupSlot) -> Option<&LeaseEntry>;
+
+    /// The HA group that an address belongs to.
+    fn group_of(&self, address: &Addr16) -> Option<GroupSlot>;
+
+    /// `CLOCK_MONOTONIC` in nanoseconds, exact and dear. For what may not be late; see [`Clock`].
+    fn nanos(&self) -> u64;
 
     /// Hands a record that `fill` makes to the agent. False if there is no room for it, or `fill` says so.
     fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool;

@@ -7,6 +7,7 @@ use super::{
     decide::towards_backend,
     direct,
     family::Family,
+    fence,
     hash::flow_hash,
     parse::{Frame, src_mac},
     ports::{FlowTables, PacketBuf, Tables},
@@ -77,14 +78,18 @@ where
         seen,
         delivery,
         choice,
+        clock,
         ..
     } = scratch;
     delivery.reply = 0;
-    let Some(phase) = first_phase(seen) else {
-        return Reason::HandshakeMismatch;
-    };
     let Some(entry) = tables.service(service) else {
         return Reason::BackendUnset;
+    };
+    if fence::is_fenced_slot(tables, entry.group, clock.nanos) {
+        return Reason::LeaseLapsed;
+    }
+    let Some(phase) = first_phase(seen) else {
+        return Reason::HandshakeMismatch;
     };
     // Before anything is remembered of it: a traceroute opens no flow.
     if seen.frame.hop_limit <= 1 {

@@ -92,7 +92,9 @@ pub(super) fn embed<A: Family>(key: &mut FlowKey<Addr6>, from: &FlowKey<A>) {
 pub struct Reading {
     /// By which the clock knows whether the reading is still good.
     pub stamp: u64,
-    /// The reading.
+    /// The reading, in nanoseconds.
+    pub nanos: u64,
+    /// The same in ticks.
     pub now: Tick,
 }
 

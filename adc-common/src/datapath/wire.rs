@@ -81,6 +81,36 @@ pub(super) struct Ipv6Tail {
     pub(super) dst_addr: [u8; 16],
 }
 
+/// ARP over Ethernet for IPv4 (RFC 826): hardware type, protocol type, their lengths and the operation in one, then the
+/// addresses.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct ArpRequest {
+    pub(super) kind: [u8; 8],
+    _sender: [u8; 10],
+    _target_mac: [u8; 6],
+    pub(super) target: [u8; 4],
+}
+
+/// A neighbour solicitation (RFC 4861 §4.3) without its options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct NeighbourSolicitation {
+    pub(super) kind: u8,
+    _code_checksum_reserved: [u8; 7],
+    pub(super) target: [u8; 16],
+}
+
+impl ArpRequest {
+    /// Ethernet, IPv4, six and four bytes, a request.
+    pub(super) const IPV4: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+}
+
+impl NeighbourSolicitation {
+    /// Its ICMPv6 type.
+    pub(super) const KIND: u8 = 135;
+}
+
 impl Ipv4Tail {
     /// Where it starts in the header.
     pub(super) const OFFSET: usize = size_of::<Ipv4Hdr>() - size_of::<Self>();
@@ -182,6 +212,8 @@ wire_header!(
     IcmpHeader,
     SctpHeader,
     FragmentHeader,
+    ArpRequest,
+    NeighbourSolicitation,
     [u8; 1],
     [u8; 2],
     [u8; 4],
@@ -194,6 +226,8 @@ wire_header!(Ipv4Hdr, Ipv6Hdr, TcpHdr, UdpHdr);
 
 /// EtherType of IPv4.
 pub(super) const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// EtherType of ARP (RFC 826).
+pub(super) const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
 /// EtherType of IPv6.
 pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
 

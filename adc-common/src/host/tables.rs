@@ -1,13 +1,18 @@
 //! Tables in hash maps.
 
-use std::{cell::RefCell, collections::HashMap, fmt, hash::Hash};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+};
 
 use crate::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
-        OrphanRecord, Port, RangeKey, Reason, ReasonCounters, SelfCheckCounters, ServiceEntry,
-        ServiceId, ServiceKey, TableCounters,
+        FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        InterfaceId, LeaseEntry, OrphanRecord, Port, RangeKey, Reason, ReasonCounters,
+        SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -72,6 +77,12 @@ pub struct HostTables {
     pub backends: HashMap<BackendId, BackendEntry>,
     /// `INTERFACES`.
     pub interfaces: HashMap<InterfaceId, InterfaceEntry>,
+    /// `LEASES`.
+    pub leases: HashMap<GroupSlot, LeaseEntry>,
+    /// `GROUP_VIPS`.
+    pub group_vips: HashMap<Addr16, GroupSlot>,
+    /// What [`Tables::nanos`] says.
+    pub nanos: Cell<u64>,
     /// `SNAT_CURSORS`.
     pub snat_cursors: RefCell<HashMap<BackendId, u32>>,
     /// `BACKEND_COUNTERS`.
@@ -268,6 +279,18 @@ impl Tables for HostTables {
         self.backends
             .values()
             .any(|backend| backend.address == *address)
+    }
+
+    fn lease(&self, slot: GroupSlot) -> Option<&LeaseEntry> {
+        self.leases.get(&slot)
+    }
+
+    fn group_of(&self, address: &Addr16) -> Option<GroupSlot> {
+        self.group_vips.get(address).copied()
+    }
+
+    fn nanos(&self) -> u64 {
+        self.nanos.get()
     }
 
     fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool {

@@ -4,12 +4,13 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
-    HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, RangeKey, Ring, ServiceEntry,
-    ServiceId, ServiceKey,
+    GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, LeaseEntry, RangeKey, Ring,
+    ServiceEntry, ServiceId, ServiceKey,
 };
 use aya::maps::{Array, MapData, MapError};
 
 use super::{
+    clock::nanos,
     error::DataplaneError,
     loader::Dataplane,
     mapped::{Mapped, is_missing},
@@ -140,6 +141,26 @@ impl Source for Live<'_> {
     fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError> {
         let read = self.dataplane.tables.addresses.get(&Mapped(*address), 0);
         Ok(found(read, "BACKEND_ADDRESSES")?.is_some())
+    }
+
+    fn lease(&self, slot: GroupSlot) -> Result<Option<LeaseEntry>, DataplaneError> {
+        let read = self
+            .dataplane
+            .tables
+            .groups
+            .leases
+            .get(&u32::from(slot.0), 0);
+        Ok(found(read, "LEASES")?.map(|Mapped(entry)| entry))
+    }
+
+    fn group_of(&self, address: &Addr16) -> Result<Option<GroupSlot>, DataplaneError> {
+        let read = self.dataplane.tables.groups.vips.get(&Mapped(*address), 0);
+        let slot = found(read, "GROUP_VIPS")?.and_then(|slot| u8::try_from(slot).ok());
+        Ok(slot.map(GroupSlot))
+    }
+
+    fn nanos(&self) -> u64 {
+        nanos()
     }
 
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {

@@ -9,10 +9,10 @@ use std::{
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, InterfaceEntry, MAX_INTERFACES,
-        MAX_RANGE_PREFIXES, ORPHAN_RING_BYTES, RangeKey, Reason, ReasonCounters, SELF_CHECK_JUDGE,
-        SELF_CHECK_PROGRAMS, SELF_CHECK_WALK, SelfCheckCounters, ServiceEntry, ServiceIndexEntry,
-        ServiceKey, TableCounters,
+        FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry, InterfaceEntry, LEASE_SLOTS,
+        LeaseEntry, MAX_INTERFACES, MAX_RANGE_PREFIXES, ORPHAN_RING_BYTES, RangeKey, Reason,
+        ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS, SELF_CHECK_WALK, SelfCheckCounters,
+        ServiceEntry, ServiceIndexEntry, ServiceKey, TableCounters,
     },
     datapath::Scratch,
 };
@@ -268,6 +268,8 @@ pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<u32, u32>("SNAT_CURSORS", backends),
         shape::<u32, BackendCounters>("BACKEND_COUNTERS", backends),
         shape::<Addr16, u32>("BACKEND_ADDRESSES", backends),
+        shape::<u32, LeaseEntry>("LEASES", LEASE_SLOTS),
+        shape::<Addr16, u32>("GROUP_VIPS", GROUP_VIPS_MAX),
         shape::<(), ()>("ORPHANS", ORPHAN_RING_BYTES),
         shape::<u32, InterfaceEntry>("INTERFACES", MAX_INTERFACES),
         shape::<u32, u32>("INTERFACE_INDEX", MAX_INTERFACES),

@@ -1,4 +1,5 @@
-//! Writer of `SERVICE_INDEX`, `SERVICE_RANGES`, `SERVICES`, `RINGS` and `BACKENDS`.
+//! Writer of `SERVICE_INDEX`, `SERVICE_RANGES`, `SERVICES`, `RINGS`, `BACKENDS` and `GROUP_VIPS`, and of who has which slot of
+//! `LEASES`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +22,7 @@ use super::{
     batch,
     counters::{Counters, sum},
     error::DataplaneError,
+    groups::Groups,
     loader::Maps,
     mapped::{Mapped, fd_of, is_missing},
     ranges::Ranges,
@@ -42,6 +44,7 @@ pub struct Tables {
     pub(super) services: Array<MapData, Mapped<ServiceEntry>>,
     rings: Map,
     pub(super) backends: Array<MapData, Mapped<BackendEntry>>,
+    pub(super) groups: Groups,
     /// Where fragments of answers come from.
     pub(super) addresses: HashMap<MapData, Mapped<Addr16>, u32>,
     /// What was last written, so that unchanged rings stay untouched.
@@ -70,6 +73,7 @@ impl Tables {
                 .take("BACKENDS")?
                 .try_into()
                 .map_err(fail("BACKENDS"))?,
+            groups: Groups::new(maps)?,
             addresses: maps
                 .take("BACKEND_ADDRESSES")?
                 .try_into()
@@ -94,7 +98,11 @@ impl Tables {
     }
 
     fn read_back(&mut self) -> Result<Observed, DataplaneError> {
-        let mut observed = Observed::default();
+        let mut observed = Observed {
+            groups: self.groups.slots()?,
+            group_vips: self.groups.vips()?,
+            ..Observed::default()
+        };
         let mut ranged = BTreeSet::new();
         for entry in &self.index {
             let (Mapped(key), Mapped(value)) =
@@ -211,6 +219,7 @@ impl Tables {
                 *departed = sum(*departed, counted);
                 Ok(())
             }
+            Change::Group(change) => self.groups.apply(change),
             Change::PutRing { .. } | Change::ClearRing { .. } => {
                 self.swap_rings(std::slice::from_ref(change))
             }
@@ -355,7 +364,8 @@ fn ring_change(change: &Change) -> Option<(ServiceId, &[Member])> {
         | Change::PutBackend { .. }
         | Change::PutIndex { .. }
         | Change::ClearBackend { .. }
-        | Change::ClearService { .. } => None,
+        | Change::ClearService { .. }
+        | Change::Group(_) => None,
     }
 }
 

@@ -5,9 +5,9 @@ use std::{cell::RefCell, collections::HashMap, hash::Hash};
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
-        OrphanRecord, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey,
-        TableCounters,
+        FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        InterfaceId, LeaseEntry, OrphanRecord, RangeKey, Reason, SelfCheckCounters, ServiceEntry,
+        ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -29,6 +29,7 @@ pub struct Overlay<'s, S> {
     services: Kept<ServiceEntry>,
     backends: Kept<BackendEntry>,
     interfaces: Kept<InterfaceEntry>,
+    leases: Kept<LeaseEntry>,
     steps: RefCell<Vec<Step>>,
     fault: RefCell<Option<DataplaneError>>,
 }
@@ -44,6 +45,7 @@ impl<'s, S: Source> Overlay<'s, S> {
             services: Kept::default(),
             backends: Kept::default(),
             interfaces: Kept::default(),
+            leases: Kept::default(),
             steps: RefCell::default(),
             fault: RefCell::default(),
         }
@@ -341,6 +343,21 @@ impl<S: Source> Tables for Overlay<'_, S> {
 
     fn is_backend(&self, address: &Addr16) -> bool {
         self.read(self.source.is_backend(address))
+    }
+
+    fn lease(&self, slot: GroupSlot) -> Option<&LeaseEntry> {
+        let read = || self.read(self.source.lease(slot));
+        let entry = self.leases.get(u16::from(slot.0), read);
+        self.note(Step::lease(slot, entry, self.nanos()));
+        entry
+    }
+
+    fn group_of(&self, address: &Addr16) -> Option<GroupSlot> {
+        self.read(self.source.group_of(address))
+    }
+
+    fn nanos(&self) -> u64 {
+        self.source.nanos()
     }
 
     fn hold(&self, fill: impl FnOnce(&mut OrphanRecord) -> bool) -> bool {

@@ -2,8 +2,8 @@
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
-    HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, RangeKey, ServiceEntry, ServiceId,
-    ServiceKey,
+    GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, LeaseEntry, RangeKey,
+    ServiceEntry, ServiceId, ServiceKey,
 };
 
 use crate::dataplane::DataplaneError;
@@ -48,6 +48,15 @@ pub trait Source: FlowSource<Addr4> + FlowSource<Addr6> {
 
     /// `BACKEND_ADDRESSES`: whether the address is that of a backend.
     fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError>;
+
+    /// `LEASES`; `None` beyond its end.
+    fn lease(&self, slot: GroupSlot) -> Result<Option<LeaseEntry>, DataplaneError>;
+
+    /// `GROUP_VIPS`.
+    fn group_of(&self, address: &Addr16) -> Result<Option<GroupSlot>, DataplaneError>;
+
+    /// `CLOCK_MONOTONIC` in nanoseconds, when the program would ask.
+    fn nanos(&self) -> u64;
 
     /// `INTERFACE_INDEX`; unset for an index that is not there.
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError>;

@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use adc_common::{
     abi::{
-        Addr16, BackendEntry, BackendId, FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Hop,
-        InterfaceEntry, InterfaceId, Phase, Protocol, Reason, ServiceEntry, ServiceId, Tick, Tuple,
+        Addr16, BackendEntry, BackendId, FlowEntry, FlowFlags, FlowKey, GroupSlot, HalfOpenEntry,
+        Hop, InterfaceEntry, InterfaceId, LeaseEntry, Phase, Protocol, Reason, ServiceEntry,
+        ServiceId, Tick, Tuple,
     },
     datapath::InsertError,
 };
@@ -62,6 +63,13 @@ pub enum Step {
         half: Half,
         /// The entry.
         found: Option<FlowFacts>,
+    },
+    /// Read the lease on an HA group.
+    Lease {
+        /// Which.
+        slot: GroupSlot,
+        /// Whether the group may be served; `None` if its lease does not count.
+        held: Option<bool>,
     },
     /// Would have changed an entry.
     FlowChange {
@@ -166,6 +174,18 @@ impl Half {
             from,
             to,
         }
+    }
+}
+
+impl Step {
+    /// A lease was read at `now`, in nanoseconds.
+    pub(super) fn lease(slot: GroupSlot, lease: Option<&LeaseEntry>, now: u64) -> Self {
+        let held = match lease {
+            Some(lease) if lease.until == LeaseEntry::NEVER => None,
+            Some(lease) => Some(now < lease.until),
+            None => Some(false),
+        };
+        Self::Lease { slot, held }
     }
 }
 

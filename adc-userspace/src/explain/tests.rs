@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendEntry, BackendFlags, BackendId, FlowEntry, FlowKey,
-        ForwardingMode, FragmentEntry, FragmentKey, HalfOpenEntry, Hop, IndexFlags, InterfaceEntry,
-        InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, RangeKey, Reason, ServiceEntry,
-        ServiceId, ServiceKey, Tick,
+        ForwardingMode, FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, Hop, IndexFlags,
+        InterfaceEntry, InterfaceId, LeaseEntry, Mac, Phase, Port, Protocol, RING_SLOTS, RangeKey,
+        Reason, ServiceEntry, ServiceId, ServiceKey, Tick,
     },
     datapath::{Action, Tables as _, process},
     host::{HostClock, HostPacket, HostTables},
@@ -89,6 +89,18 @@ impl Source for Below {
 
     fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError> {
         Ok(self.0.is_backend(address))
+    }
+
+    fn lease(&self, slot: GroupSlot) -> Result<Option<LeaseEntry>, DataplaneError> {
+        Ok(self.0.lease(slot).copied())
+    }
+
+    fn group_of(&self, address: &Addr16) -> Result<Option<GroupSlot>, DataplaneError> {
+        Ok(self.0.group_of(address))
+    }
+
+    fn nanos(&self) -> u64 {
+        self.0.nanos()
     }
 
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {

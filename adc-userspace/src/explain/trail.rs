@@ -34,6 +34,7 @@ pub const fn kind(step: &Step) -> &'static str {
     match step {
         Step::FlowLookup { .. } => "flow-lookup",
         Step::FlowChange { .. } => "flow-change",
+        Step::Lease { .. } => "lease",
         Step::FlowInsert { .. } => "flow-insert",
         Step::FlowRemove { .. } => "flow-remove",
         Step::ServiceLookup { .. } => "service-lookup",
@@ -69,6 +70,15 @@ pub fn text(step: &Step, now: Tick, names: &impl Names) -> String {
             table_name(*table),
             half_text(half),
             flow_changes(before, after, names)
+        ),
+        Step::Lease { slot, held } => format!(
+            "lease on the HA group in slot {}: {}",
+            slot.0,
+            match held {
+                None => "does not count",
+                Some(true) => "held",
+                Some(false) => "not held, or run out",
+            }
         ),
         Step::FlowInsert {
             table,

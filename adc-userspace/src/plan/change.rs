@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use adc_common::abi::{BackendEntry, BackendId, ServiceEntry, ServiceId, ServiceKey};
 
-use super::RingSpec;
+use super::{GroupChange, RingSpec};
 use crate::model::ServiceName;
 
 /// One write to one map. Applying a change twice does no harm; clearing what is not there is no error.
@@ -72,6 +72,8 @@ pub enum Change {
         /// Slot.
         id: ServiceId,
     },
+    /// Something about HA groups.
+    Group(GroupChange),
 }
 
 /// Changes in the order in which they have to be made.

@@ -6,13 +6,14 @@ use std::{
 };
 
 use adc_common::abi::{
-    Addr16, BackendFlags, ForwardingMode, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port,
+    Addr16, BackendFlags, ForwardingMode, GroupSlot, HashOn, Hop, MAX_SNAT_ADDRESSES, Phase, Port,
     ServiceEntry, ServiceKey, Tick,
 };
 
+use super::groups::groups_of;
 use crate::model::{
-    BackendAddress, Config, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Ports, ProxyProtocol,
-    Service, ServiceName, Timeouts, Tunnel, Weight,
+    BackendAddress, Config, GroupName, Hash, Mode, MssClamp, OnDown, Pool, PoolName, Ports,
+    ProxyProtocol, Service, ServiceName, Timeouts, Tunnel, Weight,
 };
 
 /// Effective weight of each backend of each pool: what is left of the configured one after admin state and
@@ -36,6 +37,8 @@ pub struct Desired {
     pub sources: BTreeMap<IpAddr, IpAddr>,
     /// Flags of backends that are down and whose flows are to leave them, by service.
     pub down: BTreeMap<(ServiceKey, SocketAddr), BackendFlags>,
+    /// Addresses of each HA group.
+    pub groups: BTreeMap<GroupName, BTreeSet<Addr16>>,
 }
 
 /// One service.
@@ -43,7 +46,7 @@ pub struct Desired {
 pub struct DesiredService {
     /// For people to read.
     pub name: ServiceName,
-    /// Content of its slot.
+    /// Content of its slot, but for its HA group's.
     pub entry: ServiceEntry,
     /// Whether its VIP may answer echo requests.
     pub ping: bool,
@@ -81,6 +84,7 @@ pub fn desired(config: &Config, weights: &EffectiveWeights, hops: &Hops) -> Desi
             .collect(),
         sources: BTreeMap::new(),
         down: BTreeMap::new(),
+        groups: groups_of(config),
     }
 }
 
@@ -170,7 +174,8 @@ fn entry_of(service: &Service) -> ServiceEntry {
             None => 0,
             Some(ProxyProtocol::V2) => 1,
         },
-        _pad: [0; 5],
+        group: GroupSlot(0),
+        _pad: [0; 4],
     };
     // In order, IPv4 first: so two nodes with one configuration number them alike.
     for (slot, address) in entry.snat.iter_mut().zip(&service.snat) {

@@ -6,13 +6,13 @@ use std::{
 };
 
 use adc_common::abi::{
-    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, Port, ServiceEntry, ServiceId,
-    ServiceKey,
+    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, GroupSlot, Port, ServiceEntry,
+    ServiceId, ServiceKey,
 };
 
 use super::{
     Desired, DesiredService, DrainingOut, Hops, Observed, Plan, PlanError, RingSpec, ServiceLabel,
-    emit::emit, ids::FreeIds, observed::identity,
+    emit::emit, groups::Groups, ids::FreeIds, observed::identity,
 };
 use crate::{
     model::{Limits, Tunnel, Weight},
@@ -30,7 +30,10 @@ pub fn diff(desired: &Desired, observed: &Observed, limits: &Limits) -> Result<P
     let service_ids = service_ids(desired, observed, limits)?;
     let backend_ids = backend_ids(desired, observed, limits, &service_ids)?;
 
-    let mut target = Target::default();
+    let mut target = Target {
+        groups: Groups::of(desired, observed)?,
+        ..Target::default()
+    };
     let mut labels = BTreeMap::new();
     for (key, service) in &desired.services {
         let Some(&id) = service_ids.get(key) else {
@@ -164,6 +167,7 @@ pub(super) struct Target {
     pub(super) backends: BTreeMap<BackendId, BackendEntry>,
     /// Rings of configured services; all others are to be empty.
     pub(super) rings: BTreeMap<ServiceId, RingSpec>,
+    pub(super) groups: Groups,
 }
 
 impl Target {
@@ -175,7 +179,14 @@ impl Target {
         ids: &BackendIds,
         desired: &Desired,
     ) {
-        self.services.insert(id, service.entry);
+        let group = self.groups.slot_of(key.vip);
+        self.services.insert(
+            id,
+            ServiceEntry {
+                group,
+                ..service.entry
+            },
+        );
         self.index.insert(key, id);
         self.index
             .insert(ServiceKey::vip_marker(key.vip), ServiceId(0));
@@ -196,6 +207,7 @@ impl Target {
             if let Some(down) = desired.down.get(&(key, *address)) {
                 entry.flags = entry.flags.with(*down, true);
             }
+            entry.group = group;
             self.backends.insert(backend, entry);
             // Without a next hop a backend would only be a way to lose packets.
             if *weight > Weight(0) && entry.flags.contains(BackendFlags::HOP_RESOLVED) {
@@ -230,10 +242,13 @@ impl Target {
                 continue;
             }
             let before = entry.flags;
+            let service = observed.services.get(&entry.service);
+            let group = service.map(|service| self.groups.slot_of(service.key.vip));
             // Its flows go on as they are: the tunnel stays what it was.
             let mut entry = BackendEntry {
                 tunnel_port: entry.tunnel_port,
                 tunnel_source: entry.tunnel_source,
+                group: group.unwrap_or_default(),
                 ..backend_entry(identity(entry), entry.service, hops)
             };
             // Nobody checks it any more, so it stays what it was.
@@ -267,7 +282,7 @@ fn backend_entry(address: SocketAddr, service: ServiceId, hops: &Hops) -> Backen
             Some(_) => BackendFlags::HOP_RESOLVED,
             None => BackendFlags::default(),
         },
-        _pad: [0; 1],
+        group: GroupSlot(0),
         tunnel_port: Port::default(),
         tunnel_source: Addr16::UNSET,
     }

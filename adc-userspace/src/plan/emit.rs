@@ -4,7 +4,11 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use adc_common::abi::{Addr16, BackendEntry, ServiceId, ServiceKey};
 
-use super::{Change, Observed, RingSpec, diff::Target};
+use super::{
+    Change, Observed, RingSpec,
+    diff::Target,
+    groups::{assign, claim, free},
+};
 
 /// The changes that turn `observed` into `target`, in an order in which every prefix is safe: what is named is
 /// there before it is named, and goes after its name has gone.
@@ -13,6 +17,7 @@ pub(super) fn emit(target: &Target, observed: &Observed) -> Vec<Change> {
     // Where a VIP has ranges, a port that changes hands goes from one service to the other in one write: the old keys
     // go after the new ones have come, and what they name after that.
     let late = Late::of(target, observed);
+    claim(target, observed, &mut changes);
     remove_index(target, observed, |key| !late.keeps(key), &mut changes);
     put_services(target, observed, &mut changes);
     // A backend that has its next hop comes before the ring that may name it, and one that has lost it, or whose
@@ -37,7 +42,9 @@ pub(super) fn emit(target: &Target, observed: &Observed) -> Vec<Change> {
     );
     let rest = |entry: &BackendEntry| unusable(entry) && late.services.contains(&entry.service);
     put_backends(target, observed, rest, &mut changes);
+    assign(target, observed, &mut changes);
     clear(target, observed, &mut changes);
+    free(target, observed, &mut changes);
     changes
 }
 
@@ -191,12 +198,17 @@ fn clear(target: &Target, observed: &Observed, changes: &mut Vec<Change>) {
             });
         }
     }
-    let in_use: BTreeSet<ServiceId> = (target.backends.values())
-        .map(|entry| entry.service)
-        .collect();
+    let in_use = services_in_use(target);
     for id in services_gone(target, observed) {
         if !in_use.contains(&id) {
             changes.push(Change::ClearService { id });
         }
     }
+}
+
+/// Services that a backend names.
+pub(super) fn services_in_use(target: &Target) -> BTreeSet<ServiceId> {
+    (target.backends.values())
+        .map(|entry| entry.service)
+        .collect()
 }

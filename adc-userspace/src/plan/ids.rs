@@ -33,6 +33,19 @@ pub enum PlanError {
         /// Slots held by backends that are not configured any more.
         kept: usize,
     },
+    /// More HA groups than the tables hold.
+    #[error(
+        "{configured} HA groups are configured and {kept} removed ones are kept for their last flows, but the \
+         data plane has room for {limit}: put VIPs that move together into one group, or wait for those flows to end"
+    )]
+    TooManyGroups {
+        /// Slots.
+        limit: u32,
+        /// Groups configured.
+        configured: usize,
+        /// Slots held by groups that are not configured any more.
+        kept: usize,
+    },
 }
 
 /// Ids from 1 to a limit that nobody has.

@@ -102,6 +102,11 @@ impl Plan {
                 members: Some(Vec::new()),
                 ..view("clear-ring", *service)
             },
+            Change::Group(group) => View {
+                service: None,
+                service_id: None,
+                ..view(group.name(), ServiceId(0))
+            },
         }
     }
 

@@ -5,9 +5,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use adc_common::abi::{BackendEntry, BackendFlags, BackendId, ServiceEntry, ServiceId, ServiceKey};
+use adc_common::abi::{
+    Addr16, BackendEntry, BackendFlags, BackendId, GroupSlot, LeaseEntry, ServiceEntry, ServiceId,
+    ServiceKey,
+};
 
-use super::{Change, Hops};
+use super::{Change, GroupChange, Hops};
 use crate::ring::Member;
 
 /// The tables as read back from the kernel, kept up to date with [`Observed::record`].
@@ -20,6 +23,10 @@ pub struct Observed {
     pub index: BTreeMap<ServiceKey, ServiceId>,
     /// `BACKENDS`: slots in use.
     pub backends: BTreeMap<BackendId, BackendEntry>,
+    /// `LEASES`: slots in use, each with [`LeaseEntry::group_id`] of its group.
+    pub groups: BTreeMap<GroupSlot, u64>,
+    /// `GROUP_VIPS`.
+    pub group_vips: BTreeMap<Addr16, GroupSlot>,
     /// What this agent process last wrote into `RINGS`; an empty spec = cleared. A ring that is not here
     /// is unknown (adopted from an earlier process) and is written again.
     pub rings: BTreeMap<ServiceId, RingSpec>,
@@ -65,6 +72,25 @@ impl Observed {
             Change::ClearService { id } => {
                 self.services.remove(id);
                 self.rings.remove(id);
+            }
+            Change::Group(change) => self.record_group(change),
+        }
+    }
+
+    fn record_group(&mut self, change: &GroupChange) {
+        match change {
+            GroupChange::Claim { slot, name } => {
+                self.groups
+                    .insert(*slot, LeaseEntry::group_id(name.as_str()));
+            }
+            GroupChange::PutVip { vip, slot } => {
+                self.group_vips.insert(*vip, *slot);
+            }
+            GroupChange::RemoveVip { vip } => {
+                self.group_vips.remove(vip);
+            }
+            GroupChange::Free { slot } => {
+                self.groups.remove(slot);
             }
         }
     }

@@ -11,7 +11,7 @@ use adc_common::abi::{
     ServiceId, ServiceKey, Tick, VlanId,
 };
 
-use super::{Change, Plan, RingSpec, ServiceLabel};
+use super::{Change, Plan, RingSpec, ServiceLabel, groups::SlotText};
 use crate::model::{BackendAddress, Mode, Ports, ProxyProtocol, TransportProtocol, Weight};
 
 /// How many backends a ring's line names before it only counts.
@@ -66,6 +66,7 @@ impl Plan {
             Change::PutIndex { key, id } => format!("+ {} (id {})", IndexText(*key), id.0),
             Change::ClearBackend { id, before } => format!("- {}", self.backend(*id, before)),
             Change::ClearService { id } => format!("- service {}", self.service(*id, true)),
+            Change::Group(change) => change.to_string(),
         }
     }
 
@@ -173,7 +174,7 @@ impl Display for HopText<'_> {
         let Self(entry) = self;
         if !entry.flags.contains(BackendFlags::HOP_RESOLVED) {
             f.write_str("no next hop")?;
-            return f.write_str(down_text(entry.flags));
+            return write!(f, "{}{}", down_text(entry.flags), SlotText(entry.group));
         }
         let Hop {
             mac,
@@ -192,7 +193,7 @@ impl Display for HopText<'_> {
                 write!(f, " vlan {tag}")?;
             }
         }
-        f.write_str(down_text(entry.flags))
+        write!(f, "{}{}", down_text(entry.flags), SlotText(entry.group))
     }
 }
 
@@ -280,6 +281,10 @@ fn parameters(before: &ServiceEntry, after: &ServiceEntry) -> String {
     if before.proxy_protocol != after.proxy_protocol {
         let (old, new) = (proxy_text(before), proxy_text(after));
         parts.push(format!("PROXY protocol {old} → {new}"));
+    }
+    if before.group != after.group {
+        let (old, new) = (before.group.0, after.group.0);
+        parts.push(format!("HA group slot {old} → {new}"));
     }
     if before.hash_on != after.hash_on {
         let (old, new) = (hash_text(before.hash_on), hash_text(after.hash_on));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{
     Addr16, BackendCounters, BackendEntry, BackendId, IndexFlags, InterfaceEntry, InterfaceId,
-    RangeKey, Reason, ReasonCounters, Ring, SelfCheckCounters, ServiceEntry, ServiceId,
+    LeaseEntry, RangeKey, Reason, ReasonCounters, Ring, SelfCheckCounters, ServiceEntry, ServiceId,
     ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use aya::{
@@ -36,6 +36,8 @@ pub struct Maps {
     backend_addresses: HashMap<MapData, Raw<Addr16>, u32>,
     /// Where orphaned fragments go.
     orphans: RingBuf<MapData>,
+    leases: Array<MapData, Raw<LeaseEntry>>,
+    group_vips: HashMap<MapData, Raw<Addr16>, u32>,
     cursors: Array<MapData, u32>,
     rings: ArrayOfMaps<MapData, RingArray>,
     /// Inner arrays that stand in `rings`, by service, with the turns that were written.
@@ -79,6 +81,8 @@ impl Maps {
             backends: take(ebpf, "BACKENDS"),
             backend_addresses: take(ebpf, "BACKEND_ADDRESSES"),
             orphans: take(ebpf, "ORPHANS"),
+            leases: take(ebpf, "LEASES"),
+            group_vips: take(ebpf, "GROUP_VIPS"),
             cursors: take(ebpf, "SNAT_CURSORS"),
             rings: take(ebpf, "RINGS"),
             inner: BTreeMap::new(),
@@ -143,6 +147,16 @@ impl Maps {
                 .set(u32::from(id.0), super::LOOPBACK, None, 0)
                 .expect("REDIRECT");
         }
+        for (slot, entry) in &contents.leases {
+            self.leases
+                .set(u32::from(slot.0), Raw(*entry), 0)
+                .expect("LEASES");
+        }
+        for (vip, slot) in &contents.group_vips {
+            self.group_vips
+                .insert(Raw(*vip), u32::from(slot.0), 0)
+                .expect("GROUP_VIPS");
+        }
         self.contents = contents.clone();
         self.arriving = None;
     }
@@ -189,6 +203,15 @@ impl Maps {
             self.backends
                 .set(u32::from(id.0), unset, 0)
                 .expect("BACKENDS");
+        }
+        for slot in self.contents.leases.keys() {
+            let unset = Raw(LeaseEntry::zeroed());
+            self.leases
+                .set(u32::from(slot.0), unset, 0)
+                .expect("LEASES");
+        }
+        for vip in self.contents.group_vips.keys() {
+            self.group_vips.remove(&Raw(*vip)).expect("GROUP_VIPS");
         }
         let keys: Vec<u32> = self
             .interface_index

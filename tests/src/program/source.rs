@@ -2,8 +2,8 @@
 
 use adc_common::abi::{
     Addr4, Addr6, Addr16, BackendEntry, BackendId, FlowEntry, FlowKey, FragmentEntry, FragmentKey,
-    HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, RangeKey, ServiceEntry, ServiceId,
-    ServiceKey,
+    GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId, LeaseEntry, RangeKey,
+    ServiceEntry, ServiceId, ServiceKey,
 };
 use adc_userspace::{
     dataplane::{self, DataplaneError},
@@ -90,6 +90,18 @@ impl Source for Maps {
 
     fn is_backend(&self, address: &Addr16) -> Result<bool, DataplaneError> {
         Ok(self.is_backend_entry(address))
+    }
+
+    fn lease(&self, slot: GroupSlot) -> Result<Option<LeaseEntry>, DataplaneError> {
+        Ok(Some(self.lease_entry(slot)))
+    }
+
+    fn group_of(&self, address: &Addr16) -> Result<Option<GroupSlot>, DataplaneError> {
+        Ok(self.group_entry(address))
+    }
+
+    fn nanos(&self) -> u64 {
+        dataplane::nanos()
     }
 
     fn interface_id(&self, ifindex: u32) -> Result<InterfaceId, DataplaneError> {

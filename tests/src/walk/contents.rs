@@ -6,9 +6,9 @@ use std::{
 };
 
 use adc_common::abi::{
-    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, HashOn, Hop, IndexFlags,
-    InterfaceEntry, InterfaceId, Mac, Phase, Port, Protocol, RING_SLOTS, ServiceEntry, ServiceId,
-    ServiceKey, Tick, VlanId,
+    Addr16, BackendEntry, BackendFlags, BackendId, ForwardingMode, GroupSlot, HashOn, Hop,
+    IndexFlags, InterfaceEntry, InterfaceId, LeaseEntry, Mac, Phase, Port, Protocol, RING_SLOTS,
+    ServiceEntry, ServiceId, ServiceKey, Tick, VlanId,
 };
 
 use crate::packets::{MacAddress, Tag};
@@ -39,6 +39,10 @@ pub struct Contents {
     pub rings: BTreeMap<ServiceId, Vec<BackendId>>,
     /// `BACKENDS`.
     pub backends: BTreeMap<BackendId, BackendEntry>,
+    /// `LEASES`.
+    pub leases: BTreeMap<GroupSlot, LeaseEntry>,
+    /// `GROUP_VIPS`.
+    pub group_vips: BTreeMap<Addr16, GroupSlot>,
 }
 
 impl Contents {

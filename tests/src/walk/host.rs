@@ -83,6 +83,8 @@ impl Walk for HostWalk {
         tables.services = contents.services.iter().map(|(k, v)| (*k, *v)).collect();
         tables.backends = contents.backends.iter().map(|(k, v)| (*k, *v)).collect();
         tables.interfaces = contents.interfaces.iter().map(|(k, v)| (*k, *v)).collect();
+        tables.leases = contents.leases.iter().map(|(k, v)| (*k, *v)).collect();
+        tables.group_vips = contents.group_vips.iter().map(|(k, v)| (*k, *v)).collect();
         // Rings are long and rarely change.
         tables.rings.retain(|id, _| contents.rings.contains_key(id));
         for (id, turns) in &contents.rings {

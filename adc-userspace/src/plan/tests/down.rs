@@ -43,7 +43,8 @@ fn order(plan: &Plan) -> Vec<bool> {
         | Change::ClearRing { .. }
         | Change::PutIndex { .. }
         | Change::ClearBackend { .. }
-        | Change::ClearService { .. } => None,
+        | Change::ClearService { .. }
+        | Change::Group(_) => None,
     };
     plan.changes.iter().filter_map(step).collect()
 }

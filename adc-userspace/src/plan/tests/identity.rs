@@ -82,7 +82,8 @@ fn new_things_get_the_lowest_free_ids_and_never_one_that_a_flow_names() {
             | Change::ClearRing { .. }
             | Change::PutIndex { .. }
             | Change::ClearBackend { .. }
-            | Change::ClearService { .. } => None,
+            | Change::ClearService { .. }
+            | Change::Group(_) => None,
         })
         .collect();
     assert_eq!(ids, [BackendId(2), BackendId(4)]);

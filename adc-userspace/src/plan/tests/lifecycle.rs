@@ -30,6 +30,7 @@ fn kinds(plan: &Plan) -> Vec<&'static str> {
             Change::PutIndex { .. } => "put-index",
             Change::ClearBackend { .. } => "clear-backend",
             Change::ClearService { .. } => "clear-service",
+            Change::Group(_) => "group",
         })
         .collect()
 }

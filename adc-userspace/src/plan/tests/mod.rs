@@ -2,6 +2,7 @@
 
 mod down;
 mod full_nat;
+mod groups;
 mod identity;
 mod lifecycle;
 mod order;

@@ -73,7 +73,8 @@ impl Kernel {
             | Change::PutRing { .. }
             | Change::ClearRing { .. }
             | Change::ClearBackend { .. }
-            | Change::ClearService { .. } => {}
+            | Change::ClearService { .. }
+            | Change::Group(_) => {}
         }
         self.tables.record(change);
     }

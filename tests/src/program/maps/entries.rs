@@ -1,8 +1,8 @@
 //! Single entries.
 
 use adc_common::abi::{
-    Addr16, BackendEntry, BackendId, InterfaceEntry, InterfaceId, RangeKey, ServiceEntry,
-    ServiceId, ServiceIndexEntry, ServiceKey,
+    Addr16, BackendEntry, BackendId, GroupSlot, InterfaceEntry, InterfaceId, LeaseEntry, RangeKey,
+    ServiceEntry, ServiceId, ServiceIndexEntry, ServiceKey,
 };
 
 use super::{Maps, Raw, range_key};
@@ -37,6 +37,16 @@ impl Maps {
 
     pub(in crate::program) fn is_backend_entry(&self, address: &Addr16) -> bool {
         self.backend_addresses.get(&Raw(*address), 0).is_ok()
+    }
+
+    pub(in crate::program) fn lease_entry(&self, slot: GroupSlot) -> LeaseEntry {
+        let Raw(entry) = self.leases.get(&u32::from(slot.0), 0).expect("LEASES");
+        entry
+    }
+
+    pub(in crate::program) fn group_entry(&self, address: &Addr16) -> Option<GroupSlot> {
+        let slot = self.group_vips.get(&Raw(*address), 0).ok()?;
+        Some(GroupSlot(u8::try_from(slot).expect("a slot")))
     }
 
     pub(in crate::program) fn cursor_entry(&self, id: BackendId) -> u32 {

@@ -7,6 +7,7 @@ mod clients;
 mod conflict;
 mod direct;
 mod down;
+mod fenced;
 mod fragments;
 mod full_nat;
 mod handshake;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Case> {
         clients::cases(),
         conflict::cases(),
         down::cases(),
+        fenced::cases(),
         full_nat::cases(),
         nat64::cases(),
         nat64_errors::cases(),
