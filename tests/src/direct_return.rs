@@ -7,12 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    agent,
-    process::Process,
-    topology::{BackendHost, Topology},
-    wait::eventually,
-};
+use crate::{agent, net::Link, process::Process, topology::BackendHost, wait::eventually};
 
 /// Makes a host take packets for `vips`, and answer clients without the balancer.
 pub fn take_vips(host: &BackendHost, vips: &[IpAddr]) {
@@ -45,7 +40,7 @@ pub fn nth_vip(base: IpAddr, n: u8) -> IpAddr {
     }
 }
 
-/// Gives the switch's port towards the adc node an XDP program: `adc decap` for a VIP that nobody has, which passes all.
+/// Gives the switch's port towards an adc node an XDP program: `adc decap` for a VIP that nobody has, which passes all.
 ///
 /// What a veth sends by `XDP_TX` stays in the ring of its peer until something else is sent there, unless the peer has an
 /// XDP program; GRO alone is not enough (`veth_xdp_flush`, drivers/net/veth.c, Linux 6.18). Once the ring is full, after 256
@@ -54,12 +49,11 @@ pub fn nth_vip(base: IpAddr, n: u8) -> IpAddr {
 /// # Panics
 /// If it does not come up.
 #[track_caller]
-pub fn wake_port(topology: &Topology) -> Process {
-    let port = &topology.switch_port;
+pub fn wake_port(port: &Link, directory: &Path) -> Process {
     let mut command = Command::new(agent::binary().expect("the agent"));
     command.args(["decap", "--interface", &port.name, "--vip", "192.0.2.1"]);
-    let directory = topology.directory();
-    let process = Process::spawn(&port.namespace, "port", &mut command, directory);
+    let label = format!("port-{}", port.name);
+    let process = Process::spawn(&port.namespace, &label, &mut command, directory);
     eventually(Duration::from_secs(10), "the port has its program", || {
         process.log().contains("decapsulating")
     });

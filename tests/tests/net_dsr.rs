@@ -188,7 +188,7 @@ fn echo_at(host: &BackendHost, tunnels: &[Tunnel]) -> Vec<UdpEcho> {
 fn backends_on_the_same_switch_get_packets_as_they_are() {
     require!(namespaces, agent, "nginx", "curl");
     let topology = Topology::one_arm(1);
-    let _port = wake_port(&topology);
+    let _port = wake_port(&topology.switch_port, topology.directory());
     let host = &topology.backends[0];
     let vips = [IpAddr::V4(VIP_V4), IpAddr::V6(VIP_V6)];
     take_vips(host, &vips);
@@ -237,7 +237,7 @@ fn backends_on_the_same_switch_get_packets_as_they_are() {
 fn tunnels_of_every_kind_end_in_adc_decap() {
     require!(namespaces, agent, "nginx", "curl");
     let topology = Topology::one_arm(1);
-    let _port = wake_port(&topology);
+    let _port = wake_port(&topology.switch_port, topology.directory());
     let host = &topology.backends[0];
     let tunnels = tunnels();
     let vips: Vec<_> = tunnels.iter().map(|tunnel| tunnel.vip).collect();
@@ -281,7 +281,7 @@ fn tunnels_of_every_kind_end_in_adc_decap() {
 fn datagrams_go_through_tunnels_of_every_kind() {
     require!(namespaces, agent);
     let topology = Topology::one_arm(1);
-    let _port = wake_port(&topology);
+    let _port = wake_port(&topology.switch_port, topology.directory());
     let host = &topology.backends[0];
     let tunnels = tunnels();
     let vips: Vec<_> = tunnels.iter().map(|tunnel| tunnel.vip).collect();

@@ -77,7 +77,7 @@ struct Scene {
 
 fn scene(on_down: &'static str) -> Scene {
     let topology = Topology::one_arm(2);
-    let mut programs = vec![wake_port(&topology)];
+    let mut programs = vec![wake_port(&topology.switch_port, topology.directory())];
     let bases = [IpAddr::V4(VIP_V4), IpAddr::V6(VIP_V6)];
     let tunnelled = bases.map(|base| nth_vip(base, 1));
     let all = [bases, tunnelled].concat();

@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Build,
     /// Run the demonstration and the benchmark
     Demo,
+    /// Run the drill of a pair of nodes
+    Drill,
     /// Run every test layer
     Test,
 }
@@ -56,7 +58,7 @@ const TOOLS: [Tool; 12] = [
     tool("ping", "iputils-ping", Purpose::Test),
     // Loses packets for net_proxy_protocol.
     tool("nft", "nftables", Purpose::Test),
-    tool("iperf3", "iperf3", Purpose::Test),
+    tool("iperf3", "iperf3", Purpose::Drill),
     tool("tshark", "tshark", Purpose::Test),
     tool("traceroute", "traceroute", Purpose::Test),
     // The other router of net_vrrp.

@@ -17,6 +17,8 @@ macro_rules! line {
 /// A configuration that a case changes and writes out again.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The node's name.
+    pub node: String,
     /// Interfaces, the one that gets the VIPs first.
     pub interfaces: Vec<String>,
     /// The interface that gets the VIPs, if that is not the first.
@@ -148,6 +150,7 @@ impl Config {
     /// No services yet; attached natively to all interfaces of the adc node.
     pub fn new(topology: &Topology) -> Self {
         Self {
+            node: "lb-a".to_owned(),
             interfaces: topology.interface_names(),
             vip_interface: None,
             attach: "native",
@@ -165,6 +168,7 @@ impl Config {
     /// For one of several nodes: its own name, directories and pins.
     #[must_use]
     pub fn of_node(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.node);
         self.directory.push(name);
         self.pin_path.push(name);
         self
@@ -282,7 +286,7 @@ impl Config {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let (state, run) = (self.state_dir(), self.run_dir());
-        line!(text, "[node]\nname = \"lb-a\"");
+        line!(text, "[node]\nname = {:?}", self.node);
         line!(text, "state_dir = \"{}\"", state.display());
         line!(text, "run_dir = \"{}\"", run.display());
         line!(text, "\n[dataplane]\ninterfaces = {:?}", self.interfaces);

@@ -199,6 +199,14 @@ impl Topology {
         link
     }
 
+    /// The switch's end of a link, by its name: `adc` for the adc node, otherwise the machine's.
+    pub fn port(&self, name: &str) -> Link {
+        Link {
+            namespace: self.switch.namespace().clone(),
+            name: name.to_owned(),
+        }
+    }
+
     /// Makes the adc node an ordinary router.
     pub fn enable_kernel_forwarding(&self) {
         self.adc.sysctl("net.ipv4.ip_forward", "1");

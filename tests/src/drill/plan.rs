@@ -1,0 +1,146 @@
+//! What can happen to a pair of nodes, and what should come of it.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Serialize, Serializer};
+
+/// Something that goes wrong, or is done on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// All processes of the active node are killed (kill -9), and its interfaces go down
+    Crash,
+    /// All processes of the active node are stopped (SIGSTOP); its data plane and its kernel live on
+    Sigstop,
+    /// The agent of the active node is killed (kill -9), and nothing else
+    AgentKill,
+    /// The agent of the active node is stopped in an orderly way, and started again
+    AgentRestart,
+    /// `adc ha failover --wait` on the active node
+    PlannedFailover,
+    /// The cable between the two nodes is cut; the switch still joins them
+    OnePathCut,
+    /// The active node loses the cable and the switch
+    AllPathsCut,
+    /// A node that crashed is started again while the other serves
+    Rejoin,
+}
+
+/// How the nodes watch each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// VRRP alone, an advert every 100 ms
+    Vrrp,
+    /// The heartbeat's profile `standard`: every second, 3 may be missing
+    Standard,
+    /// The heartbeat's profile `fast`: every 20 ms, 5 may be missing
+    Fast,
+    /// The heartbeat's profile `ultra`: every 2 ms, 4 may be missing
+    Ultra,
+}
+
+/// How packets are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// DNAT; the backends' gateway moves with the VIP
+    Nat,
+    /// DNAT and SNAT; the address that the backends see moves with the VIP
+    FullNat,
+}
+
+/// What should come of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// The other node takes over.
+    Failover,
+    /// Who is active stays so.
+    None,
+}
+
+impl Fault {
+    /// What should come of it.
+    pub fn expected(self) -> Expected {
+        match self {
+            Self::Crash | Self::Sigstop | Self::PlannedFailover | Self::AllPathsCut => {
+                Expected::Failover
+            }
+            Self::AgentKill | Self::AgentRestart | Self::OnePathCut | Self::Rejoin => {
+                Expected::None
+            }
+        }
+    }
+
+    /// Whether flows could get lost by it.
+    pub fn matters_to_flows(self) -> bool {
+        match self {
+            Self::Crash | Self::Sigstop | Self::PlannedFailover | Self::AgentKill => true,
+            Self::AgentRestart | Self::OnePathCut | Self::AllPathsCut | Self::Rejoin => false,
+        }
+    }
+
+    /// Packets of the stream that may be lost; `None` = as many as there are in the time of the takeover.
+    pub fn may_lose(self) -> Option<usize> {
+        match self {
+            Self::Crash | Self::Sigstop | Self::AllPathsCut => None,
+            Self::PlannedFailover => Some(1),
+            Self::AgentKill | Self::AgentRestart | Self::OnePathCut | Self::Rejoin => Some(0),
+        }
+    }
+}
+
+impl Profile {
+    /// After so long the other node is taken for dead.
+    pub fn detection(self) -> Duration {
+        match self {
+            // 3 intervals and the skew of priority 100 (RFC 9568 section 6.1).
+            Self::Vrrp => Duration::from_millis(361),
+            Self::Standard => Duration::from_secs(3),
+            Self::Fast => Duration::from_millis(100),
+            Self::Ultra => Duration::from_millis(8),
+        }
+    }
+
+    /// How long a node that hangs may go on being active: the lease. VRRP has none.
+    pub fn lease(self) -> Option<Duration> {
+        match self {
+            Self::Vrrp => None,
+            Self::Standard | Self::Fast | Self::Ultra => Some(self.detection()),
+        }
+    }
+
+    /// Whether the other node has the flows.
+    pub fn syncs(self) -> bool {
+        match self {
+            Self::Vrrp | Self::Standard | Self::Fast | Self::Ultra => false,
+        }
+    }
+
+    /// The heartbeat's profile, if it is used.
+    pub fn heartbeat(self) -> Option<&'static str> {
+        match self {
+            Self::Vrrp => None,
+            Self::Standard => Some("standard"),
+            Self::Fast => Some("fast"),
+            Self::Ultra => Some("ultra"),
+        }
+    }
+}
+
+/// The name of a value on the command line, in the table and in JSON.
+pub(super) fn name<T: ValueEnum + Copy>(value: T) -> String {
+    let possible = value.to_possible_value();
+    possible.map_or_else(String::new, |possible| possible.get_name().to_owned())
+}
+
+macro_rules! serialized_by_name {
+    ($($kind:ty),+) => { $(
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&name(*self))
+            }
+        }
+    )+ };
+}
+
+serialized_by_name!(Fault, Profile, Mode);
