@@ -43,6 +43,8 @@ pub struct Agent {
     socket: PathBuf,
     metrics: SocketAddr,
     process: Option<Process>,
+    /// Variables that it is started with.
+    pub environment: Vec<(String, String)>,
     /// What must be found wrong with the checksums of no packet, in the end.
     flawless: &'static [&'static str],
 }
@@ -103,6 +105,7 @@ impl Agent {
             metrics: config.metrics,
             directory,
             process: None,
+            environment: Vec::new(),
             flawless: &["failed", "arrived_broken"],
         };
         agent.write_config(config);
@@ -152,7 +155,8 @@ impl Agent {
             Command::new(&self.binary)
                 .arg("run")
                 .arg("-c")
-                .arg(&self.config_path),
+                .arg(&self.config_path)
+                .envs(self.environment.iter().cloned()),
             &self.directory,
         )
     }

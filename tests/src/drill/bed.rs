@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
+use adc_userspace::ha::heartbeat::key::Key;
+
 use super::{
+    clock::Clock,
     instruments::{BULK_PORT, Questioner, Tap},
     node::Node,
     plan::{Mode, Profile},
@@ -27,7 +30,8 @@ pub(super) const STREAM: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 9);
 /// TCP echo.
 pub(super) const ECHO: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 7);
 const BULK: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), BULK_PORT);
-const VRID: u8 = 51;
+pub(super) const VRID: u8 = 51;
+const KEY: [u8; 32] = [42; 32];
 const NAMES: [&str; 2] = ["node-a", "node-b"];
 /// The nodes' own addresses on the backends' side, and on the cable.
 const INSIDE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 2), Ipv4Addr::new(10, 2, 0, 3)];
@@ -39,6 +43,8 @@ const CABLE: [Ipv4Addr; 2] = [
 const SNAT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 50);
 /// Who asks for the VIP all the time.
 const QUESTIONER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 9);
+/// Who should not be there.
+const OUTSIDER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 8);
 /// Longer than anything takes that ends well.
 const LONG: Duration = Duration::from_mins(1);
 
@@ -50,6 +56,12 @@ pub(super) struct Bed {
     /// What leaves each node.
     pub(super) taps: [Tap; 2],
     pub(super) profile: Profile,
+    /// A machine on the switch that nobody knows.
+    pub(super) outsider: Link,
+    /// What seals heartbeats.
+    pub(super) key: Key,
+    /// If the nodes' processes have a clock of their own.
+    pub(super) clock: Option<Clock>,
     /// Streams so far.
     pub(super) runs: u32,
     _questioner: Questioner,
@@ -59,7 +71,7 @@ pub(super) struct Bed {
 
 impl Bed {
     /// Starts both nodes and waits until one is active and the other its backup.
-    pub(super) fn start(profile: Profile, mode: Mode) -> Self {
+    pub(super) fn start(profile: Profile, mode: Mode, own_clock: bool) -> Self {
         let topology = Topology::one_arm(2);
         let links = links(&topology);
         let ports = ["adc", NAMES[1]].map(|name| topology.port(name));
@@ -68,15 +80,19 @@ impl Bed {
         let cable = VethPair::connect((&links[0].namespace, "eth1"), (&links[1].namespace, "eth1"));
         let key = topology.directory().join("ha.key");
         write_key(&key);
+        let clock = own_clock.then(|| Clock::new(topology.directory()));
         let nodes = [0, 1].map(|index| {
             let cable = [&cable.a, &cable.b][index].clone();
             cable.add_address(ipnet::IpNet::new_assert(CABLE[index].into(), 24));
             let config = configuration(&topology, profile, mode, index, &key);
+            let mut agent = Agent::prepare_in(&links[index].namespace, &config);
+            agent.environment = clock.as_ref().map(Clock::environment).unwrap_or_default();
             Node {
-                agent: Agent::prepare_in(&links[index].namespace, &config),
+                agent,
                 link: links[index].clone(),
                 cable,
                 port: ports[index].clone(),
+                own: [GATEWAY_V4.0, ROUTER_V4][index],
                 config,
                 moving: moving(mode).into(),
             }
@@ -87,6 +103,9 @@ impl Bed {
             nodes,
             taps,
             profile,
+            outsider: topology.add_machine("outsider", &[OUTSIDER.into()]),
+            key: Key::new(&KEY),
+            clock,
             runs: 0,
             _questioner: Questioner::start(&asking, QUESTIONER),
             _ports: programs,
@@ -107,6 +126,14 @@ impl Bed {
             let lines: Vec<&str> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(LINES)..];
             eprintln!("--- log of {}:\n{}", node.config.node, end.join("\n"));
+        }
+    }
+
+    /// Hosts ask again who has the VIP and the gateway: no trial inherits what an earlier one left in their memory.
+    pub(super) fn forget_neighbours(&self) {
+        let hosts = self.topology.backends.iter().map(|host| &host.namespace);
+        for namespace in hosts.chain([&self.topology.client]) {
+            namespace.ip(&["neigh", "flush", "dev", "eth0"]);
         }
     }
 
@@ -141,7 +168,7 @@ fn links(topology: &Topology) -> [Link; 2] {
 }
 
 fn write_key(path: &Path) {
-    let written = fs::write(path, [42; 32]);
+    let written = fs::write(path, KEY);
     written
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o600)))
         .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));

@@ -1,10 +1,12 @@
 //! The drill: faults happen to a pair of adc nodes, and what clients see of them is measured.
 
 mod bed;
+mod clock;
 mod cut;
 mod injection;
 pub mod instruments;
 mod node;
+mod outsider;
 mod plan;
 mod report;
 mod trial;
@@ -110,10 +112,20 @@ fn faults(options: &Options, mode: Mode) -> Vec<Fault> {
 /// Drills one pair.
 fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
     let profile = options.profile.unwrap_or(DEFAULT_PROFILE);
-    let start = || Bed::start(profile, mode);
-    let mut bed = Some(start());
+    let mut bed = None;
     for fault in faults {
         let what = (*fault, profile, mode);
+        if let Some(reason) = idle(*fault, profile) {
+            eprintln!("{}: skipped: {reason}", name(*fault));
+            table.rows.push(Row::skipped(what, &reason));
+            continue;
+        }
+        let own_clock = *fault == Fault::ClockJump;
+        if own_clock || bed.as_ref().is_some_and(|bed: &Bed| bed.clock.is_some()) {
+            // The lock of the old one must be gone before the new one waits for it.
+            bed = None;
+        }
+        let start = || Bed::start(profile, mode, own_clock);
         let (began, mut observed, mut trouble) = (Instant::now(), Vec::new(), None);
         for number in 1..=options.runs {
             let up = bed.get_or_insert_with(start);
@@ -138,6 +150,31 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
         let row = Row::new(what, options.connections, &observed, trouble);
         table.rows.push(row);
     }
+}
+
+/// Why a fault can not happen here.
+fn idle(fault: Fault, profile: Profile) -> Option<String> {
+    let of_profile = fault.is_idle(profile).map(ToOwned::to_owned);
+    let of_machine = || {
+        let needed = match fault {
+            Fault::ClockJump => clock::library().map(drop),
+            Fault::OneWayCut => require::program("nft"),
+            Fault::StrangerBelow | Fault::StrangerAbove => require::program("keepalived"),
+            Fault::Crash
+            | Fault::Sigstop
+            | Fault::AgentKill
+            | Fault::AgentRestart
+            | Fault::PlannedFailover
+            | Fault::OnePathCut
+            | Fault::AllPathsCut
+            | Fault::Rejoin
+            | Fault::ColdStart
+            | Fault::WrongKey
+            | Fault::Replay => Ok(()),
+        };
+        needed.err()
+    };
+    of_profile.or_else(of_machine)
 }
 
 fn progress(

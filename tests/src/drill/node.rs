@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirEntry},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     os::unix::fs::MetadataExt as _,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Node {
     pub(super) cable: Link,
     /// The switch's end of `link`.
     pub(super) port: Link,
+    /// Its own address on the switch, towards clients.
+    pub(super) own: Ipv4Addr,
     pub(super) config: Config,
     /// The addresses that move.
     pub(super) moving: Vec<IpAddr>,
@@ -85,8 +87,14 @@ impl Node {
         }
     }
 
-    /// A node that crashed comes back as after a reboot: no addresses of the group, no pins, nothing in `/run`.
+    /// A node that crashed comes back.
     pub(super) fn reboot(&mut self) {
+        self.forget();
+        self.boot();
+    }
+
+    /// What a node that crashed does not have when it comes back: addresses of the group, pins, anything in `/run`.
+    pub(super) fn forget(&mut self) {
         // Reaps what was killed.
         self.agent.kill9();
         self.kill_all();
@@ -100,6 +108,10 @@ impl Node {
         for address in self.moving.iter().filter(|address| here.contains(address)) {
             self.remove_address(*address);
         }
+    }
+
+    /// Its interfaces come up, and the agent is started.
+    pub(super) fn boot(&mut self) {
         self.cable.up();
         self.link.up();
         self.agent.spawn();

@@ -22,8 +22,22 @@ pub enum Fault {
     OnePathCut,
     /// The active node loses the cable and the switch
     AllPathsCut,
+    /// Nothing that the active node sends gets through; it hears everything
+    OneWayCut,
     /// A node that crashed is started again while the other serves
     Rejoin,
+    /// Both nodes are started at once, after both had crashed
+    ColdStart,
+    /// The clock (CLOCK_REALTIME) of the active node's processes jumps an hour ahead
+    ClockJump,
+    /// Somebody else (keepalived) begins to use the group's VRID, for another VIP and with a lower priority
+    StrangerBelow,
+    /// The same with a higher priority
+    StrangerAbove,
+    /// Somebody who has not the key sends heartbeats in the name of the backup, which say that it is active
+    WrongKey,
+    /// The active node crashes, and somebody sends again and again what it sent while it lived
+    Replay,
 }
 
 /// How the nodes watch each other.
@@ -56,36 +70,67 @@ pub enum Expected {
     Failover,
     /// Who is active stays so.
     None,
+    /// One of the two becomes active.
+    OneActive,
+    /// Nothing is promised.
+    Open,
+}
+
+/// What a fault may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// What should come of it.
+    pub expected: Expected,
+    /// Packets of the stream that may be lost; `None` = as many as there are in the time of the takeover.
+    pub may_lose: Option<usize>,
+    /// Whether there are connections to be kept.
+    pub keeps_connections: bool,
 }
 
 impl Fault {
-    /// What should come of it.
-    pub fn expected(self) -> Expected {
+    /// What is promised with this profile.
+    pub fn promise(self, profile: Profile) -> Promise {
+        let promise = |expected, may_lose| Promise {
+            expected,
+            may_lose,
+            keeps_connections: true,
+        };
+        let unmoved = promise(Expected::None, Some(0));
         match self {
-            Self::Crash | Self::Sigstop | Self::PlannedFailover | Self::AllPathsCut => {
-                Expected::Failover
+            // VRRP tells neither a stranger from a neighbour nor an old advert from a new one.
+            Self::StrangerAbove | Self::Replay if profile == Profile::Vrrp => {
+                promise(Expected::Open, None)
             }
-            Self::AgentKill | Self::AgentRestart | Self::OnePathCut | Self::Rejoin => {
-                Expected::None
+            Self::Crash | Self::Sigstop | Self::AllPathsCut | Self::OneWayCut | Self::Replay => {
+                promise(Expected::Failover, None)
             }
+            Self::PlannedFailover => promise(Expected::Failover, Some(1)),
+            Self::AgentKill
+            | Self::AgentRestart
+            | Self::OnePathCut
+            | Self::Rejoin
+            | Self::ClockJump
+            | Self::StrangerBelow
+            | Self::StrangerAbove
+            | Self::WrongKey => unmoved,
+            Self::ColdStart => Promise {
+                keeps_connections: false,
+                ..promise(Expected::OneActive, None)
+            },
         }
     }
 
-    /// Whether flows could get lost by it.
+    /// Why there is nothing to be measured with this profile.
+    pub fn is_idle(self, profile: Profile) -> Option<&'static str> {
+        (self == Self::WrongKey && profile == Profile::Vrrp).then_some("VRRP has no key")
+    }
+
+    /// Whether flows could get lost by it: with `full-nat` only these happen unless others are asked for.
     pub fn matters_to_flows(self) -> bool {
-        match self {
-            Self::Crash | Self::Sigstop | Self::PlannedFailover | Self::AgentKill => true,
-            Self::AgentRestart | Self::OnePathCut | Self::AllPathsCut | Self::Rejoin => false,
-        }
-    }
-
-    /// Packets of the stream that may be lost; `None` = as many as there are in the time of the takeover.
-    pub fn may_lose(self) -> Option<usize> {
-        match self {
-            Self::Crash | Self::Sigstop | Self::AllPathsCut => None,
-            Self::PlannedFailover => Some(1),
-            Self::AgentKill | Self::AgentRestart | Self::OnePathCut | Self::Rejoin => Some(0),
-        }
+        matches!(
+            self,
+            Self::Crash | Self::Sigstop | Self::PlannedFailover | Self::AgentKill
+        )
     }
 }
 

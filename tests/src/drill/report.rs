@@ -25,6 +25,9 @@ pub(super) struct Row {
     profile: Profile,
     mode: Mode,
     expected: Expected,
+    /// Why it did not happen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
     runs: usize,
     /// Runs in which the other node took over.
     takeovers: usize,
@@ -54,6 +57,12 @@ impl Row {
         observed: &[Observed],
         trouble: Option<String>,
     ) -> Self {
+        let promise = fault.promise(profile);
+        let connections = if promise.keeps_connections {
+            connections
+        } else {
+            0
+        };
         let takeovers = observed.iter().filter_map(|one| one.takeover);
         let takeovers = sorted(takeovers.collect());
         let lost = sorted(observed.iter().map(Observed::lost).collect());
@@ -64,7 +73,8 @@ impl Row {
             fault,
             profile,
             mode,
-            expected: fault.expected(),
+            expected: promise.expected,
+            skipped: None,
             runs: observed.len(),
             takeovers: takeovers.len(),
             takeover_ms_median: median(&takeovers).map(milliseconds),
@@ -86,6 +96,13 @@ impl Row {
         row
     }
 
+    /// A row without runs.
+    pub(super) fn skipped(what: (Fault, Profile, Mode), reason: &str) -> Self {
+        let mut row = Self::new(what, 0, &[], None);
+        row.skipped = Some(reason.to_owned());
+        row
+    }
+
     /// Whether all was as promised.
     pub(super) fn is_kept(&self) -> bool {
         self.missed.is_empty()
@@ -94,7 +111,7 @@ impl Row {
     fn misses(&self) -> Vec<String> {
         let mut missed = Vec::new();
         match self.expected {
-            Expected::Failover if self.takeovers < self.runs => {
+            Expected::Failover | Expected::OneActive if self.takeovers < self.runs => {
                 let without = self.runs - self.takeovers;
                 missed.push(format!("no takeover in {without} of {} runs", self.runs));
             }
@@ -105,9 +122,11 @@ impl Row {
                     self.runs
                 ));
             }
-            Expected::Failover | Expected::None => {}
+            Expected::Failover | Expected::None | Expected::OneActive => {}
+            Expected::Open => return missed,
         }
-        if let Some(most) = self.fault.may_lose()
+        let promise = self.fault.promise(self.profile);
+        if let Some(most) = promise.may_lose
             && self.packets_lost_max > most
         {
             let lost = self.packets_lost_max;
@@ -118,7 +137,7 @@ impl Row {
             let lost = self.connections - self.connections_survived;
             missed.push(format!("{lost} connections lost"));
         }
-        if flows_are_there && self.iperf3_went_on < self.runs {
+        if flows_are_there && promise.keeps_connections && self.iperf3_went_on < self.runs {
             missed.push("iperf3 did not go on".to_owned());
         }
         let limit = self.profile.lease().map(|lease| lease + RESOLUTION);
@@ -135,7 +154,11 @@ impl Row {
             (Some(median), Some(max)) => format!("{median:.1} / {max:.1}"),
             (Some(_) | None, _) => "-".to_owned(),
         };
-        let verdict = if self.is_kept() {
+        let verdict = if let Some(reason) = &self.skipped {
+            format!("skipped: {reason}")
+        } else if self.expected == Expected::Open && self.is_kept() {
+            "nothing is promised".to_owned()
+        } else if self.is_kept() {
             "yes".to_owned()
         } else {
             self.missed.join("; ")
@@ -147,6 +170,8 @@ impl Row {
             match self.expected {
                 Expected::Failover => "takeover".to_owned(),
                 Expected::None => "none".to_owned(),
+                Expected::OneActive => "one active".to_owned(),
+                Expected::Open => "open".to_owned(),
             },
             takeover,
             format!("{} / {}", self.packets_lost_median, self.packets_lost_max),

@@ -12,7 +12,7 @@ use super::{
     plan::{Expected, Fault},
 };
 use crate::{
-    serve,
+    serve::{self, TcpServer},
     topology::VIP_V4,
     wait::{eventually, is_cancelled},
 };
@@ -29,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// What one trial showed.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
-    /// From the fault to the first reply that the other node sent to the client.
+    /// From the fault to the first reply that another node sent to the client.
     pub(super) takeover: Option<Duration>,
     pub(super) stream: StreamReport,
     /// Connections that echoed after the fault.
@@ -47,75 +47,112 @@ impl Observed {
     }
 }
 
+/// Clients that were there before the fault.
+struct Load {
+    held: Connections,
+    bulk: Bulk,
+    _echo: Vec<TcpServer>,
+}
+
+impl Load {
+    fn start(bed: &Bed, connections: usize) -> Self {
+        let hosts = &bed.topology.backends;
+        let echo = hosts.iter().map(|host| serve::echo(host, ECHO.port()));
+        let echo = echo.collect();
+        let client = &bed.topology.client;
+        let directory = bed.topology.directory();
+        Self {
+            held: Connections::open(client, ECHO, connections),
+            bulk: Bulk::start(client, &VIP_V4.to_string(), &hosts[0], directory),
+            _echo: echo,
+        }
+    }
+}
+
 /// Lets `fault` happen to the pair, and mends it.
 pub(super) fn run(bed: &mut Bed, fault: Fault, connections: usize) -> Observed {
+    let promise = fault.promise(bed.profile);
     let (active, backup) = bed.recover();
-    let mut other = backup;
-    if fault == Fault::Rejoin {
-        // The one that serves is the one that took over.
-        other = active;
-        bed.nodes[active].crash();
-        eventually(LATEST, "the other node took over", || {
-            bed.nodes[backup].is_active()
-        });
-    }
-    let hosts = &bed.topology.backends;
-    let _echo: Vec<_> = hosts
-        .iter()
-        .map(|host| serve::echo(host, ECHO.port()))
-        .collect();
-    let client = &bed.topology.client;
-    let mut held = Connections::open(client, ECHO, connections);
-    let directory = bed.topology.directory();
-    let bulk = Bulk::start(client, &VIP_V4.to_string(), &hosts[0], directory);
+    bed.forget_neighbours();
+    let others = begin(bed, fault, active, backup);
+    let wants_load = promise.keeps_connections;
+    let mut load = wants_load.then(|| Load::start(bed, connections));
     bed.runs += 1;
+    let (client, hosts) = (&bed.topology.client, &bed.topology.backends);
     let stream = Stream::start(client, STREAM, hosts, STREAM.port(), bed.runs);
-    eventually(START_TIMEOUT, "the stream flows", || {
-        stream.returned() >= STEADY
-    });
-    let prepared = Prepared::new(bed, fault, active);
+    if fault != Fault::ColdStart {
+        let flows = || stream.returned() >= STEADY;
+        eventually(START_TIMEOUT, "the stream flows", flows);
+    }
+    let mut prepared = Prepared::new(bed, fault, active);
     for tap in &bed.taps {
         tap.forget();
     }
 
     let began = prepared.inject(bed);
-    watch(bed, fault, &bed.taps[other], began, &stream);
-    let patience = bed.profile.detection() * 2 + Duration::from_secs(3);
-    let survived = held.survivors(patience);
-    let bulk = bulk.goes_on(patience);
+    let others: Vec<&Tap> = others.into_iter().map(|node| &bed.taps[node]).collect();
+    watch(bed, promise.expected, &others, began, &stream);
+    let patience = bed.profile.detection() * 2 + Duration::from_secs(2);
+    let survived = load.as_mut().map(|load| load.held.survivors(patience));
+    let bulk = load
+        .as_ref()
+        .is_some_and(|load| load.bulk.goes_on(patience));
     let stream = stream.finish();
-    let takeover = first(&bed.taps[other], Sign::Replied).map(|first| first.since(began));
-    let signs = bed.taps.each_ref().map(signs);
+    let replies = others.iter().filter_map(|tap| first_reply(tap)).min();
+    let takeover = replies.map(|first| first.since(began));
     prepared.mend(bed);
+    // The way back included: a node that wakes up or comes back must not be a second one either.
+    let signs = bed.taps.each_ref().map(signs);
     Observed {
         takeover,
         stream,
-        survived,
+        survived: survived.unwrap_or_default(),
         bulk,
         both_active: longest_overlap(&signs[0], &signs[1]),
     }
 }
 
-/// Until the other node serves, or for long enough to know that it does not.
-fn watch(bed: &Bed, fault: Fault, other: &Tap, began: Stamp, stream: &Stream) {
+/// What must have happened before the fault; returns the nodes that do not serve when it happens.
+fn begin(bed: &mut Bed, fault: Fault, active: usize, backup: usize) -> Vec<usize> {
+    if fault == Fault::Rejoin {
+        bed.nodes[active].crash();
+        let taken_over = || bed.nodes[backup].is_active();
+        eventually(LATEST, "the other node took over", taken_over);
+        // The one that serves is the one that took over.
+        return vec![active];
+    }
+    if fault == Fault::ColdStart {
+        for node in &mut bed.nodes {
+            node.crash();
+            node.forget();
+        }
+        return vec![active, backup];
+    }
+    vec![backup]
+}
+
+/// Until one of the others serves, or for long enough to know that none does.
+fn watch(bed: &Bed, expected: Expected, others: &[&Tap], began: Stamp, stream: &Stream) {
     let started = Instant::now();
     let (before, returned) = (stream.sent(), stream.returned());
     // Milliseconds are packets.
     let quiet = usize::try_from(bed.profile.detection().as_millis()).unwrap_or(usize::MAX);
     let quiet = quiet.saturating_mul(3).max(1000);
-    let done = || match fault.expected() {
-        Expected::Failover => other.count(Sign::Replied, began) >= STEADY,
+    let served = |tap: &&Tap| tap.count(Sign::Replied, began) >= STEADY;
+    let done = || match expected {
+        Expected::Failover | Expected::OneActive => others.iter().any(served),
         Expected::None => stream.sent() - before >= quiet && stream.returned() > returned,
+        Expected::Open => stream.sent() - before >= quiet,
     };
     while !done() && started.elapsed() < LATEST + bed.profile.detection() && !is_cancelled() {
         thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn first(tap: &Tap, sign: Sign) -> Option<Stamp> {
+fn first_reply(tap: &Tap) -> Option<Stamp> {
     let seen = tap.seen();
-    let mut fitting = seen.iter().filter(|(_, what)| *what == sign);
-    fitting.next().map(|(at, _)| *at)
+    let mut replies = seen.iter().filter(|(_, what)| *what == Sign::Replied);
+    replies.next().map(|(at, _)| *at)
 }
 
 fn signs(tap: &Tap) -> Vec<Stamp> {

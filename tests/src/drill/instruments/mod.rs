@@ -2,9 +2,11 @@
 
 mod bulk;
 mod connections;
+mod filter;
 mod overlap;
 mod packet_socket;
 mod questioner;
+mod recorder;
 mod stream;
 mod tap;
 
@@ -13,5 +15,6 @@ pub use connections::Connections;
 pub use overlap::longest_overlap;
 pub use packet_socket::Stamp;
 pub use questioner::Questioner;
+pub use recorder::Recorder;
 pub use stream::{Stream, StreamReport};
 pub use tap::{Sign, Tap};

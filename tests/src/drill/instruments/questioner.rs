@@ -13,7 +13,7 @@ use std::{
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header};
 use socket2::SockFilter;
 
-use super::packet_socket::PacketSocket;
+use super::{filter::RETURN, packet_socket::PacketSocket};
 use crate::{net::Link, topology::VIP_V4};
 
 /// Between two questions.
@@ -32,8 +32,8 @@ impl Questioner {
     #[track_caller]
     pub fn start(link: &Link, own: Ipv4Addr) -> Self {
         // It only sends.
-        const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
-        let socket = PacketSocket::open(link, &[NOTHING]);
+        let nothing = SockFilter::new(RETURN, 0, 0, 0);
+        let socket = PacketSocket::open(link, &[nothing]);
         let frame = question(link.mac().0, own);
         let stop = Arc::<AtomicBool>::default();
         let thread = {

@@ -142,16 +142,10 @@ const VRRP: IpNumber = IpNumber(112);
 /// Frames that came in by the port (left the node): ARP, VRRP, and UDP whose payload begins with the stream's mark.
 /// A bulk transfer is not even copied.
 fn filter() -> [SockFilter; 13] {
-    // The kernel's names: linux/bpf_common.h, linux/filter.h (`SKF_AD_OFF + SKF_AD_PKTTYPE`).
-    const LOAD_WORD: u16 = 0x20;
-    const LOAD_HALF: u16 = 0x28;
-    const LOAD_BYTE: u16 = 0x30;
-    const LOAD_WORD_AT_X: u16 = 0x40;
-    const X_IS_HEADER_LENGTH: u16 = 0xb1;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    const PACKET_TYPE: u32 = 0xffff_f000 + 4;
-    const OUTGOING: u32 = 4;
+    use super::filter::{
+        JUMP_IF_EQUAL, LOAD_BYTE, LOAD_HALF, LOAD_WORD, LOAD_WORD_AT_X, OUTGOING, PACKET_TYPE,
+        RETURN, X_IS_HEADER_LENGTH,
+    };
     let mark = u32::from_be_bytes(MAGIC);
     [
         SockFilter::new(LOAD_WORD, 0, 0, PACKET_TYPE),
