@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// Print a table in Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
+    /// Each node has the flows of the other (`[ha.sync]`)
+    #[arg(long)]
+    sync: bool,
     /// Only this fault, such as `crash`; may be repeated
     #[arg(long, value_name = "FAULT")]
     only: Vec<String>,
@@ -34,7 +37,11 @@ pub(crate) struct Args {
 
 impl Args {
     fn passed_on(&self) -> Vec<String> {
-        let flags = [(self.json, "--json"), (self.markdown, "--markdown")];
+        let flags = [
+            (self.json, "--json"),
+            (self.markdown, "--markdown"),
+            (self.sync, "--sync"),
+        ];
         let flags = flags.into_iter().filter(|(given, _)| *given);
         let mut all: Vec<String> = flags.map(|(_, flag)| flag.to_owned()).collect();
         let only = self.only.iter().map(|fault| ("--only", fault.clone()));
@@ -67,6 +74,7 @@ mod tests {
         let args = Args {
             json: true,
             markdown: false,
+            sync: true,
             only: vec!["crash".into(), "sigstop".into()],
             runs: Some(3),
             connections: None,
@@ -75,7 +83,7 @@ mod tests {
         };
         assert_eq!(
             args.passed_on().join(" "),
-            "--json --only crash --only sigstop --runs 3 --mode nat"
+            "--json --sync --only crash --only sigstop --runs 3 --mode nat"
         );
     }
 }

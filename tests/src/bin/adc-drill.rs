@@ -20,6 +20,9 @@ struct Cli {
     /// How the nodes watch each other
     #[arg(long, value_enum)]
     profile: Option<Profile>,
+    /// Each node has the flows of the other (`[ha.sync]`)
+    #[arg(long)]
+    sync: bool,
     /// How often each fault happens
     #[arg(long, default_value_t = 10)]
     runs: usize,
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         only: cli.only,
         mode: cli.mode,
         profile: cli.profile,
+        sync: cli.sync,
         runs: cli.runs,
         connections: cli.connections,
         output,

@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use adc_userspace::ha::heartbeat::key::Key;
@@ -32,7 +33,9 @@ pub(super) const ECHO: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 7);
 const BULK: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), BULK_PORT);
 pub(super) const VRID: u8 = 51;
 const KEY: [u8; 32] = [42; 32];
-const NAMES: [&str; 2] = ["node-a", "node-b"];
+pub(super) const NAMES: [&str; 2] = ["node-a", "node-b"];
+/// The switch's ports towards them.
+const PORTS: [&str; 2] = ["adc", NAMES[1]];
 /// The nodes' own addresses on the backends' side, and on the cable.
 const INSIDE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 2), Ipv4Addr::new(10, 2, 0, 3)];
 const CABLE: [Ipv4Addr; 2] = [
@@ -42,9 +45,11 @@ const CABLE: [Ipv4Addr; 2] = [
 /// What backends see with `full-nat`.
 const SNAT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 50);
 /// Who asks for the VIP all the time.
-const QUESTIONER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 9);
+pub(super) const QUESTIONER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 9);
 /// Who should not be there.
 const OUTSIDER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 8);
+/// Longer than replication takes.
+const REPLICATION: Duration = Duration::from_secs(5);
 /// Longer than anything takes that ends well.
 const LONG: Duration = Duration::from_mins(1);
 
@@ -56,6 +61,8 @@ pub(super) struct Bed {
     /// What leaves each node.
     pub(super) taps: [Tap; 2],
     pub(super) profile: Profile,
+    /// Whether each node has the flows of the other.
+    pub(super) sync: bool,
     /// A machine on the switch that nobody knows.
     pub(super) outsider: Link,
     /// What seals heartbeats.
@@ -71,12 +78,10 @@ pub(super) struct Bed {
 
 impl Bed {
     /// Starts both nodes and waits until one is active and the other its backup.
-    pub(super) fn start(profile: Profile, mode: Mode, own_clock: bool) -> Self {
+    pub(super) fn start(profile: Profile, mode: Mode, sync: bool, own_clock: bool) -> Self {
         let topology = Topology::one_arm(2);
         let links = links(&topology);
-        let ports = ["adc", NAMES[1]].map(|name| topology.port(name));
-        let programs = ports.each_ref();
-        let programs = programs.map(|port| wake_port(port, topology.directory()));
+        let programs = woken(&topology);
         let cable = VethPair::connect((&links[0].namespace, "eth1"), (&links[1].namespace, "eth1"));
         let key = topology.directory().join("ha.key");
         write_key(&key);
@@ -84,14 +89,17 @@ impl Bed {
         let nodes = [0, 1].map(|index| {
             let cable = [&cable.a, &cable.b][index].clone();
             cable.add_address(ipnet::IpNet::new_assert(CABLE[index].into(), 24));
-            let config = configuration(&topology, profile, mode, index, &key);
+            let mut config = configuration(&topology, profile, mode, index, &key);
+            if sync {
+                config.extra += &replication(index, &key);
+            }
             let mut agent = Agent::prepare_in(&links[index].namespace, &config);
             agent.environment = clock.as_ref().map(Clock::environment).unwrap_or_default();
             Node {
                 agent,
                 link: links[index].clone(),
                 cable,
-                port: ports[index].clone(),
+                port: topology.port(PORTS[index]),
                 own: [GATEWAY_V4.0, ROUTER_V4][index],
                 config,
                 moving: moving(mode).into(),
@@ -103,6 +111,7 @@ impl Bed {
             nodes,
             taps,
             profile,
+            sync,
             outsider: topology.add_machine("outsider", &[OUTSIDER.into()]),
             key: Key::new(&KEY),
             clock,
@@ -126,6 +135,16 @@ impl Bed {
             let lines: Vec<&str> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(LINES)..];
             eprintln!("--- log of {}:\n{}", node.config.node, end.join("\n"));
+        }
+    }
+
+    /// Gives replication the time that it needs for connections that have just been opened; if it does not come to an end, the
+    /// connections that are lost will tell.
+    pub(super) fn wait_for_flows(&self, node: usize, count: usize) {
+        let (began, count) = (Instant::now(), count as u64);
+        let agent = &self.nodes[node].agent;
+        while agent.flow_count() < count && began.elapsed() < REPLICATION {
+            thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -156,7 +175,12 @@ impl Bed {
     }
 }
 
-fn links(topology: &Topology) -> [Link; 2] {
+/// Gives the switch's ports towards the nodes the program without which what the nodes send by `XDP_TX` does not arrive.
+pub(super) fn woken(topology: &Topology) -> [Process; 2] {
+    PORTS.map(|name| wake_port(&topology.port(name), topology.directory()))
+}
+
+pub(super) fn links(topology: &Topology) -> [Link; 2] {
     let first = topology.interfaces[0].clone();
     // The gateway moves: the first node has it only while it is active.
     let gateway = format!("{}/24", GATEWAY_V4.1);
@@ -175,7 +199,7 @@ fn write_key(path: &Path) {
 }
 
 /// The VIP, and what the backends answer to.
-fn moving(mode: Mode) -> [IpAddr; 2] {
+pub(super) fn moving(mode: Mode) -> [IpAddr; 2] {
     let inside = match mode {
         Mode::Nat => GATEWAY_V4.1,
         Mode::FullNat => SNAT,
@@ -183,7 +207,7 @@ fn moving(mode: Mode) -> [IpAddr; 2] {
     [VIP_V4.into(), inside.into()]
 }
 
-fn configuration(
+pub(super) fn configuration(
     topology: &Topology,
     profile: Profile,
     mode: Mode,
@@ -228,6 +252,12 @@ fn availability(profile: Profile, mode: Mode, index: usize, key: &Path) -> Strin
         )
     });
     group + &heartbeat.unwrap_or_default()
+}
+
+/// Flows of the other node.
+fn replication(index: usize, key: &Path) -> String {
+    let (peer, key) = (CABLE[1 - index], key.display());
+    format!("\n[ha.sync]\ninterface = \"eth1\"\npeer = \"{peer}\"\nkey_file = \"{key}\"\n")
 }
 
 /// The group that moves.

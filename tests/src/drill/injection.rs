@@ -99,6 +99,11 @@ impl Prepared {
             }
             Fault::StrangerBelow => self.outsider = router(LOW),
             Fault::StrangerAbove => self.outsider = router(HIGH),
+            // `mixed` does it.
+            Fault::KeepalivedBackupV3
+            | Fault::KeepalivedBackupV2
+            | Fault::KeepalivedActiveV3
+            | Fault::KeepalivedActiveV2 => {}
             Fault::WrongKey => {
                 let to = bed.nodes[self.node].own;
                 let datagram = self.frames.swap_remove(0);
@@ -138,7 +143,11 @@ impl Prepared {
             | Fault::ColdStart
             | Fault::StrangerBelow
             | Fault::StrangerAbove
-            | Fault::WrongKey => {}
+            | Fault::WrongKey
+            | Fault::KeepalivedBackupV3
+            | Fault::KeepalivedBackupV2
+            | Fault::KeepalivedActiveV3
+            | Fault::KeepalivedActiveV2 => {}
         }
         bed.recover();
     }

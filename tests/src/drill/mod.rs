@@ -5,6 +5,7 @@ mod clock;
 mod cut;
 mod injection;
 pub mod instruments;
+mod mixed;
 mod node;
 mod outsider;
 mod plan;
@@ -19,6 +20,7 @@ use clap::ValueEnum;
 
 use crate::{agent, interrupt, require, wait::Cancelled};
 use bed::Bed;
+use mixed::Mixed;
 use plan::name;
 use report::{Row, Table};
 use trial::Observed;
@@ -32,6 +34,8 @@ pub struct Options {
     pub mode: Option<Mode>,
     /// Which profile.
     pub profile: Option<Profile>,
+    /// With flow replication.
+    pub sync: bool,
     /// How often each fault happens.
     pub runs: usize,
     /// TCP connections that are held.
@@ -109,10 +113,10 @@ fn faults(options: &Options, mode: Mode) -> Vec<Fault> {
     all.filter(wanted).collect()
 }
 
-/// Drills one pair.
+/// Drills one pair after the other.
 fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
     let profile = options.profile.unwrap_or(DEFAULT_PROFILE);
-    let mut bed = None;
+    let mut up = Up::Nothing;
     for fault in faults {
         let what = (*fault, profile, mode);
         if let Some(reason) = idle(*fault, profile) {
@@ -120,17 +124,10 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
             table.rows.push(Row::skipped(what, &reason));
             continue;
         }
-        let own_clock = *fault == Fault::ClockJump;
-        if own_clock || bed.as_ref().is_some_and(|bed: &Bed| bed.clock.is_some()) {
-            // The lock of the old one must be gone before the new one waits for it.
-            bed = None;
-        }
-        let start = || Bed::start(profile, mode, own_clock);
         let (began, mut observed, mut trouble) = (Instant::now(), Vec::new(), None);
         for number in 1..=options.runs {
-            let up = bed.get_or_insert_with(start);
-            let trial = AssertUnwindSafe(|| trial::run(up, *fault, options.connections));
-            match std::panic::catch_unwind(trial) {
+            let trial = || up.run(options, what);
+            match std::panic::catch_unwind(AssertUnwindSafe(trial)) {
                 Ok(one) => {
                     progress(what, number, options.runs, &one);
                     observed.push(one);
@@ -139,7 +136,7 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
                 Err(panic) => {
                     trouble = Some(format!("run {number} did not end: {}", message(&*panic)));
                     // What it left is nothing to go on with.
-                    if let Some(left) = bed.take() {
+                    if let Up::Pair(left) = std::mem::replace(&mut up, Up::Nothing) {
                         left.tell();
                     }
                     break;
@@ -147,8 +144,45 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
             }
         }
         eprintln!("{}: {:.1} s", name(*fault), began.elapsed().as_secs_f64());
-        let row = Row::new(what, options.connections, &observed, trouble);
+        let sync = options.sync && fault.peering().is_none();
+        let row = Row::new(what, sync, options.connections, &observed, trouble);
         table.rows.push(row);
+    }
+}
+
+/// The pair that is up.
+enum Up {
+    Nothing,
+    Pair(Box<Bed>),
+    Mixed(Fault, Box<Mixed>),
+}
+
+impl Up {
+    /// One trial, with the pair that it needs.
+    fn run(
+        &mut self,
+        options: &Options,
+        (fault, profile, mode): (Fault, Profile, Mode),
+    ) -> Observed {
+        let own_clock = fault == Fault::ClockJump;
+        let serves = match self {
+            Self::Nothing => false,
+            Self::Pair(bed) => fault.peering().is_none() && bed.clock.is_some() == own_clock,
+            Self::Mixed(of, _) => *of == fault,
+        };
+        if !serves {
+            // The old one must be gone before the new one waits for its turn on this machine.
+            *self = Self::Nothing;
+            *self = match fault.peering() {
+                Some(peering) => Self::Mixed(fault, Box::new(Mixed::start(peering))),
+                None => Self::Pair(Box::new(Bed::start(profile, mode, options.sync, own_clock))),
+            };
+        }
+        match self {
+            Self::Pair(bed) => trial::run(bed, fault, options.connections),
+            Self::Mixed(_, mixed) => mixed.run(),
+            Self::Nothing => unreachable!("a pair was started"),
+        }
     }
 }
 
@@ -156,23 +190,10 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
 fn idle(fault: Fault, profile: Profile) -> Option<String> {
     let of_profile = fault.is_idle(profile).map(ToOwned::to_owned);
     let of_machine = || {
-        let needed = match fault {
-            Fault::ClockJump => clock::library().map(drop),
-            Fault::OneWayCut => require::program("nft"),
-            Fault::StrangerBelow | Fault::StrangerAbove => require::program("keepalived"),
-            Fault::Crash
-            | Fault::Sigstop
-            | Fault::AgentKill
-            | Fault::AgentRestart
-            | Fault::PlannedFailover
-            | Fault::OnePathCut
-            | Fault::AllPathsCut
-            | Fault::Rejoin
-            | Fault::ColdStart
-            | Fault::WrongKey
-            | Fault::Replay => Ok(()),
-        };
-        needed.err()
+        if fault == Fault::ClockJump {
+            return clock::library().err();
+        }
+        require::program(fault.program()?).err()
     };
     of_profile.or_else(of_machine)
 }

@@ -38,6 +38,23 @@ pub enum Fault {
     WrongKey,
     /// The active node crashes, and somebody sends again and again what it sent while it lived
     Replay,
+    /// Of adc and keepalived, the active adc node crashes (VRRP version 3)
+    KeepalivedBackupV3,
+    /// The same with version 2
+    KeepalivedBackupV2,
+    /// Of adc and keepalived, the active keepalived node crashes (VRRP version 3)
+    KeepalivedActiveV3,
+    /// The same with version 2
+    KeepalivedActiveV2,
+}
+
+/// A pair of adc and keepalived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peering {
+    /// Of VRRP: 2 or 3.
+    pub version: u8,
+    /// Otherwise keepalived is active and crashes.
+    pub adc_crashes: bool,
 }
 
 /// How the nodes watch each other.
@@ -117,12 +134,63 @@ impl Fault {
                 keeps_connections: false,
                 ..promise(Expected::OneActive, None)
             },
+            Self::KeepalivedBackupV3
+            | Self::KeepalivedBackupV2
+            | Self::KeepalivedActiveV3
+            | Self::KeepalivedActiveV2 => Promise {
+                keeps_connections: false,
+                ..promise(Expected::Failover, None)
+            },
         }
     }
 
     /// Why there is nothing to be measured with this profile.
     pub fn is_idle(self, profile: Profile) -> Option<&'static str> {
-        (self == Self::WrongKey && profile == Profile::Vrrp).then_some("VRRP has no key")
+        if self == Self::WrongKey && profile == Profile::Vrrp {
+            return Some("VRRP has no key");
+        }
+        let is_mixed = self.peering().is_some() && profile != Profile::Vrrp;
+        is_mixed.then_some("keepalived speaks VRRP only")
+    }
+
+    /// If the nodes are adc and keepalived.
+    pub fn peering(self) -> Option<Peering> {
+        let peering = |version, adc_crashes| {
+            Some(Peering {
+                version,
+                adc_crashes,
+            })
+        };
+        match self {
+            Self::KeepalivedBackupV3 => peering(3, true),
+            Self::KeepalivedBackupV2 => peering(2, true),
+            Self::KeepalivedActiveV3 => peering(3, false),
+            Self::KeepalivedActiveV2 => peering(2, false),
+            Self::Crash
+            | Self::Sigstop
+            | Self::AgentKill
+            | Self::AgentRestart
+            | Self::PlannedFailover
+            | Self::OnePathCut
+            | Self::AllPathsCut
+            | Self::OneWayCut
+            | Self::Rejoin
+            | Self::ColdStart
+            | Self::ClockJump
+            | Self::StrangerBelow
+            | Self::StrangerAbove
+            | Self::WrongKey
+            | Self::Replay => None,
+        }
+    }
+
+    /// A program that it needs besides those that every fault needs.
+    pub fn program(self) -> Option<&'static str> {
+        let router = matches!(self, Self::StrangerBelow | Self::StrangerAbove);
+        if router || self.peering().is_some() {
+            return Some("keepalived");
+        }
+        (self == Self::OneWayCut).then_some("nft")
     }
 
     /// Whether flows could get lost by it: with `full-nat` only these happen unless others are asked for.
@@ -151,13 +219,6 @@ impl Profile {
         match self {
             Self::Vrrp => None,
             Self::Standard | Self::Fast | Self::Ultra => Some(self.detection()),
-        }
-    }
-
-    /// Whether the other node has the flows.
-    pub fn syncs(self) -> bool {
-        match self {
-            Self::Vrrp | Self::Standard | Self::Fast | Self::Ultra => false,
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Row {
     fault: Fault,
     profile: Profile,
     mode: Mode,
+    /// Flows were replicated.
+    sync: bool,
     expected: Expected,
     /// Why it did not happen.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +55,7 @@ impl Row {
     /// Sums up the runs.
     pub(super) fn new(
         (fault, profile, mode): (Fault, Profile, Mode),
+        sync: bool,
         connections: usize,
         observed: &[Observed],
         trouble: Option<String>,
@@ -73,6 +76,7 @@ impl Row {
             fault,
             profile,
             mode,
+            sync,
             expected: promise.expected,
             skipped: None,
             runs: observed.len(),
@@ -98,7 +102,7 @@ impl Row {
 
     /// A row without runs.
     pub(super) fn skipped(what: (Fault, Profile, Mode), reason: &str) -> Self {
-        let mut row = Self::new(what, 0, &[], None);
+        let mut row = Self::new(what, false, 0, &[], None);
         row.skipped = Some(reason.to_owned());
         row
     }
@@ -132,7 +136,7 @@ impl Row {
             let lost = self.packets_lost_max;
             missed.push(format!("{lost} packets lost, {most} allowed"));
         }
-        let flows_are_there = self.expected == Expected::None || self.profile.syncs();
+        let flows_are_there = self.expected == Expected::None || self.sync;
         if flows_are_there && self.connections_survived < self.connections {
             let lost = self.connections - self.connections_survived;
             missed.push(format!("{lost} connections lost"));
@@ -163,9 +167,17 @@ impl Row {
         } else {
             self.missed.join("; ")
         };
+        let keeps = self.fault.promise(self.profile).keeps_connections;
+        let of = |some: usize, all: usize| {
+            if keeps {
+                format!("{some}/{all}")
+            } else {
+                "-".to_owned()
+            }
+        };
         [
             name(self.fault),
-            name(self.profile),
+            name(self.profile) + if self.sync { ", sync" } else { "" },
             name(self.mode),
             match self.expected {
                 Expected::Failover => "takeover".to_owned(),
@@ -175,8 +187,8 @@ impl Row {
             },
             takeover,
             format!("{} / {}", self.packets_lost_median, self.packets_lost_max),
-            format!("{}/{}", self.connections_survived, self.connections),
-            format!("{}/{}", self.iperf3_went_on, self.runs),
+            of(self.connections_survived, self.connections),
+            of(self.iperf3_went_on, self.runs),
             format!("{:.1}", self.dual_active_ms_max),
             verdict,
         ]
@@ -269,7 +281,7 @@ mod tests {
     }
 
     fn row(fault: Fault, observed: &[Observed]) -> Row {
-        Row::new((fault, Profile::Fast, Mode::Nat), 10, observed, None)
+        Row::new((fault, Profile::Fast, Mode::Nat), false, 10, observed, None)
     }
 
     #[test]

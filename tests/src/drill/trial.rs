@@ -84,6 +84,9 @@ pub(super) fn run(bed: &mut Bed, fault: Fault, connections: usize) -> Observed {
         let flows = || stream.returned() >= STEADY;
         eventually(START_TIMEOUT, "the stream flows", flows);
     }
+    if bed.sync && wants_load {
+        bed.wait_for_flows(backup, connections);
+    }
     let mut prepared = Prepared::new(bed, fault, active);
     for tap in &bed.taps {
         tap.forget();
