@@ -192,7 +192,6 @@ async fn bring_up(
         draining_out: Vec::new(),
         challenger: Challenger::start(),
         ha,
-        heartbeat: None,
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,
@@ -228,7 +227,12 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
-    agent.configure_ha().await;
+    if let Err(error) = agent.configure_ha().await
+        && !adopted
+    {
+        agent.shut_down().await?;
+        return Err(error.into());
+    }
     agent.reconcile_addresses().await;
     tracing::info!(
         services = agent.config.services.len(),

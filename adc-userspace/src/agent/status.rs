@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api::proto::{
-        BackendFilter, ConfigSummary, FlowTableView, HaView, InterfaceView, ReasonRow,
-        ServiceSummary, Severity, Status, Timestamp, Warning, warnings_about,
+        BackendFilter, ConfigSummary, FlowTableView, InterfaceView, ReasonRow, ServiceSummary,
+        Severity, Status, Timestamp, Warning, warnings_about,
     },
     model::AttachMode,
     telemetry::MetricsSnapshot,
@@ -57,7 +57,12 @@ impl Agent {
         for (name, interface) in &self.interfaces {
             warnings.extend(self.interface_warnings(name, interface));
         }
-        let Troubles { plan, sweep, vips } = &self.troubles;
+        let Troubles {
+            plan,
+            sweep,
+            vips,
+            ha: _,
+        } = &self.troubles;
         for (subject, trouble) in [("data plane", plan), ("flow tables", sweep)] {
             warnings.extend(trouble.as_ref().map(|what| Warning {
                 severity: Severity::Critical,
@@ -198,10 +203,7 @@ impl Agent {
             tables: self.dataplane.counters.tables()?,
             self_checks: self.dataplane.counters.self_checks()?,
             held_fragments: self.dataplane.orphans.counts().totals(),
-            ha: HaView {
-                groups: self.ha.known_groups(),
-                heartbeat: self.heartbeat.clone(),
-            },
+            ha: self.ha.known(),
             config_generation: self.generation,
             config_edits: self.edits.len(),
             last_reload_successful: self.last_reload_error.is_none(),
@@ -217,8 +219,13 @@ impl Agent {
             .filter(|name| !self.dataplane.attachments.contains(name))
             .map(|name| format!("not attached to {name}"))
             .collect();
-        let Troubles { plan, sweep, vips } = &self.troubles;
-        reasons.extend([plan, sweep, vips].into_iter().flatten().cloned());
+        let Troubles {
+            plan,
+            sweep,
+            vips,
+            ha,
+        } = &self.troubles;
+        reasons.extend([plan, sweep, vips, ha].into_iter().flatten().cloned());
         if self.stopping {
             reasons.push("stopping".into());
         }

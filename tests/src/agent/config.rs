@@ -17,8 +17,6 @@ macro_rules! line {
 /// A configuration that a case changes and writes out again.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The node's name.
-    pub node: String,
     /// Interfaces, the one that gets the VIPs first.
     pub interfaces: Vec<String>,
     /// The interface that gets the VIPs, if that is not the first.
@@ -37,6 +35,7 @@ pub struct Config {
     pub services: Vec<(String, Service)>,
     /// Appended as it is.
     pub extra: String,
+    node: String,
     directory: PathBuf,
     pin_path: PathBuf,
 }
@@ -150,7 +149,6 @@ impl Config {
     /// No services yet; attached natively to all interfaces of the adc node.
     pub fn new(topology: &Topology) -> Self {
         Self {
-            node: "lb-a".to_owned(),
             interfaces: topology.interface_names(),
             vip_interface: None,
             attach: "native",
@@ -160,6 +158,7 @@ impl Config {
             pools: Vec::new(),
             services: Vec::new(),
             extra: String::new(),
+            node: "lb-a".into(),
             directory: topology.directory().to_owned(),
             pin_path: topology.pin_path().to_owned(),
         }
@@ -286,7 +285,7 @@ impl Config {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let (state, run) = (self.state_dir(), self.run_dir());
-        line!(text, "[node]\nname = {:?}", self.node);
+        line!(text, "[node]\nname = \"{}\"", self.node);
         line!(text, "state_dir = \"{}\"", state.display());
         line!(text, "run_dir = \"{}\"", run.display());
         line!(text, "\n[dataplane]\ninterfaces = {:?}", self.interfaces);
