@@ -16,6 +16,7 @@ mod handle;
 mod interfaces;
 mod locks;
 mod monitors;
+mod open_files;
 mod snat;
 mod start;
 mod state;
