@@ -130,11 +130,11 @@ impl Bed {
     /// Prints the end of what the agents said.
     pub(super) fn tell(mut self) {
         const LINES: usize = 40;
-        for node in &mut self.nodes {
+        for (node, name) in self.nodes.iter_mut().zip(NAMES) {
             let log = node.agent.process().log();
             let lines: Vec<&str> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(LINES)..];
-            eprintln!("--- log of {}:\n{}", node.config.node, end.join("\n"));
+            eprintln!("--- log of {name}:\n{}", end.join("\n"));
         }
     }
 

@@ -59,9 +59,9 @@ impl Node {
     /// Everything that runs on it.
     pub(super) fn pids(&self) -> Vec<Pid> {
         let path = format!("/run/netns/{}", self.link.namespace.name());
-        let own = fs::metadata(&path)
-            .unwrap_or_else(|error| panic!("cannot look at {path}: {error}"))
-            .ino();
+        let Ok(own) = fs::metadata(&path).map(|namespace| namespace.ino()) else {
+            return Vec::new(); // it is gone, and nothing can run there
+        };
         let lives_here = |entry: &DirEntry| {
             let namespace = fs::metadata(entry.path().join("ns/net"));
             namespace.is_ok_and(|namespace| namespace.ino() == own)
@@ -136,6 +136,13 @@ impl Node {
             let with_length = format!("{address}/{}", entry["prefixlen"]);
             namespace.ip(&["address", "del", &with_length, "dev", &self.link.name]);
         }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Not only the agent: what it has started may live on without it.
+        self.kill_all();
     }
 }
 
