@@ -27,7 +27,8 @@ pub(crate) struct Args {
     /// TCP connections that are held [default: 1000]
     #[arg(long)]
     connections: Option<usize>,
-    /// How the nodes watch each other: `vrrp`, `standard`, `fast` or `ultra`
+    /// How the nodes watch each other: `vrrp`, `standard`, `fast` or `ultra` [default: `fast`, and `vrrp` with
+    /// keepalived]
     #[arg(long)]
     profile: Option<String>,
     /// Only with this forwarding mode: `nat` or `full-nat`

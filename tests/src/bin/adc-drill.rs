@@ -17,7 +17,7 @@ struct Cli {
     /// Only this mode; by default all faults with `nat`, and those that matter to flows with `full-nat`
     #[arg(long, value_enum)]
     mode: Option<Mode>,
-    /// How the nodes watch each other
+    /// How the nodes watch each other; by default `fast`, and `vrrp` where one of them is keepalived
     #[arg(long, value_enum)]
     profile: Option<Profile>,
     /// Each node has the flows of the other (`[ha.sync]`)

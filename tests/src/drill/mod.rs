@@ -32,7 +32,7 @@ pub struct Options {
     pub only: Vec<Fault>,
     /// Only this mode.
     pub mode: Option<Mode>,
-    /// Which profile.
+    /// Which profile; by default the heartbeat's `fast`, and VRRP where the other node is keepalived.
     pub profile: Option<Profile>,
     /// With flow replication.
     pub sync: bool,
@@ -58,8 +58,6 @@ pub enum Output {
 
 /// Exit code after Ctrl-C, as of a shell.
 const INTERRUPTED: u8 = 130;
-/// What is drilled unless the user says otherwise.
-const DEFAULT_PROFILE: Profile = Profile::Vrrp;
 
 /// Runs all drills and prints the table; fails if a promise was not kept.
 pub fn run(options: &Options) -> ExitCode {
@@ -115,9 +113,9 @@ fn faults(options: &Options, mode: Mode) -> Vec<Fault> {
 
 /// Drills one pair after the other.
 fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
-    let profile = options.profile.unwrap_or(DEFAULT_PROFILE);
     let mut up = Up::Nothing;
     for fault in faults {
+        let profile = options.profile.unwrap_or(fault.usual_profile());
         let what = (*fault, profile, mode);
         if let Some(reason) = idle(*fault, profile) {
             eprintln!("{}: skipped: {reason}", name(*fault));

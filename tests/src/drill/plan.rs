@@ -153,6 +153,14 @@ impl Fault {
         is_mixed.then_some("keepalived speaks VRRP only")
     }
 
+    /// What is drilled unless the user says otherwise.
+    pub fn usual_profile(self) -> Profile {
+        match self.peering() {
+            Some(_) => Profile::Vrrp,
+            None => Profile::Fast,
+        }
+    }
+
     /// If the nodes are adc and keepalived.
     pub fn peering(self) -> Option<Peering> {
         let peering = |version, adc_crashes| {

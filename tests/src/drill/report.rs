@@ -153,7 +153,7 @@ impl Row {
         missed
     }
 
-    fn cells(&self) -> [String; 10] {
+    fn cells(&self) -> [String; 11] {
         let takeover = match (self.takeover_ms_median, self.takeover_ms_max) {
             (Some(median), Some(max)) => format!("{median:.1} / {max:.1}"),
             (Some(_) | None, _) => "-".to_owned(),
@@ -185,6 +185,7 @@ impl Row {
                 Expected::OneActive => "one active".to_owned(),
                 Expected::Open => "open".to_owned(),
             },
+            self.runs.to_string(),
             takeover,
             format!("{} / {}", self.packets_lost_median, self.packets_lost_max),
             of(self.connections_survived, self.connections),
@@ -195,16 +196,17 @@ impl Row {
     }
 }
 
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 11] = [
     "fault",
     "profile",
     "mode",
     "expected",
+    "runs",
     "takeover ms (median / max)",
-    "packets lost",
+    "packets lost (median / max)",
     "connections",
     "iperf3",
-    "both active ms",
+    "both active ms (max)",
     "as promised",
 ];
 
@@ -220,7 +222,7 @@ impl Table {
         let lines = self.lines();
         let width = |column: usize| lines.iter().map(|cells| cells[column].len()).max();
         let widths: Vec<usize> = (0..HEADINGS.len()).filter_map(width).collect();
-        let line = |cells: &[String; 10]| {
+        let line = |cells: &[String; 11]| {
             let padded = cells.iter().zip(&widths);
             let padded: Vec<String> = padded
                 .map(|(cell, width)| format!("{cell:<width$}"))
@@ -232,13 +234,13 @@ impl Table {
 
     /// For the documentation.
     pub(super) fn markdown(&self) -> String {
-        let line = |cells: &[String; 10]| format!("| {} |", cells.join(" | "));
+        let line = |cells: &[String; 11]| format!("| {} |", cells.join(" | "));
         let mut lines: Vec<String> = self.lines().iter().map(line).collect();
         lines.insert(1, format!("|{}", "---|".repeat(HEADINGS.len())));
         lines.join("\n")
     }
 
-    fn lines(&self) -> Vec<[String; 10]> {
+    fn lines(&self) -> Vec<[String; 11]> {
         let mut lines = vec![HEADINGS.map(ToOwned::to_owned)];
         lines.extend(self.rows.iter().map(Row::cells));
         lines

@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
+
 use super::packet_socket::Stamp;
 use crate::{net::Namespace, topology::BackendHost};
 
@@ -158,8 +160,11 @@ fn send(socket: &UdpSocket, service: SocketAddr, shared: &Shared) {
     let mut due = Instant::now();
     while !shared.stop_sending.load(Ordering::Relaxed) {
         let sequence = shared.sent.load(Ordering::Relaxed);
-        // What can not be sent (no neighbour, for example) is lost like what is lost on its way.
-        socket.send_to(&payload(shared.run, sequence), service).ok();
+        let packet = payload(shared.run, sequence);
+        // What can not be sent (no neighbour, for example) is lost like what is lost on its way, and must not hold up the rest.
+        SockRef::from(socket)
+            .send_to_with_flags(&packet, &service.into(), libc::MSG_DONTWAIT)
+            .ok();
         shared.sent.store(sequence + 1, Ordering::Relaxed);
         due += INTERVAL;
         // If we were not run in time, the packets that are due follow at once.
