@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::demo::run_program;
+use crate::{demo::run_program, setup::Purpose};
 
 /// Options of `bench`.
 #[derive(clap::Args)]
@@ -24,5 +24,5 @@ pub(crate) fn command(args: &Args) -> Result<ExitCode> {
         passed.push("--json".to_owned());
     }
     passed.extend(args.args.iter().cloned());
-    run_program("bench", "adc-bench", &passed)
+    run_program("bench", "adc-bench", Purpose::Demo, &passed)
 }

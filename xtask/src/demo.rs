@@ -30,19 +30,24 @@ pub(crate) fn command(args: &Args) -> Result<ExitCode> {
         .filter(|(given, _)| *given)
         .map(|(_, flag)| flag.to_owned())
         .collect();
-    run_program("demo", "adc-demo", &flags)
+    run_program("demo", "adc-demo", Purpose::Demo, &flags)
 }
 
-/// Prepares the machine, builds objects, agent and `program` of adc-tests optimised, and runs it as
+/// Prepares the machine for `purpose`, builds objects, agent and `program` of adc-tests optimised, and runs it as
 /// root with the paths of what was built. `verb` names the xtask command in messages.
-pub(crate) fn run_program(verb: &str, program: &str, args: &[String]) -> Result<ExitCode> {
+pub(crate) fn run_program(
+    verb: &str,
+    program: &str,
+    purpose: Purpose,
+    args: &[String],
+) -> Result<ExitCode> {
     if !is_root() {
         bail!(
             "`cargo xtask {verb}` makes network namespaces and loads XDP programs: run it as root, `sudo -E env \"PATH=$PATH\" cargo xtask {verb}`"
         );
     }
     let workspace = Workspace::find()?;
-    setup::prepare(&workspace, Purpose::Demo)?;
+    setup::prepare(&workspace, purpose)?;
     build_ebpf::build(&workspace, None)?;
     run(workspace.cargo().args([
         "build",

@@ -1,11 +1,12 @@
 //! `cargo xtask`: build, run, demonstrate, test and measure adc.
 //!
-//! One file per command. Progress goes to stderr, so that the last line of stdout of `demo --json`
-//! and `bench --json` is the JSON object and nothing else.
+//! One file per command. Progress goes to stderr, so that the last line of stdout of `demo --json`,
+//! `drill --json` and `bench --json` is the JSON object and nothing else.
 
 mod bench;
 mod build_ebpf;
 mod demo;
+mod drill;
 mod kernel_matrix;
 mod linker;
 mod process;
@@ -38,6 +39,8 @@ enum Command {
     Run(run::Args),
     /// Show a balancer with real clients and servers in network namespaces
     Demo(demo::Args),
+    /// Let faults happen to a pair of nodes in network namespaces, and measure what clients see
+    Drill(drill::Args),
     /// Run every test layer, or those named
     Test(test::Args),
     /// Measure the cost per packet and print ratios
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::BuildEbpf(args) => build_ebpf::command(&args),
         Command::Run(args) => run::command(&args),
         Command::Demo(args) => demo::command(&args),
+        Command::Drill(args) => drill::command(&args),
         Command::Test(args) => test::command(&args),
         Command::Bench(args) => bench::command(&args),
         Command::Tidy => tidy::command(),

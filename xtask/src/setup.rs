@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Build,
     /// Run the demonstration and the benchmark
     Demo,
+    /// Run the drill of a pair of nodes
+    Drill,
     /// Run every test layer
     Test,
 }
@@ -45,7 +47,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -55,12 +57,14 @@ const TOOLS: [Tool; 12] = [
     tool("modprobe", "kmod", Purpose::Demo),
     tool("ping", "iputils-ping", Purpose::Test),
     // Loses packets for net_proxy_protocol.
-    tool("nft", "nftables", Purpose::Test),
-    tool("iperf3", "iperf3", Purpose::Test),
+    tool("nft", "nftables", Purpose::Drill),
+    tool("iperf3", "iperf3", Purpose::Drill),
+    // Its library gives the drill's processes a clock of their own.
+    tool("faketime", "faketime", Purpose::Drill),
     tool("tshark", "tshark", Purpose::Test),
     tool("traceroute", "traceroute", Purpose::Test),
-    // The other router of net_vrrp.
-    tool("keepalived", "keepalived", Purpose::Test),
+    // The other router of net_vrrp, and a stranger of the drill.
+    tool("keepalived", "keepalived", Purpose::Drill),
 ];
 
 const fn tool(program: &'static str, package: &'static str, purpose: Purpose) -> Tool {

@@ -46,6 +46,8 @@ pub struct Agent {
     metrics: SocketAddr,
     process: Option<Process>,
     kept: bool,
+    /// Variables that it is started with.
+    pub environment: Vec<(String, String)>,
     /// What must be found wrong with the checksums of no packet, in the end.
     flawless: &'static [&'static str],
 }
@@ -107,6 +109,7 @@ impl Agent {
             directory,
             process: None,
             kept: false,
+            environment: Vec::new(),
             flawless: &["failed", "arrived_broken"],
         };
         agent.write_config(config);
@@ -156,7 +159,8 @@ impl Agent {
             Command::new(&self.binary)
                 .arg("run")
                 .arg("-c")
-                .arg(&self.config_path),
+                .arg(&self.config_path)
+                .envs(self.environment.iter().cloned()),
             &self.directory,
         )
     }

@@ -1,6 +1,5 @@
 //! The demonstration: what a newcomer sees of adc in the first minute.
 
-mod interrupt;
 mod stage;
 mod story;
 mod tally;
@@ -10,7 +9,7 @@ mod web_server;
 use std::{panic::AssertUnwindSafe, process::ExitCode};
 
 use crate::{
-    agent,
+    agent, interrupt,
     net::{leftovers, remove},
     require, serve as servers,
     wait::Cancelled,
@@ -38,7 +37,7 @@ pub fn run(options: Options) -> ExitCode {
         return finish(options, &Outcome::default());
     }
     interrupt::watch();
-    silence_cancellation();
+    interrupt::silence_cancellation();
     let teller = Teller::new(options.json);
     match std::panic::catch_unwind(AssertUnwindSafe(|| story::tell(&teller, options.keep))) {
         Ok(outcome) => finish(options, &outcome),
@@ -89,14 +88,4 @@ fn finish(options: Options, outcome: &Outcome) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// An interruption is not a crash: no message, no backtrace.
-fn silence_cancellation() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if !info.payload().is::<Cancelled>() {
-            report(info);
-        }
-    }));
 }

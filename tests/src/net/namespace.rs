@@ -9,7 +9,10 @@ use std::{
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::signal::SigSet,
+};
 
 use super::{run, run_unchecked, unique_name};
 
@@ -80,9 +83,13 @@ impl Namespace {
         self.enter(|| run(program, arguments))
     }
 
-    /// Starts a command inside: a child inherits the namespace of the thread that forks it.
+    /// Starts a command inside, with no signal blocked: a child inherits namespace and signal mask of the thread that
+    /// forks it, and we may have signals blocked (`crate::interrupt`).
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        self.enter(|| command.spawn())
+        self.enter(|| {
+            SigSet::empty().thread_set_mask()?;
+            command.spawn()
+        })
     }
 
     /// Runs a closure inside, on a thread of its own. Sockets it makes stay in the namespace when

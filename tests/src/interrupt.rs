@@ -4,11 +4,11 @@ use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::wait;
+use crate::wait::{self, Cancelled};
 
 /// Turns SIGINT and SIGTERM into [`wait::cancel`]. To be called before any other thread exists:
-/// threads inherit the blocked signals, and so does no child (`Command` clears its signal mask).
-pub(super) fn watch() {
+/// threads inherit the blocked signals. Children do as well, unless `Namespace::spawn` starts them.
+pub fn watch() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
@@ -20,4 +20,14 @@ pub(super) fn watch() {
             wait::cancel();
         }
     });
+}
+
+/// An interruption is not a crash: no message, no backtrace.
+pub fn silence_cancellation() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.payload().is::<Cancelled>() {
+            report(info);
+        }
+    }));
 }
