@@ -21,7 +21,7 @@ fn with_group(mut config: Config, name: &str, vips: &[&str]) -> Config {
         interface: None,
     });
     let group = HaGroup {
-        election: crate::model::Election::Vrrp,
+        election: crate::model::Election::default(),
         vrid: 1,
         interface: "eth0".into(),
         version: crate::model::VrrpVersion::default(),
