@@ -56,6 +56,8 @@ pub enum Output {
     Markdown,
 }
 
+/// Runs of one fault that may fail before the others are not tried any more.
+const MOST_TROUBLES: usize = 2;
 /// Exit code after Ctrl-C, as of a shell.
 const INTERRUPTED: u8 = 130;
 
@@ -122,7 +124,7 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
             table.rows.push(Row::skipped(what, &reason));
             continue;
         }
-        let (began, mut observed, mut trouble) = (Instant::now(), Vec::new(), None);
+        let (began, mut observed, mut troubles) = (Instant::now(), Vec::new(), Vec::new());
         for number in 1..=options.runs {
             let trial = || up.run(options, what);
             match std::panic::catch_unwind(AssertUnwindSafe(trial)) {
@@ -132,18 +134,20 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
                 }
                 Err(panic) if panic.is::<Cancelled>() => std::panic::resume_unwind(panic),
                 Err(panic) => {
-                    trouble = Some(format!("run {number} did not end: {}", message(&*panic)));
+                    troubles.push(format!("run {number} did not end: {}", message(&*panic)));
                     // What it left is nothing to go on with.
                     if let Up::Pair(left) = std::mem::replace(&mut up, Up::Nothing) {
                         left.tell();
                     }
-                    break;
+                    if troubles.len() == MOST_TROUBLES {
+                        break;
+                    }
                 }
             }
         }
         eprintln!("{}: {:.1} s", name(*fault), began.elapsed().as_secs_f64());
         let sync = options.sync && fault.peering().is_none();
-        let row = Row::new(what, sync, options.connections, &observed, trouble);
+        let row = Row::new(what, sync, options.connections, &observed, troubles);
         table.rows.push(row);
     }
 }

@@ -58,7 +58,7 @@ impl Row {
         sync: bool,
         connections: usize,
         observed: &[Observed],
-        trouble: Option<String>,
+        troubles: Vec<String>,
     ) -> Self {
         let promise = fault.promise(profile);
         let connections = if promise.keeps_connections {
@@ -96,13 +96,13 @@ impl Row {
             missed: Vec::new(),
         };
         row.missed = row.misses();
-        row.missed.extend(trouble);
+        row.missed.extend(troubles);
         row
     }
 
     /// A row without runs.
     pub(super) fn skipped(what: (Fault, Profile, Mode), reason: &str) -> Self {
-        let mut row = Self::new(what, false, 0, &[], None);
+        let mut row = Self::new(what, false, 0, &[], Vec::new());
         row.skipped = Some(reason.to_owned());
         row
     }
@@ -283,7 +283,13 @@ mod tests {
     }
 
     fn row(fault: Fault, observed: &[Observed]) -> Row {
-        Row::new((fault, Profile::Fast, Mode::Nat), false, 10, observed, None)
+        Row::new(
+            (fault, Profile::Fast, Mode::Nat),
+            false,
+            10,
+            observed,
+            Vec::new(),
+        )
     }
 
     #[test]

@@ -88,6 +88,14 @@ pub(super) fn run(bed: &mut Bed, fault: Fault, connections: usize) -> Observed {
         bed.wait_for_flows(backup, connections);
     }
     let mut prepared = Prepared::new(bed, fault, active);
+    let server = 1 - others[0];
+    if fault != Fault::ColdStart {
+        // A fault that happens to the wrong node measures nothing.
+        assert!(
+            serves(bed, server),
+            "the role moved by itself before the fault"
+        );
+    }
     for tap in &bed.taps {
         tap.forget();
     }
@@ -150,6 +158,16 @@ fn watch(bed: &Bed, expected: Expected, others: &[&Tap], began: Stamp, stream: &
     while !done() && started.elapsed() < LATEST + bed.profile.detection() && !is_cancelled() {
         thread::sleep(POLL_INTERVAL);
     }
+}
+
+/// Whether the last reply came from this node.
+fn serves(bed: &Bed, node: usize) -> bool {
+    let last = |tap: &Tap| {
+        let seen = tap.seen();
+        let replies = seen.iter().filter(|(_, what)| *what == Sign::Replied);
+        replies.map(|(at, _)| *at).max()
+    };
+    last(&bed.taps[node]) > last(&bed.taps[1 - node])
 }
 
 fn first_reply(tap: &Tap) -> Option<Stamp> {
