@@ -51,7 +51,7 @@ fn one_cut_path_moves_nothing_and_a_node_that_is_cut_off_from_clients_is_unfit()
 fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
     require!(namespaces, agent);
     let mut pair = Pair::by_heartbeat("fast");
-    assert!(pair.first.agent.terminate().success());
+    assert!(pair.first.agent.stop().success());
     let why = |node: &adc_tests::pair::Node| {
         let status = node.agent.json(&["ha", "status"]);
         status["groups"][0]["why"].as_str().unwrap().to_owned()
@@ -81,7 +81,7 @@ fn a_held_node_is_not_active_even_alone_until_it_is_released() {
     pair.second.agent.ok(&["ha", "hold", "front"]);
     let refused = pair.first.agent.cli(&["ha", "failover", "front"]);
     assert_ne!(refused.code, 0, "{refused:?}");
-    assert!(pair.first.agent.terminate().success());
+    assert!(pair.first.agent.stop().success());
     eventually(LONG, "the peer is silent", || {
         pair.second.agent.json(&["ha", "status"])["heartbeat"]["heard"] == false
     });
@@ -116,7 +116,7 @@ fn a_backup_that_does_not_reach_the_witness_stays_one() {
         pair.first.agent.json(&["ha", "status"])["heartbeat"]["heard"] == false
     });
     // Nobody is left to be active but this node, and it may not.
-    assert!(pair.second.agent.terminate().success());
+    assert!(pair.second.agent.stop().success());
     assert!(pair.first.has_none());
     pair.reconnect_first();
     eventually(LONG, "the first node has the VIP", || pair.first.has_all());

@@ -77,7 +77,7 @@ impl Prepared {
             }
             Fault::AgentRestart => {
                 let agent = &mut bed.nodes[self.node].agent;
-                agent.terminate();
+                agent.leave();
                 agent.spawn();
             }
             Fault::PlannedFailover => {
