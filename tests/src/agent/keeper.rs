@@ -20,17 +20,26 @@ impl Agent {
         (name.contains("keeper") && name.contains(run_dir)).then_some(pid)
     }
 
+    /// Sends the keeper a signal.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn signal_keeper(&self, signal: Signal) {
+        let Some(pid) = self.keeper() else {
+            panic!("there is no keeper");
+        };
+        kill(Pid::from_raw(pid.cast_signed()), signal)
+            .unwrap_or_else(|error| panic!("cannot send {signal} to the keeper: {error}"));
+    }
+
     /// SIGKILL to the keeper.
     ///
     /// # Panics
     /// If there is none.
     #[track_caller]
     pub fn kill9_keeper(&self) {
-        let Some(pid) = self.keeper() else {
-            panic!("there is no keeper");
-        };
-        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)
-            .unwrap_or_else(|error| panic!("cannot kill the keeper: {error}"));
+        self.signal_keeper(Signal::SIGKILL);
     }
 
     /// Ends the agent and then the keeper, which outlives it and would be started again by it.
