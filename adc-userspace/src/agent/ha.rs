@@ -82,6 +82,7 @@ impl Agent {
         let RoleChange { group, role, .. } = change;
         tracing::debug!(%group, %role, "reconciling addresses");
         self.reconcile_addresses().await;
+        self.announcer.look();
     }
 
     /// Tells groups how many backends of the pools that they track take new flows.
@@ -103,7 +104,7 @@ impl Agent {
     }
 
     /// Backends of a pool that take new flows.
-    fn available(&self, name: &PoolName) -> u32 {
+    pub(super) fn available(&self, name: &PoolName) -> u32 {
         let Some(pool) = self.config.pools.get(name) else {
             return 0;
         };

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod adopt;
+mod announce;
 mod capture;
 mod challenges;
 mod configure;
@@ -16,6 +17,7 @@ mod handle;
 mod interfaces;
 mod locks;
 mod monitors;
+mod open_files;
 mod snat;
 mod start;
 mod state;
@@ -63,6 +65,7 @@ struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     hops: mpsc::Receiver<NextHopEvent>,
     roles: mpsc::Receiver<RoleChange>,
+    announce: watch::Receiver<Option<std::time::Instant>>,
     signals: Signals,
 }
 
@@ -95,6 +98,7 @@ async fn serve(options: &RunOptions) -> Result<()> {
         health,
         hops,
         roles,
+        announce: started.agent.announcer.subscribe(),
         signals,
     };
     let start::Started {
@@ -112,6 +116,9 @@ async fn serve(options: &RunOptions) -> Result<()> {
             bail!("{what} ended unexpectedly; leaving the data path to the next agent")
         }
     }
+    // Routers first: until they have learnt of it, packets come and are served.
+    let drain = agent.lock().await.withdraw().await;
+    tokio::time::sleep(drain).await;
     stop.send_replace(true);
     servers.await;
     // A change that outlived its connection ends first; one that still waits is refused after this.
@@ -170,6 +177,7 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
                 agent.lock().await.on_next_hop(event).await;
             }
             Some(change) = inputs.roles.recv() => agent.lock().await.on_role(change).await,
+            () = announce::due(&mut inputs.announce) => agent.lock().await.announce().await,
             _ = sweep.tick() => agent.lock().await.on_sweep().await,
             _ = say.tick() => agent.lock().await.state_node(),
             _ = hangup.recv() => agent.lock().await.reload_file().await,

@@ -8,21 +8,19 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::{
-    fcntl::Flock,
-    net::if_::if_nametoindex,
-    sys::resource::{Resource, getrlimit, setrlimit},
-};
+use nix::{fcntl::Flock, net::if_::if_nametoindex};
 use tokio::sync::mpsc;
 
 use super::{
     addresses::Carried,
     adopt::{self, KnownIds},
+    announce::Announcer,
     challenges::Challenger,
     configure,
     interfaces::Interface,
     locks,
     monitors::{self, Monitors},
+    open_files,
     snat::Refusals,
     state::{Agent, Troubles},
 };
@@ -81,7 +79,7 @@ pub(super) async fn start(
     health_events: mpsc::Sender<HealthEvent>,
     ha: HaControl,
 ) -> Result<(Started, mpsc::Receiver<NextHopEvent>)> {
-    let open_files = allow_open_files();
+    let open_files = open_files::allow();
     let mut file = config::load(&options.config)?;
     if let Some(mode) = options.mode {
         file.dataplane.attach = mode;
@@ -192,6 +190,7 @@ async fn bring_up(
         draining_out: Vec::new(),
         challenger: Challenger::start(),
         ha,
+        announcer: Announcer::default(),
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,
@@ -374,21 +373,6 @@ fn load_edits(state_dir: &Path) -> Result<Edits> {
             ApiError::invalid_config(error.to_string(), Vec::new()).into()
         }
         StateFault::Read(_) | StateFault::Write(_) => error.into(),
-    })
-}
-
-/// Raises the number of files that this process may open to what it is allowed: each probe under way, each map and
-/// each ring on its way into its place is one, and 1 024 is the usual default. Returns the number.
-fn allow_open_files() -> usize {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| {
-        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-        Ok(usize::try_from(most).unwrap_or(usize::MAX))
-    });
-    raised.unwrap_or_else(|error| {
-        tracing::warn!(
-            "raising the number of open files: {error}; many dead backends may delay checks"
-        );
-        0
     })
 }
 
