@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::proto::Timestamp,
     model::GroupName,
-    neighbours::{NeighbourError, vips},
+    neighbours::{NeighbourError, is_router, vips},
 };
 
 impl Task {
@@ -149,8 +149,10 @@ impl Task {
             return;
         };
         let announced = router.group.vips.iter().filter_map(|vip| {
-            let device = self.known.devices.get(router.group.interface_of(vip))?;
+            let interface = router.group.interface_of(vip);
+            let device = self.known.devices.get(interface)?;
             Some(Announced {
+                router: is_router(interface),
                 address: vip.address,
                 ifindex: device.index,
                 mac: device.mac?,
