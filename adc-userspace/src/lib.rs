@@ -5,6 +5,7 @@
 //! and `neighbours` feed the agent with facts; `api` and `cli` are how people reach it.
 
 pub mod agent;
+mod announce;
 pub mod api;
 pub mod capture;
 pub mod challenge;

@@ -22,6 +22,7 @@ pub mod pair;
 pub mod process;
 pub mod program;
 pub mod require;
+pub mod routing;
 pub mod scene;
 pub mod serve;
 pub mod topology;

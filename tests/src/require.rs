@@ -28,6 +28,7 @@ macro_rules! require {
     (@check object) => { $crate::require::object() };
     (@check capture) => { $crate::program::capture::object().map(drop) };
     (@check bonds) => { $crate::require::bonds() };
+    (@check frr) => { $crate::routing::Frr::installed() };
     (@check vlans) => { $crate::require::vlans() };
     (@check $program:literal) => { $crate::require::program($program) };
     ($($what:tt),+) => {

@@ -47,7 +47,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 13] = [
+const TOOLS: [Tool; 15] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -65,6 +65,16 @@ const TOOLS: [Tool; 13] = [
     tool("traceroute", "traceroute", Purpose::Test),
     // The other router of net_vrrp, and a stranger of the drill.
     tool("keepalived", "keepalived", Purpose::Drill),
+    // The routing daemons of net_announce.
+    tool("bird", "bird2", Purpose::Test),
+    tool("vtysh", "frr", Purpose::Test),
+];
+
+/// Packages that bring a service, and its unit.
+const SERVICES: [(&str, &str); 3] = [
+    ("nginx", "nginx.service"),
+    ("bird2", "bird.service"),
+    ("frr", "frr.service"),
 ];
 
 const fn tool(program: &'static str, package: &'static str, purpose: Purpose) -> Tool {
@@ -136,8 +146,11 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         bail!("missing packages; run `sudo {by_hand}`, then this again");
     }
     step(format_args!("setup: installing {list}"));
-    let idle = packages
-        .contains(&"nginx")
+    let services: Vec<_> = SERVICES
+        .iter()
+        .filter(|(package, _)| packages.contains(package))
+        .collect();
+    let idle = (!services.is_empty())
         .then(|| ServicesStayStopped::new(Path::new("/usr/sbin/policy-rc.d")))
         .transpose()?;
     // Without lists the first try fails at once; with stale ones when a package file is gone.
@@ -147,8 +160,8 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         run(&mut apt_install(packages)).with_context(|| format!("run `{by_hand}` and read why"))?;
     }
     drop(idle);
-    if packages.contains(&"nginx") {
-        disable_nginx();
+    for (_, unit) in services {
+        disable(unit);
     }
     Ok(())
 }
@@ -170,13 +183,13 @@ fn apt_install(packages: &[&str]) -> Command {
     command
 }
 
-/// Debian's nginx starts on installation and at boot; only the demonstration shall run it.
-fn disable_nginx() {
+/// Debian starts a service on installation and at boot; only the demonstration and the tests shall run it.
+fn disable(unit: &str) {
     if find_program("systemctl").is_none() {
         return;
     }
-    if let Err(error) = output(Command::new("systemctl").args(["disable", "nginx.service"])) {
-        eprintln!("    nginx may start at boot: {error:#}");
+    if let Err(error) = output(Command::new("systemctl").args(["disable", unit])) {
+        eprintln!("    {unit} may start at boot: {error:#}");
     }
 }
 

@@ -89,11 +89,12 @@ impl Agent {
     }
 
     /// A role is another; the addresses have moved already.
-    pub(super) fn on_role(change: &RoleChange) {
+    pub(super) fn on_role(&self, change: &RoleChange) {
         let RoleChange {
             group, role, why, ..
         } = change;
         tracing::debug!(%group, %role, "the keeper says: {why}");
+        self.announcer.look();
     }
 
     /// Tells groups how many backends of the pools that they track take new flows.
@@ -115,7 +116,7 @@ impl Agent {
     }
 
     /// Backends of a pool that take new flows.
-    fn available(&self, name: &PoolName) -> u32 {
+    pub(super) fn available(&self, name: &PoolName) -> u32 {
         let Some(pool) = self.config.pools.get(name) else {
             return 0;
         };

@@ -11,9 +11,10 @@ use crate::{
     api::{
         Control,
         proto::{
-            ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply,
-            ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount,
-            FlowFilter, FlowPage, HaGroupView, HaOrder, HaView, ReasonRow, ServiceView, Status,
+            AnnouncementView, ApiError, Applied, BackendFilter, BackendView, CaptureRequest,
+            ConfigApply, ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation,
+            FlowCount, FlowFilter, FlowPage, HaGroupView, HaOrder, HaView, ReasonRow, ServiceView,
+            Status,
         },
     },
     ha::HaControl,
@@ -127,6 +128,10 @@ impl Control for Handle {
     async fn ha(&self) -> Result<HaView, ApiError> {
         // The groups' thread is asked without the agent's lock: it may need the agent itself.
         self.control().await.view().await
+    }
+
+    async fn announcements(&self) -> Result<Vec<AnnouncementView>, ApiError> {
+        Ok(self.agent.lock().await.announcement_views())
     }
 
     async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod adopt;
+mod announce;
 mod capture;
 mod challenges;
 mod configure;
@@ -66,6 +67,7 @@ struct Inputs {
     hops: mpsc::Receiver<NextHopEvent>,
     roles: mpsc::Receiver<RoleChange>,
     stopping: mpsc::Receiver<()>,
+    announce: watch::Receiver<Option<std::time::Instant>>,
     signals: Signals,
 }
 
@@ -109,6 +111,7 @@ async fn serve(options: &RunOptions) -> Result<()> {
         hops,
         roles,
         stopping,
+        announce: started.agent.announcer.subscribe(),
         signals,
     };
     let start::Started {
@@ -127,8 +130,13 @@ async fn serve(options: &RunOptions) -> Result<()> {
             bail!("{what} ended unexpectedly; leaving the data path to the next agent")
         }
     };
-    if ending == Ending::Leave {
-        agent.lock().await.leave();
+    match ending {
+        Ending::Leave => agent.lock().await.leave(),
+        // Routers first: until they have learnt of it, packets come and are served.
+        Ending::Stop => {
+            let drain = agent.lock().await.withdraw().await;
+            tokio::time::sleep(drain).await;
+        }
     }
     stop.send_replace(true);
     servers.await;
@@ -190,8 +198,9 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
                 };
                 agent.lock().await.on_next_hop(event).await;
             }
-            Some(change) = inputs.roles.recv() => Agent::on_role(&change),
+            Some(change) = inputs.roles.recv() => agent.lock().await.on_role(&change),
             Some(()) = inputs.stopping.recv() => return End::Told(Ending::Stop),
+            () = announce::due(&mut inputs.announce) => agent.lock().await.announce().await,
             _ = sweep.tick() => agent.lock().await.on_sweep().await,
             _ = say.tick() => agent.lock().await.state_node(),
             _ = hangup.recv() => agent.lock().await.reload_file().await,

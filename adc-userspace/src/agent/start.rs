@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{
     addresses::Carried,
     adopt::{self, KnownIds},
+    announce::Announcer,
     challenges::Challenger,
     configure,
     interfaces::Interface,
@@ -190,6 +191,7 @@ async fn bring_up(
         draining_out: Vec::new(),
         challenger: Challenger::start(),
         ha,
+        announcer: Announcer::default(),
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,

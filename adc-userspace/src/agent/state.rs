@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
 use super::{
-    addresses::Carried, challenges::Challenger, interfaces::Interface, monitors::Monitors,
-    snat::Refusals,
+    addresses::Carried, announce::Announcer, challenges::Challenger, interfaces::Interface,
+    monitors::Monitors, snat::Refusals,
 };
 use crate::{
     api::proto::{Timestamp, sentence},
@@ -75,6 +75,7 @@ pub(super) struct Agent {
     pub(super) draining_out: Vec<DrainingOut>,
     pub(super) challenger: Challenger,
     pub(super) ha: HaControl,
+    pub(super) announcer: Announcer,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -118,7 +119,10 @@ impl Agent {
                     self.reconcile_addresses().await;
                 }
             }
-            NextHopEvent::Interface { name, facts } => self.interface_changed(&name, facts).await,
+            NextHopEvent::Interface { name, facts } => {
+                self.interface_changed(&name, facts).await;
+                self.announcer.look();
+            }
         }
     }
 
@@ -276,6 +280,7 @@ impl Agent {
         self.draining_out.clone_from(&plan.draining_out);
         self.troubles.plan = None;
         self.report_pools();
+        self.announcer.look();
         if !plan.is_empty() {
             self.challenge();
         }
@@ -331,6 +336,7 @@ impl Agent {
         }
         self.mend_interfaces();
         self.reconcile_addresses().await;
+        self.announcer.look_at_routes();
     }
 
     /// Removes flows that are over and counts the others.

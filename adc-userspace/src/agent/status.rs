@@ -99,6 +99,7 @@ impl Agent {
         }));
         warnings.extend(self.foreign_addresses());
         warnings.extend(self.ha_warnings());
+        warnings.extend(self.announce_warnings());
         let kept = self.load_report.kept_capacities.iter();
         warnings.extend(kept.map(|line| warning("data plane", line.clone(), "")));
         warnings
@@ -204,6 +205,7 @@ impl Agent {
             self_checks: self.dataplane.counters.self_checks()?,
             held_fragments: self.dataplane.orphans.counts().totals(),
             ha: self.ha.known(),
+            announcements: self.announcement_views(),
             config_generation: self.generation,
             config_edits: self.edits.len(),
             last_reload_successful: self.last_reload_error.is_none(),

@@ -1,5 +1,6 @@
 //! A client for the control socket: one connection per request, as the command line needs it.
 
+mod announce;
 mod capture;
 mod ha;
 

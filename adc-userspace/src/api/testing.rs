@@ -1,5 +1,6 @@
 //! A fake agent and views for tests.
 
+mod announce;
 mod explained;
 mod ha;
 mod running;
@@ -188,6 +189,7 @@ impl FakeControl {
             self_checks: SelfCheckCounters::default(),
             held_fragments: OrphanTotals::default(),
             ha: ha::view(),
+            announcements: announce::views(),
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,
@@ -350,6 +352,10 @@ impl Control for FakeControl {
 
     async fn ha(&self) -> Result<HaView, ApiError> {
         Ok(ha::view())
+    }
+
+    async fn announcements(&self) -> Result<Vec<AnnouncementView>, ApiError> {
+        Ok(announce::views())
     }
 
     async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {

@@ -96,6 +96,9 @@ pub(super) enum Command {
     /// HA groups: which node has which VIPs
     #[command(subcommand)]
     Ha(HaCommand),
+    /// VIPs that a routing daemon announces
+    #[command(subcommand)]
+    Announce(super::announce_args::AnnounceCommand),
     /// The configuration: the file, and what people changed since
     #[command(subcommand)]
     Config(ConfigCommand),

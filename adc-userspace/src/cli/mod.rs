@@ -4,6 +4,7 @@
 //! JSON. All verbs but a few talk to a running agent through [`crate::api::client`]; what needs
 //! this node itself comes in through [`Local`]. `docs/cli.md` is the reference.
 
+mod announce_args;
 mod args;
 mod commands;
 mod exit;

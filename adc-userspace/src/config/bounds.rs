@@ -52,5 +52,13 @@ pub(super) const MAX_GROUP_VIPS: usize = 255;
 pub(super) const ANNOUNCEMENTS: RangeInclusive<u8> = 0..=100;
 /// What a tracked thing adds to or takes from a priority.
 pub(super) const TRACK_WEIGHT: RangeInclusive<i16> = -253..=253;
+/// Routing tables that the kernel's own rules name: default, main and local (linux/rtnetlink.h).
+pub(super) const KERNEL_TABLES: RangeInclusive<u32> = 253..=255;
+/// Backends of a service that must take new flows for its VIP to be announced.
+pub(super) const MIN_UP: RangeInclusive<u32> = 1..=65_535;
+/// How long a VIP must be served, or not, before its route follows.
+pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+/// How long a node that stops goes on without its routes: less than `TimeoutStopSec` of `dist/adc.service`.
+pub(super) const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(20);
 /// Largest configuration file that is read, in bytes: room for 65 535 backends several times over.
 pub(super) const MAX_FILE: u64 = 32 << 20;

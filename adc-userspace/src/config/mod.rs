@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod read;
 mod render;
+mod render_announce;
 mod render_ha;
 mod rules;
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub fn render(config: &Config) -> String {
     if !config.ha.is_empty() {
         document["ha"] = super::render_ha::ha(&config.ha);
     }
+    if let Some(announce) = &config.announce {
+        document["announce"] = super::render_announce::announce(announce);
+    }
     document.to_string()
 }
 

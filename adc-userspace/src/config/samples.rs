@@ -12,8 +12,8 @@ use super::edit::Edit;
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Ha, Hash,
     HeartbeatPath, HeartbeatSettings, HttpCheck, InitialState, Limits, Mode, Monitor, MonitorKind,
-    MssClamp, Node, OnDown, Pool, Ports, Profile, Scheduler, Service, StatusRange, Telemetry,
-    Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
+    MssClamp, Node, OnDown, Pool, Ports, Profile, Require, RouteAnnouncement, Scheduler, Service,
+    StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -55,11 +55,13 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                     (name.parse().unwrap(), service(index, pool, values))
                 });
             let heartbeat = heartbeat(&dataplane, &node.name);
+            let announce = announce(&dataplane);
             Config {
                 node,
                 dataplane,
                 telemetry,
                 ha: Ha { heartbeat, ..ha },
+                announce,
                 monitors: monitors
                     .into_iter()
                     .map(|(name, m)| (name.parse().unwrap(), m))
@@ -263,6 +265,26 @@ fn http_check() -> impl Strategy<Value = HttpCheck> {
             body,
             tls,
         })
+}
+
+/// Some configurations announce VIPs, of their services or by name.
+fn announce(dataplane: &Dataplane) -> Option<RouteAnnouncement> {
+    let number = dataplane.limits.flows_v4;
+    let vips = ["192.0.2.10", "2001:db8::10"].map(|vip| vip.parse().unwrap());
+    let named = usize::try_from(number % 3).unwrap();
+    number.is_multiple_of(2).then(|| RouteAnnouncement {
+        table: 256 + number,
+        vips: vips.into_iter().take(named).collect(),
+        require: if number.is_multiple_of(4) {
+            Require::All
+        } else {
+            Require::Any
+        },
+        min_up: 1 + number % 9,
+        up_after: Duration::from_millis((number % 3_600_000).into()),
+        down_after: Duration::from_millis((number % 1_000).into()),
+        drain: Duration::from_millis((number % 20_000).into()),
+    })
 }
 
 /// As arbitrary as its data plane is.

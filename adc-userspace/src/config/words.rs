@@ -2,7 +2,7 @@
 
 use crate::model::{
     AdminState, AttachMode, Checksum, Election, Hash, InitialState, Mode, OnDown, Profile,
-    ProxyProtocol, Scheduler, TransportProtocol,
+    ProxyProtocol, Require, Scheduler, TransportProtocol,
 };
 
 /// An enum that the file spells in words.
@@ -59,6 +59,17 @@ impl Words for Election {
         match self {
             Self::Vrrp => "vrrp",
             Self::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+impl Words for Require {
+    const ALL: &'static [Self] = &[Self::Any, Self::All];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::All => "all",
         }
     }
 }

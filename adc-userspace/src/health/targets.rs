@@ -172,6 +172,7 @@ mod tests {
             },
             telemetry: Telemetry { listen: None },
             ha: Ha::default(),
+            announce: None,
             monitors: ["ping", "port"]
                 .map(|name| (name.parse().unwrap(), monitor(MonitorKind::Tcp)))
                 .into(),

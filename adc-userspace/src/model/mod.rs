@@ -2,6 +2,7 @@
 //!
 //! Serialisable because runtime edits are kept as JSON and the API speaks it. Host order, `std::net`.
 
+mod announce;
 mod dataplane;
 mod ha;
 mod heartbeat;
@@ -13,6 +14,7 @@ mod service;
 mod state;
 mod wire;
 
+pub use announce::{Require, RouteAnnouncement};
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
 pub use ha::{
     Announce, Checksum, Election, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion,
@@ -53,4 +55,7 @@ pub struct Config {
     /// What is shared with other nodes.
     #[serde(default, skip_serializing_if = "Ha::is_empty")]
     pub ha: Ha,
+    /// VIPs that a routing daemon announces; `None` = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce: Option<RouteAnnouncement>,
 }

@@ -16,6 +16,7 @@ mod local;
 mod lower;
 mod monitor;
 mod resolver;
+pub(crate) mod routes;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testnet;

@@ -3,6 +3,7 @@
 //! A scrape asks the agent for one [`MetricsSnapshot`] and renders it; nothing is counted twice, so the
 //! metrics, the API and the command line can not disagree. `docs/cli.md` lists the metrics.
 
+mod announce;
 mod collector;
 mod families;
 mod ha;

@@ -3,7 +3,8 @@
 use adc_common::abi::{SelfCheckCounters, TableCounters};
 
 use crate::api::proto::{
-    BackendView, FlowCount, HaView, InterfaceView, ReasonRow, ServiceView, SnatUse, Timestamp,
+    AnnouncementView, BackendView, FlowCount, HaView, InterfaceView, ReasonRow, ServiceView,
+    SnatUse, Timestamp,
 };
 use crate::dataplane::OrphanTotals;
 
@@ -38,6 +39,8 @@ pub struct MetricsSnapshot {
     pub held_fragments: OrphanTotals,
     /// HA groups and the heartbeat.
     pub ha: HaView,
+    /// VIPs that a routing daemon announces.
+    pub announcements: Vec<AnnouncementView>,
     /// Generation of the running configuration.
     pub config_generation: u64,
     /// Runtime edits on top of the file.

@@ -93,6 +93,8 @@ fn the_text_is_strict_open_metrics_and_holds_every_area() {
         (r#"adc_xdp_attach_mode{interface="eth0",mode="skb"}"#, 0.0),
         ("adc_config_generation", 7.0),
         ("adc_config_last_reload_successful", 1.0),
+        (r#"adc_announced{vip="192.0.2.1"}"#, 1.0),
+        (r#"adc_announced{vip="2001:db8::1"}"#, 0.0),
         (r#"adc_service_up{service="www"}"#, 1.0),
         (
             r#"adc_service_packets_total{service="www",direction="reply"}"#,

@@ -5,6 +5,7 @@
 //! so readers ignore what they do not know; requests refuse unknown fields, because a misspelt
 //! field in a change must not be dropped silently.
 
+mod announce;
 mod backend;
 mod capture;
 mod config;
@@ -24,6 +25,7 @@ mod tcp_flags;
 mod tests;
 mod time;
 
+pub use announce::AnnouncementView;
 pub use backend::{BackendFilter, BackendView, HealthView, MonitorView, Traffic, WeightView};
 pub use capture::{CaptureFilter, CaptureRequest, FILTER_HELP, FilterTerm};
 pub use config::{

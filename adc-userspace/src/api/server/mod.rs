@@ -5,6 +5,7 @@
 //! sends, the worst that happens is an error answer.
 
 mod access;
+mod announce;
 mod audit;
 pub(crate) mod connections;
 mod extract;

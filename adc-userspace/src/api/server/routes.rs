@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    Caller, audit,
+    Caller, announce, audit,
     extract::{Body, Change, Params, Segments},
     ha, packets,
 };
@@ -56,6 +56,7 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/drops", get(drops::<C>))
         .route("/explain", post(packets::explain::<C>))
         .route("/capture", post(packets::capture::<C>))
+        .route("/announcements", get(announce::list::<C>))
         .route("/ha", get(ha::view::<C>))
         .route("/ha/{group}/failover", post(ha::failover::<C>))
         .route("/ha/{group}/hold", post(ha::hold::<C>))

@@ -38,6 +38,7 @@ pub(super) fn config() -> Config {
         },
         telemetry: Telemetry { listen: None },
         ha: Ha::default(),
+        announce: None,
         monitors: BTreeMap::new(),
         pools: [("web".parse().unwrap(), pool)].into(),
         services: BTreeMap::new(),

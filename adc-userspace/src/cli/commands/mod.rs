@@ -14,6 +14,7 @@ use serde::Serialize;
 use self::agent::Agent;
 use super::{
     DecapOptions, Exit, Local, RunOptions,
+    announce_args::AnnounceCommand,
     args::{Cli, Command, DecapArgs, Format, RunArgs},
     keeper_args::KeeperArgs,
     output,
@@ -114,6 +115,10 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
         }
         Command::Capture(args) => capture::run(&agent, &args),
         Command::Explain(args) => explain::run(&agent, args),
+        Command::Announce(AnnounceCommand::Status) => {
+            let views = block_on(agent.client.announcements())?;
+            agent.show(&views, |views| output::announcements(views))
+        }
         Command::Ha(command) => ha::run(local, &agent, command, format),
         Command::Config(command) => agent.config(local, command),
         Command::Doctor {

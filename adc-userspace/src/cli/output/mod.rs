@@ -3,6 +3,7 @@
 //! Tables never cut a value short, hold no control characters and look the same on a terminal and in a
 //! pipe. JSON is the API's own, pretty-printed.
 
+mod announce;
 mod backend;
 mod config;
 mod explain;
@@ -14,6 +15,7 @@ mod service;
 mod status;
 
 pub(super) use self::{
+    announce::announcements,
     backend::{backend, backends, pools},
     config::{applied, checked, config, diff, findings},
     explain::explanation,

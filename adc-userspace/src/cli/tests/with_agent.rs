@@ -235,6 +235,28 @@ fn a_capture_refuses_what_it_does_not_understand_before_it_makes_a_file() {
 }
 
 #[test]
+fn announce_status_says_what_has_its_route_and_why_the_rest_has_none() {
+    let agent = Agent::start();
+    let ran = agent.run("announce status");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    let line = |vip: &str| {
+        let mut lines = ran.out.lines();
+        lines.find(|line| line.starts_with(vip)).unwrap_or_default()
+    };
+    let yes = line("192.0.2.1 ");
+    assert!(
+        yes.contains("yes") && yes.ends_with("served"),
+        "{}",
+        ran.out
+    );
+    let no = line("2001:db8::1 ");
+    assert!(no.contains("no") && no.ends_with("1 wanted"), "{}", ran.out);
+    let json = agent.run("announce status -o json").json();
+    assert_eq!(json[0]["announced"], true);
+    assert_eq!(json[1]["since"], json!(null));
+}
+
+#[test]
 fn ha_status_says_who_has_a_group_and_why() {
     let ran = Agent::start().run("ha status");
     assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);

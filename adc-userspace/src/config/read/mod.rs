@@ -3,6 +3,7 @@
 //! Types, units, words and ranges are checked here, where the text is; what services, pools and
 //! backends mean to each other is checked by `rules`, which runtime edits share.
 
+mod announce;
 mod backends;
 mod ha;
 mod ha_track;
@@ -90,6 +91,7 @@ fn everything(root: &Section<'_>, node_name: &str) -> (Config, Paths) {
         pools: backends::pools(root, &mut paths.backends),
         services: service::services(root),
         ha,
+        announce: announce::announce(root),
     };
     (config, paths)
 }

@@ -45,6 +45,7 @@ fn empty_config() -> Config {
         },
         telemetry: Telemetry { listen: None },
         ha: Ha::default(),
+        announce: None,
         monitors: BTreeMap::new(),
         pools: BTreeMap::new(),
         services: BTreeMap::new(),

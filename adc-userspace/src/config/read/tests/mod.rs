@@ -1,5 +1,6 @@
 //! What a file may say.
 
+mod announce;
 mod damage;
 mod documents;
 mod ha;
@@ -93,6 +94,7 @@ key_file = "/etc/adc/ha.key"
 port = 9554
 witness = "192.0.2.1"
 paths = [{ interface = "eth2", peer = "192.168.99.2" }]
+[announce]
 "#;
 
 fn read(text: &str) -> Result<Config, ConfigErrors> {
