@@ -112,7 +112,7 @@ fn a_node_that_stops_withdraws_first_and_only_flows_that_need_its_state_break() 
     let load = Load::start(&fabric.client, &[WWW_DSR], 4, Duration::from_millis(3));
     load.wait_for(100);
 
-    assert!(fabric.agents[0].terminate().success());
+    assert!(fabric.agents[0].stop().success());
     for vip in SERVED {
         assert_eq!(fabric.ways(vip), [1], "withdrawn before the agent ended");
     }
@@ -168,7 +168,7 @@ fn frr_announces_and_withdraws_too() {
     fabric.start_http();
     fabric.wait_for_ways(vip, &[0, 1]);
     let direct = HeldConnections::open(&fabric.client, ECHO_DSR, HELD);
-    assert!(fabric.agents[1].terminate().success());
+    assert!(fabric.agents[1].stop().success());
     assert_eq!(fabric.ways(vip), [0], "withdrawn before the agent ended");
     assert_eq!(fabric.ways(other), [0], "withdrawn before the agent ended");
     direct.wait_for_rounds(10);

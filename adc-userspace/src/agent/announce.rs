@@ -15,7 +15,8 @@ use super::state::Agent;
 use crate::{
     announce::{Gate, Holds},
     api::proto::Timestamp,
-    model::{Require, RouteAnnouncement, Service, ServiceName},
+    ha::Role,
+    model::{GroupName, Require, RouteAnnouncement, Service, ServiceName},
     neighbours::routes,
     plan::key_of,
 };
@@ -255,6 +256,12 @@ impl Agent {
         behind
     }
 
+    /// Whether this node is active for a group, as the keeper told last.
+    fn has_role(&self, group: &GroupName) -> bool {
+        let mut groups = self.ha.known().groups.into_iter();
+        groups.any(|view| view.name == *group && view.role == Role::Active)
+    }
+
     /// Whether this node serves a VIP; if not, why.
     fn served(
         &self,
@@ -264,7 +271,7 @@ impl Agent {
     ) -> Result<(), String> {
         self.takes_packets()?;
         if let Some(group) = self.config.ha.group_of(vip)
-            && !self.ha.carries(group)
+            && !self.has_role(group)
         {
             return Err(format!("HA group {group} is not active on this node"));
         }

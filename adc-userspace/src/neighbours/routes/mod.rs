@@ -22,8 +22,11 @@ use rtnetlink::{Handle, sys::AsyncSocket};
 use super::{
     NeighbourError,
     kernel::{answered, errno},
-    vips::{OUR_PROTOCOL, whole},
+    vips::whole,
 };
+
+/// The mark of our routes (`rtm_protocol`; `proto 173` in `ip route`), as that of the agent's addresses.
+const OUR_PROTOCOL: u8 = 0xad;
 
 /// What [`reconcile`] found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
