@@ -3,9 +3,9 @@
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
-        OrphanRecord, RING_SLOTS, RangeKey, Reason, SelfCheckCounters, ServiceEntry, ServiceId,
-        ServiceKey, TableCounters,
+        FlowNews, FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        InterfaceId, OrphanRecord, RING_SLOTS, RangeKey, Reason, SelfCheckCounters, ServiceEntry,
+        ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -17,10 +17,10 @@ use aya_ebpf::{
 };
 
 use crate::maps::{
-    BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6,
-    HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, ORPHANS, REASON_COUNTERS, RINGS,
-    RangeBits, RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX, SERVICE_RANGES, SERVICES,
-    SNAT_CURSORS, TABLE_COUNTERS,
+    BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOW_NEWS, FLOWS4, FLOWS6, FRAGMENTS4,
+    FRAGMENTS6, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, ORPHANS, REASON_COUNTERS,
+    RINGS, RangeBits, RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX, SERVICE_RANGES,
+    SERVICES, SNAT_CURSORS, TABLE_COUNTERS,
 };
 
 /// -EEXIST, as `bpf_map_update_elem` returns it (include/uapi/asm-generic/errno-base.h).
@@ -59,6 +59,24 @@ macro_rules! flow_tables {
                 entry: &FlowEntry<$family>,
             ) -> Result<(), InsertError> {
                 outcome($flows.insert(key, entry, u64::from(BPF_NOEXIST)))
+            }
+
+            #[inline(always)]
+            fn tell(&self, key: &FlowKey<$family>) {
+                if !crate::maps::tells() {
+                    return;
+                }
+                let Some(entry) = $flows.get_ptr_mut(key) else {
+                    return;
+                };
+                let Some(mut news) = FLOW_NEWS.reserve_untyped::<FlowNews<$family>>(0) else {
+                    self.count_table(|table| table.untold = table.untold.wrapping_add(1));
+                    return;
+                };
+                // SAFETY: as for `with_flow`.
+                let entry = unsafe { *entry };
+                news.write(FlowNews { key: *key, entry });
+                news.submit(0);
             }
 
             #[inline(always)]

@@ -5,9 +5,9 @@ use std::{cell::RefCell, collections::HashMap, fmt, hash::Hash};
 use crate::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry, InterfaceId,
-        OrphanRecord, Port, RangeKey, Reason, ReasonCounters, SelfCheckCounters, ServiceEntry,
-        ServiceId, ServiceKey, TableCounters,
+        FlowNews, FragmentEntry, FragmentKey, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        InterfaceId, OrphanRecord, Port, RangeKey, Reason, ReasonCounters, SelfCheckCounters,
+        ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
     datapath::{FlowTables, InsertError, Scratch, Tables},
 };
@@ -19,6 +19,8 @@ pub struct FlowMaps<A> {
     pub flows: RefCell<HashMap<FlowKey<A>, FlowEntry<A>>>,
     /// Half-open flows.
     pub half_open: RefCell<HashMap<FlowKey<A>, HalfOpenEntry<A>>>,
+    /// What the agent was told of validated flows; never full.
+    pub news: RefCell<Vec<FlowNews<A>>>,
     /// First fragments.
     pub fragments: RefCell<HashMap<FragmentKey<A>, FragmentEntry>>,
     /// Entries that the main table takes.
@@ -32,6 +34,7 @@ impl<A> Default for FlowMaps<A> {
         Self {
             flows: RefCell::default(),
             half_open: RefCell::default(),
+            news: RefCell::default(),
             fragments: RefCell::default(),
             capacity: 1 << 20,
             half_open_capacity: usize::MAX,
@@ -122,6 +125,16 @@ macro_rules! flow_tables {
                     key,
                     entry,
                 )
+            }
+
+            fn tell(&self, key: &FlowKey<$family>) {
+                if let Some(entry) = self.$field.flows.borrow().get(key) {
+                    let news = FlowNews {
+                        key: *key,
+                        entry: *entry,
+                    };
+                    self.$field.news.borrow_mut().push(news);
+                }
             }
 
             fn remove_flow(&self, key: &FlowKey<$family>) -> bool {

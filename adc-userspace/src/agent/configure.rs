@@ -197,6 +197,7 @@ impl Agent {
             telemetry: self.config.telemetry.clone(),
             ha: Ha {
                 heartbeat: self.config.ha.heartbeat.clone(),
+                sync: self.config.ha.sync.clone(),
                 ..config.ha
             },
             ..config
@@ -281,6 +282,7 @@ impl Agent {
             "ha.heartbeat",
             file.ha.heartbeat == self.config.ha.heartbeat,
         );
+        differs("ha.sync", file.ha.sync == self.config.ha.sync);
         notes
     }
 

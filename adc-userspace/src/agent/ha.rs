@@ -37,7 +37,7 @@ impl Agent {
         self.carried.look_at(interfaces);
         // Pools first: what a new group tracks must not look unknown.
         self.report_pools();
-        if let Err(error) = self.ha.configure(&self.config.ha).await {
+        if let Err(error) = self.ha.configure(&self.groups_now()).await {
             tracing::error!("HA groups: {}", error.what);
         }
         self.report_pools();
@@ -47,6 +47,7 @@ impl Agent {
     pub(super) async fn on_role(&mut self, change: RoleChange) {
         let RoleChange { group, role, .. } = change;
         tracing::debug!(%group, %role, "reconciling addresses");
+        self.publish_names();
         self.reconcile_addresses().await;
     }
 

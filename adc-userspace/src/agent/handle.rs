@@ -117,8 +117,13 @@ impl Control for Handle {
     async fn ha(&self) -> Result<HaView, ApiError> {
         // The groups' thread is asked without the agent's lock: it may need the agent itself.
         let groups = self.groups().await.groups().await?;
-        let heartbeat = self.look(|agent| Ok(agent.heartbeat.clone())).await?;
-        Ok(HaView { groups, heartbeat })
+        let seen = |agent: &mut Agent| Ok((agent.heartbeat.clone(), agent.sync_view()));
+        let (heartbeat, sync) = self.look(seen).await?;
+        Ok(HaView {
+            groups,
+            heartbeat,
+            sync,
+        })
     }
 
     async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {

@@ -21,6 +21,7 @@ mod snat;
 mod start;
 mod state;
 mod status;
+mod sync;
 mod view;
 
 pub use monitors::check;
@@ -103,6 +104,7 @@ async fn serve(options: &RunOptions) -> Result<()> {
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
     let heartbeat = heartbeat::start(&agent, stopped.clone()).await?;
+    let sync = sync::follow(&agent, stopped.clone()).await;
     let servers = spawn_servers(&agent, server, metrics, &stopped);
     match events(&agent, inputs).await {
         End::Told => {}
@@ -115,6 +117,9 @@ async fn serve(options: &RunOptions) -> Result<()> {
     servers.await;
     if let Some(task) = heartbeat {
         // It only ends; a panic in it was printed.
+        drop(task.await);
+    }
+    if let Some(task) = sync {
         drop(task.await);
     }
     // A change that outlived its connection ends first; one that still waits is refused after this.

@@ -156,6 +156,7 @@ async fn bring_up(
         &config.dataplane.pin_path,
         &config.dataplane.limits,
         config.dataplane.self_check,
+        config.ha.sync.is_some(),
     )?;
     let interfaces = interfaces(&config, &facts, &dataplane)?;
     let carried = Carried::on(&config.dataplane.interfaces);
@@ -193,6 +194,7 @@ async fn bring_up(
         challenger: Challenger::start(),
         ha,
         heartbeat: None,
+        replication: None,
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,
@@ -228,6 +230,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
+    agent.start_sync()?;
     agent.configure_ha().await;
     agent.reconcile_addresses().await;
     tracing::info!(

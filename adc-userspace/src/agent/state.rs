@@ -14,7 +14,7 @@ use nix::fcntl::Flock;
 
 use super::{
     addresses::Carried, challenges::Challenger, interfaces::Interface, monitors::Monitors,
-    snat::Refusals,
+    snat::Refusals, sync::Replication,
 };
 use crate::{
     api::proto::{HeartbeatView, Timestamp, sentence},
@@ -75,6 +75,8 @@ pub(super) struct Agent {
     pub(super) ha: HaControl,
     /// What the heartbeat last said; `None` without a peer.
     pub(super) heartbeat: Option<HeartbeatView>,
+    /// Replication of flows, if it is configured.
+    pub(super) replication: Option<Replication>,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -275,6 +277,7 @@ impl Agent {
         self.troubles.plan = None;
         self.report_pools();
         if !plan.is_empty() {
+            self.publish_names();
             self.challenge();
         }
         Ok(plan)
@@ -328,6 +331,7 @@ impl Agent {
             tracing::error!("counting refused flows: {}", sentence(error.as_ref()));
         }
         self.mend_interfaces();
+        self.publish_names();
         self.reconcile_addresses().await;
     }
 
@@ -370,6 +374,9 @@ impl Agent {
         self.stopping = true;
         self.ha.stop().await;
         self.remove_addresses().await;
+        // After the roles: whoever takes them over has been told of the last flows.
+        let replication = self.replication.take();
+        tokio::task::block_in_place(|| drop(replication));
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

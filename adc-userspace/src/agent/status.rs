@@ -201,6 +201,7 @@ impl Agent {
             ha: HaView {
                 groups: self.ha.known_groups(),
                 heartbeat: self.heartbeat.clone(),
+                sync: self.sync_view(),
             },
             config_generation: self.generation,
             config_edits: self.edits.len(),

@@ -12,8 +12,8 @@ use super::edit::Edit;
 use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Ha, Hash,
     HeartbeatPath, HeartbeatSettings, HttpCheck, InitialState, Limits, Mode, Monitor, MonitorKind,
-    MssClamp, Node, OnDown, Pool, Ports, Profile, Scheduler, Service, StatusRange, Telemetry,
-    Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
+    MssClamp, Node, OnDown, Pool, Ports, Profile, Scheduler, Service, StatusRange, SyncSettings,
+    Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -55,11 +55,16 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                     (name.parse().unwrap(), service(index, pool, values))
                 });
             let heartbeat = heartbeat(&dataplane, &node.name);
+            let sync = sync(&dataplane);
             Config {
                 node,
                 dataplane,
                 telemetry,
-                ha: Ha { heartbeat, ..ha },
+                ha: Ha {
+                    heartbeat,
+                    sync,
+                    ..ha
+                },
                 monitors: monitors
                     .into_iter()
                     .map(|(name, m)| (name.parse().unwrap(), m))
@@ -285,6 +290,18 @@ fn heartbeat(dataplane: &Dataplane, node: &str) -> Option<HeartbeatSettings> {
         witness: number
             .is_multiple_of(5)
             .then(|| IpAddr::from([10, 99, 0, 1])),
+    })
+}
+
+/// As arbitrary, too.
+fn sync(dataplane: &Dataplane) -> Option<SyncSettings> {
+    let number = dataplane.self_check;
+    number.is_multiple_of(2).then(|| SyncSettings {
+        interface: dataplane.interfaces.first().unwrap().clone(),
+        peer: IpAddr::from([10, 99, 0, 2]),
+        port: 1 + u16::try_from(number).unwrap(),
+        key_file: "/etc/adc/sync.key".into(),
+        wait_at_most: Duration::from_secs(number.into()),
     })
 }
 

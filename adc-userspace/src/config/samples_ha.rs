@@ -12,6 +12,7 @@ use crate::model::{
 pub(super) fn ha() -> impl Strategy<Value = Ha> {
     prop::collection::vec(values(), 0..3).prop_map(|groups| Ha {
         heartbeat: None,
+        sync: None,
         groups: groups
             .into_iter()
             .enumerate()

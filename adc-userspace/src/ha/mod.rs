@@ -20,6 +20,7 @@ mod role;
 mod router;
 mod script;
 mod socket;
+pub mod sync;
 mod task;
 mod tracking;
 pub mod vrrp;

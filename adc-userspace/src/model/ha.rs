@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupName, HeartbeatSettings, PoolName, monitor::humantime_duration};
+use super::{GroupName, HeartbeatSettings, PoolName, SyncSettings, monitor::humantime_duration};
 
 /// What this node shares with others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Ha {
     /// The other node of a pair; `None` = no heartbeat.
     #[serde(default)]
     pub heartbeat: Option<HeartbeatSettings>,
+    /// Replication of flows to the other node; `None` = they stay here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncSettings>,
 }
 
 /// Version of VRRP.
@@ -157,7 +160,7 @@ impl VrrpVersion {
 impl Ha {
     /// Whether there is nothing to share.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.heartbeat.is_none()
+        self.groups.is_empty() && self.heartbeat.is_none() && self.sync.is_none()
     }
 
     /// The group that an address belongs to.

@@ -11,6 +11,7 @@ mod pool;
 mod ports;
 mod service;
 mod state;
+mod sync;
 mod wire;
 
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
@@ -27,6 +28,7 @@ pub use service::{
     Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,
 };
 pub use state::{EffectiveState, Health};
+pub use sync::{SYNC_PORT, SyncSettings};
 pub use wire::{MssClamp, ProxyProtocol, Tunnel};
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{MetricsSnapshot, families::Families, ha, heartbeat, snat};
+use super::{MetricsSnapshot, families::Families, ha, heartbeat, snat, sync};
 use crate::{
     api::proto::{BackendView, ReasonKind, ServiceView, Traffic},
     model::{AdminState, AttachMode, Health},
@@ -45,7 +45,8 @@ impl Collector for SnapshotCollector {
         self_checks(&mut out, snapshot)?;
         held_fragments(&mut out, snapshot)?;
         ha::render(&mut out, &snapshot.ha.groups)?;
-        heartbeat::render(&mut out, snapshot.ha.heartbeat.as_ref())
+        heartbeat::render(&mut out, snapshot.ha.heartbeat.as_ref())?;
+        sync::render(&mut out, snapshot.ha.sync.as_ref())
     }
 }
 

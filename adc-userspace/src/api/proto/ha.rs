@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeartbeatView, Timestamp};
+use super::{HeartbeatView, SyncView, Timestamp};
 use crate::{ha::Role, model::GroupName};
 
 /// What this node shares with others.
@@ -15,6 +15,9 @@ pub struct HaView {
     /// The heartbeat; absent if no peer is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatView>,
+    /// Replication of flows; absent if it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncView>,
 }
 
 /// What this node is for a group, and why.

@@ -12,6 +12,7 @@ mod jitter;
 mod layout;
 mod service;
 mod status;
+mod sync;
 
 pub(super) use self::{
     backend::{backend, backends, pools},
