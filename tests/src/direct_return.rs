@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     agent,
+    net::Link,
     process::Process,
     topology::{BackendHost, Topology},
     wait::eventually,
@@ -55,11 +56,20 @@ pub fn nth_vip(base: IpAddr, n: u8) -> IpAddr {
 /// If it does not come up.
 #[track_caller]
 pub fn wake_port(topology: &Topology) -> Process {
-    let port = &topology.switch_port;
+    wake(&topology.switch_port, topology)
+}
+
+/// The same for any port.
+///
+/// # Panics
+/// If it does not come up.
+#[track_caller]
+pub fn wake(port: &Link, topology: &Topology) -> Process {
     let mut command = Command::new(agent::binary().expect("the agent"));
     command.args(["decap", "--interface", &port.name, "--vip", "192.0.2.1"]);
     let directory = topology.directory();
-    let process = Process::spawn(&port.namespace, "port", &mut command, directory);
+    let label = format!("port-{}", port.name);
+    let process = Process::spawn(&port.namespace, &label, &mut command, directory);
     eventually(Duration::from_secs(10), "the port has its program", || {
         process.log().contains("decapsulating")
     });

@@ -4,6 +4,7 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     os::unix::fs::PermissionsExt,
+    thread,
     time::Duration,
 };
 
@@ -11,9 +12,11 @@ use serde_json::Value;
 
 use crate::{
     agent::{Agent, Backend, Config},
+    direct_return::{wake, wake_port},
     drive::HeldConnections,
     lan::{LONG, VRID},
     net::{Link, VethPair},
+    process::Process,
     scene::ECHO_PORT,
     serve::{self, TcpServer},
     topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
@@ -34,6 +37,22 @@ pub const NAT: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 7);
 pub const FULL_NAT: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 8);
 /// A key that both have.
 pub const KEY: [u8; 64] = [7; 64];
+
+/// Threads that use held connections.
+const HANDS: usize = 10;
+
+/// Connections in use.
+#[derive(Debug)]
+pub struct Held(Vec<HeldConnections>);
+
+impl Held {
+    /// Demands that every connection has survived so far, and tries each once more.
+    pub fn assert_all_alive(&self) {
+        for hand in &self.0 {
+            hand.assert_all_alive();
+        }
+    }
+}
 
 /// One of the two.
 #[derive(Debug)]
@@ -58,6 +77,8 @@ pub struct SyncPair {
     /// The network.
     pub topology: Topology,
     _servers: Vec<TcpServer>,
+    /// Of the ports of both nodes: each packet goes out when it is sent.
+    _ports: [Process; 2],
 }
 
 impl Node {
@@ -142,6 +163,11 @@ impl SyncPair {
             .adc
             .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
         let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
+        let port = Link {
+            name: "second".into(),
+            ..topology.switch_port.clone()
+        };
+        let ports = [wake_port(&topology), wake(&port, &topology)];
         let cable = VethPair::connect((&topology.adc, CABLE), (&other.namespace, CABLE));
         for (end, address) in [&cable.a, &cable.b].into_iter().zip(ON_CABLE) {
             let address = format!("{}/24", IpAddr::from(address));
@@ -167,6 +193,7 @@ impl SyncPair {
             second,
             topology,
             _servers: servers,
+            _ports: ports,
         };
         pair.wait_for(0);
         pair
@@ -192,10 +219,20 @@ impl SyncPair {
         })
     }
 
-    /// Opens connections and keeps them in use.
-    #[track_caller]
-    pub fn hold(&self, service: SocketAddr, count: usize) -> HeldConnections {
-        HeldConnections::open(&self.topology.client, service, count)
+    /// Opens connections and keeps them in use, many at a time: one after the other they would wait for each other's answers.
+    ///
+    /// # Panics
+    /// If one can not be opened.
+    pub fn hold(&self, service: SocketAddr, count: usize) -> Held {
+        let client = &self.topology.client;
+        let each = count / HANDS;
+        let hands = thread::scope(|scope| {
+            let open = || HeldConnections::open(client, service, each);
+            let hands: Vec<_> = (0..HANDS).map(|_| scope.spawn(open)).collect();
+            let joined = hands.into_iter().map(|hand| hand.join().expect("a hand"));
+            joined.collect()
+        });
+        Held(hands)
     }
 
     /// Waits until a node has so many validated flows.
