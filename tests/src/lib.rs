@@ -22,6 +22,7 @@ pub mod program;
 pub mod require;
 pub mod scene;
 pub mod serve;
+pub mod sync_bench;
 pub mod sync_pair;
 pub mod topology;
 pub mod wait;

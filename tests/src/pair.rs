@@ -1,12 +1,17 @@
 //! Two adc nodes that share a VIP and the backends' gateway.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    net::{IpAddr, Ipv4Addr},
+    os::unix::fs::PermissionsExt as _,
+    time::Duration,
+};
 
 use crate::{
     agent::{Agent, Backend, Config},
     drive::get_in,
     lan::{LONG, VRID},
-    net::Link,
+    net::{Link, VethPair},
     scene::{HTTP_PORT, WWW},
     serve::{self, TcpServer},
     topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
@@ -33,9 +38,14 @@ pub struct Pair {
     pub first: Node,
     /// Priority 100.
     pub second: Node,
+    /// A cable between the two, if the heartbeat decides.
+    pub cable: Option<VethPair>,
     topology: Topology,
     _servers: Vec<TcpServer>,
 }
+
+/// The nodes' addresses on the cable between them.
+const CABLE: [[u8; 4]; 2] = [[10, 99, 0, 1], [10, 99, 0, 2]];
 
 impl Node {
     /// Whether it is active and has both addresses.
@@ -63,6 +73,19 @@ impl Node {
 impl Pair {
     /// Both run, and the first is active.
     pub fn start() -> Self {
+        let pair = Self::prepare(None);
+        pair.wait_for_first();
+        pair
+    }
+
+    /// The same, and the heartbeat decides, over a cable of its own and over the switch.
+    pub fn by_heartbeat(profile: &str) -> Self {
+        let pair = Self::prepare(Some(profile));
+        pair.wait_for_first();
+        pair
+    }
+
+    fn prepare(profile: Option<&str>) -> Self {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();
@@ -77,16 +100,25 @@ impl Pair {
             .adc
             .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
         let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
-        let first = node(&topology, "first", link, 150);
-        let second = node(&topology, "second", other, 100);
-        let pair = Self {
+        let cable = profile.map(|_| {
+            let cable = VethPair::connect((&link.namespace, "ha0"), (&other.namespace, "ha0"));
+            let [first, second] = CABLE.map(Ipv4Addr::from);
+            cable.a.add_address(format!("{first}/24").parse().unwrap());
+            cable.b.add_address(format!("{second}/24").parse().unwrap());
+            cable
+        });
+        let heartbeat = |own, peer| profile.map(|profile| heartbeat(&topology, profile, own, peer));
+        let ways = [("first", 0), ("second", 1)];
+        let [first, second] = [heartbeat(ways[0], ways[1]), heartbeat(ways[1], ways[0])];
+        let first = node(&topology, "first", link, 150, &first.unwrap_or_default());
+        let second = node(&topology, "second", other, 100, &second.unwrap_or_default());
+        Self {
             first,
             second,
+            cable,
             topology,
             _servers: servers,
-        };
-        pair.wait_for_first();
-        pair
+        }
     }
 
     /// Waits until the first node has the addresses, and the second does not.
@@ -127,8 +159,25 @@ fn moving() -> [IpAddr; 2] {
     [VIP_V4.into(), GATEWAY_V4.1.into()]
 }
 
+/// The table of a node, and the key that both have.
+fn heartbeat(
+    topology: &Topology,
+    profile: &str,
+    (own, _): (&str, usize),
+    (peer, at): (&str, usize),
+) -> String {
+    let key = topology.directory().join(format!("{own}.key"));
+    fs::write(&key, [42; 32]).expect("the key is written");
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("the key is closed");
+    let (cable, lan) = (Ipv4Addr::from(CABLE[at]), Ipv4Addr::from(INSIDE[at]));
+    format!(
+        "\n[ha.heartbeat]\npeer = \"{peer}\"\nprofile = \"{profile}\"\nkey_file = \"{}\"\npaths = [{{ interface = \"ha0\", peer = \"{cable}\" }}, {{ interface = \"eth0\", peer = \"{lan}\" }}]\n",
+        key.display()
+    )
+}
+
 /// Starts an agent.
-fn node(topology: &Topology, name: &str, link: Link, priority: u8) -> Node {
+fn node(topology: &Topology, name: &str, link: Link, priority: u8, heartbeat: &str) -> Node {
     let backends = topology.backends.iter();
     let backends = backends.map(|host| Backend::v4(host, HTTP_PORT)).collect();
     let mut config = Config::new(topology)
@@ -137,7 +186,7 @@ fn node(topology: &Topology, name: &str, link: Link, priority: u8) -> Node {
         .service("www", WWW, "tcp", "web");
     let [vip, gateway] = moving();
     config.extra = format!(
-        "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [\"{vip}\", \"{gateway}/24\"]\n"
+        "{heartbeat}\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [\"{vip}\", \"{gateway}/24\"]\n"
     );
     let mut agent = Agent::prepare_in(&link.namespace, &config);
     agent.spawn();

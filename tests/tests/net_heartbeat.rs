@@ -21,7 +21,7 @@ use adc_userspace::{
         key::Key,
         packet::{Boot, Heartbeat, NodeId},
         refusal::Refusal,
-        runner::{Event, Heartbeats, Setup, Watch},
+        runner::{Event, Heartbeats, Setup, Statement, Watch},
     },
     model::{HeartbeatPath, Timing},
 };
@@ -84,12 +84,16 @@ fn setup(own: &str, boot: u64) -> Setup {
             path("eth1", format!("fd00:99::{host}")),
         ],
         port: PORT,
-        config_hash: 7,
     }
 }
 
 impl Node {
     fn start(namespace: &Namespace, setup: Setup) -> Self {
+        Self::configured(namespace, setup, 7)
+    }
+
+    /// With another configuration than the other node's, if the hash is another.
+    fn configured(namespace: &Namespace, setup: Setup, config_hash: u64) -> Self {
         let events = Arc::<Mutex<Vec<Event>>>::default();
         let sink = Arc::clone(&events);
         let tell = move |event| {
@@ -98,10 +102,12 @@ impl Node {
         };
         // Its thread inherits the namespace of the one that starts it.
         let heartbeats = namespace.enter(|| Heartbeats::start(setup, Watch, tell));
-        Self {
-            heartbeats: heartbeats.unwrap(),
-            events,
-        }
+        let heartbeats = heartbeats.unwrap();
+        heartbeats.say(Statement {
+            config_hash,
+            ..Statement::default()
+        });
+        Self { heartbeats, events }
     }
 
     /// What happened so far.
@@ -270,11 +276,7 @@ fn nodes_with_another_key_do_not_hear_each_other_and_those_with_another_configur
     });
     assert_eq!(b.events(), []);
     drop(a);
-    let other = Setup {
-        config_hash: 8,
-        ..setup("a", 1)
-    };
-    let _a = Node::start(&pair.a, other);
+    let _a = Node::configured(&pair.a, setup("a", 1), 8);
     b.waits_for(&Event::ConfigDiffers(true));
     b.waits_for(&Event::Peer { heard: true });
 }

@@ -166,7 +166,8 @@ impl Agent {
             Ok(plan) => {
                 self.generation += 1;
                 self.applied_at = Timestamp(SystemTime::now());
-                self.configure_ha().await;
+                // It is logged, and shown.
+                drop(self.configure_ha().await);
                 self.reconcile_addresses().await;
                 Ok(plan)
             }

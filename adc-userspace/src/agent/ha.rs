@@ -6,9 +6,12 @@ use tokio::sync::mpsc;
 
 use super::state::Agent;
 use crate::{
-    api::proto::{Severity, Warning},
-    ha::{HaControl, Role, RoleChange},
-    model::{PoolName, Tracked},
+    api::proto::{ApiError, Severity, Warning},
+    ha::{
+        HaControl, NodeFacts, Role, RoleChange,
+        heartbeat::{alike::config_hash, runner::Statement},
+    },
+    model::{GroupName, PoolName, Tracked},
 };
 
 /// Changes of roles that wait; one that does not fit is noticed at the next sweep.
@@ -22,12 +25,17 @@ pub(super) fn control() -> (HaControl, mpsc::Receiver<RoleChange>) {
             tracing::debug!("a change of role waits for the sweep");
         }
     };
-    (HaControl::new(Arc::new(hook)), changes)
+    // Nothing in the data plane asks for leases yet.
+    let leases = Arc::new(|_: &GroupName, _| {});
+    (HaControl::new(Arc::new(hook), leases), changes)
 }
 
 impl Agent {
-    /// Makes the groups those of the running configuration.
-    pub(super) async fn configure_ha(&mut self) {
+    /// Makes the groups and the peer those of the running configuration.
+    ///
+    /// # Errors
+    /// The heartbeat can not be started; it is logged, and shown until it can.
+    pub(super) async fn configure_ha(&mut self) -> Result<(), ApiError> {
         // What is on their interfaces may be left by an earlier agent.
         let groups = self.config.ha.groups.values();
         let interfaces = groups.flat_map(|group| {
@@ -37,10 +45,36 @@ impl Agent {
         self.carried.look_at(interfaces);
         // Pools first: what a new group tracks must not look unknown.
         self.report_pools();
-        if let Err(error) = self.ha.configure(&self.groups_now()).await {
-            tracing::error!("HA groups: {}", error.what);
+        let node = NodeFacts {
+            name: self.config.node.name.clone(),
+            state_dir: self.config.node.state_dir.clone(),
+        };
+        let configured = self.ha.configure(&self.groups_now(), node).await;
+        if let Err(error) = &configured {
+            tracing::error!("HA: {}", error.what);
         }
+        self.troubles.ha = configured.as_ref().err().map(|error| error.what.clone());
+        self.state_node();
         self.report_pools();
+        configured
+    }
+
+    /// Says how this node is. An agent that does not get to it does not work.
+    pub(super) fn state_node(&self) {
+        if self.config.ha.heartbeat.is_some() {
+            self.ha.say(Statement {
+                data_plane_ok: self.forwards(),
+                sync: self.sync_state(),
+                config_hash: config_hash(&self.config),
+            });
+        }
+    }
+
+    /// Whether every interface is attached, and there.
+    fn forwards(&self) -> bool {
+        self.interfaces
+            .values()
+            .all(|interface| interface.facts.is_some() && interface.trouble.is_none())
     }
 
     /// A role is another; the addresses have moved already.
@@ -81,7 +115,7 @@ impl Agent {
 
     /// What people should know of groups.
     pub(super) fn ha_warnings(&self) -> Vec<Warning> {
-        let groups = self.ha.known_groups().into_iter();
+        let groups = self.ha.known().groups.into_iter();
         let faulty = groups.filter(|group| group.role == Role::Fault);
         let warning = faulty.map(|group| Warning {
             severity: Severity::Warning,
@@ -89,6 +123,13 @@ impl Agent {
             what: format!("this node can not have it: {}", group.why),
             remedy: "`adc ha status` shows what it depends on".into(),
         });
-        warning.collect()
+        let mut warnings: Vec<_> = warning.collect();
+        warnings.extend(self.troubles.ha.as_ref().map(|what| Warning {
+            severity: Severity::Critical,
+            subject: "HA".into(),
+            what: what.clone(),
+            remedy: "correct what it names, and reload or restart the agent: until then groups that the heartbeat decides about are not active here".into(),
+        }));
+        warnings
     }
 }

@@ -33,7 +33,7 @@ impl Handle {
         Self { agent, stopped }
     }
 
-    async fn groups(&self) -> HaControl {
+    async fn control(&self) -> HaControl {
         self.agent.lock().await.ha.clone()
     }
 
@@ -116,20 +116,15 @@ impl Control for Handle {
 
     async fn ha(&self) -> Result<HaView, ApiError> {
         // The groups' thread is asked without the agent's lock: it may need the agent itself.
-        let groups = self.groups().await.groups().await?;
-        let seen = |agent: &mut Agent| Ok((agent.heartbeat.clone(), agent.sync_view()));
-        let (heartbeat, sync) = self.look(seen).await?;
-        Ok(HaView {
-            groups,
-            heartbeat,
-            sync,
-        })
+        let view = self.control().await.view().await?;
+        let sync = self.look(|agent| Ok(agent.sync_view())).await?;
+        Ok(HaView { sync, ..view })
     }
 
     async fn ha_order(&self, group: GroupName, order: HaOrder) -> Result<HaGroupView, ApiError> {
-        let ha = self.groups().await;
+        let ha = self.control().await;
         ha.order(group.clone(), order).await?;
-        let groups = ha.groups().await?.into_iter();
+        let groups = ha.view().await?.groups.into_iter();
         let mut found = groups.filter(|view| view.name == group);
         found
             .next()

@@ -13,10 +13,10 @@ mod explain;
 mod flow_view;
 mod ha;
 mod handle;
-mod heartbeat;
 mod interfaces;
 mod locks;
 mod monitors;
+mod open_files;
 mod snat;
 mod start;
 mod state;
@@ -32,7 +32,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Mutex, mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval_at},
+    time::{Instant, MissedTickBehavior, interval, interval_at},
 };
 
 use crate::{
@@ -44,6 +44,9 @@ use state::Agent;
 
 /// How often flows are swept: expiry is also checked on read, so this bounds memory, not correctness.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the agent says that it works; a third of the heartbeat's patience with it.
+const SAY: Duration = Duration::from_secs(1);
 
 /// Health events that wait while a plan is applied; the checker never loses the last state of a backend.
 const HEALTH_EVENTS: usize = 1024;
@@ -103,7 +106,6 @@ async fn serve(options: &RunOptions) -> Result<()> {
     } = started;
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
-    let heartbeat = heartbeat::start(&agent, stopped.clone()).await?;
     let sync = sync::follow(&agent, stopped.clone()).await;
     let servers = spawn_servers(&agent, server, metrics, &stopped);
     match events(&agent, inputs).await {
@@ -115,11 +117,8 @@ async fn serve(options: &RunOptions) -> Result<()> {
     }
     stop.send_replace(true);
     servers.await;
-    if let Some(task) = heartbeat {
-        // It only ends; a panic in it was printed.
-        drop(task.await);
-    }
     if let Some(task) = sync {
+        // It only ends; a panic in it was printed.
         drop(task.await);
     }
     // A change that outlived its connection ends first; one that still waits is refused after this.
@@ -156,6 +155,8 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
     } = &mut inputs.signals;
     let mut sweep = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut say = interval(SAY);
+    say.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             event = inputs.health.recv() => {
@@ -177,6 +178,7 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
             }
             Some(change) = inputs.roles.recv() => agent.lock().await.on_role(change).await,
             _ = sweep.tick() => agent.lock().await.on_sweep().await,
+            _ = say.tick() => agent.lock().await.state_node(),
             _ = hangup.recv() => agent.lock().await.reload_file().await,
             _ = terminate.recv() => {
                 tracing::info!("SIGTERM: detaching and stopping");

@@ -8,11 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::{
-    fcntl::Flock,
-    net::if_::if_nametoindex,
-    sys::resource::{Resource, getrlimit, setrlimit},
-};
+use nix::{fcntl::Flock, net::if_::if_nametoindex};
 use tokio::sync::mpsc;
 
 use super::{
@@ -23,6 +19,7 @@ use super::{
     interfaces::Interface,
     locks,
     monitors::{self, Monitors},
+    open_files,
     snat::Refusals,
     state::{Agent, Troubles},
 };
@@ -81,7 +78,7 @@ pub(super) async fn start(
     health_events: mpsc::Sender<HealthEvent>,
     ha: HaControl,
 ) -> Result<(Started, mpsc::Receiver<NextHopEvent>)> {
-    let open_files = allow_open_files();
+    let open_files = open_files::allow();
     let mut file = config::load(&options.config)?;
     if let Some(mode) = options.mode {
         file.dataplane.attach = mode;
@@ -193,7 +190,6 @@ async fn bring_up(
         draining_out: Vec::new(),
         challenger: Challenger::start(),
         ha,
-        heartbeat: None,
         replication: None,
         troubles: Troubles::default(),
         stopping: false,
@@ -230,8 +226,16 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
-    agent.start_sync()?;
-    agent.configure_ha().await;
+    // What an earlier agent left goes on without other nodes; an agent that made everything itself does not begin.
+    let synced = agent.start_sync();
+    let grouped = agent.configure_ha().await;
+    if let Err(error) = synced.and(grouped.map_err(Into::into)) {
+        if !adopted {
+            agent.shut_down().await?;
+            return Err(error);
+        }
+        tracing::error!("{error:#}");
+    }
     agent.reconcile_addresses().await;
     tracing::info!(
         services = agent.config.services.len(),
@@ -373,21 +377,6 @@ fn load_edits(state_dir: &Path) -> Result<Edits> {
             ApiError::invalid_config(error.to_string(), Vec::new()).into()
         }
         StateFault::Read(_) | StateFault::Write(_) => error.into(),
-    })
-}
-
-/// Raises the number of files that this process may open to what it is allowed: each probe under way, each map and
-/// each ring on its way into its place is one, and 1 024 is the usual default. Returns the number.
-fn allow_open_files() -> usize {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| {
-        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-        Ok(usize::try_from(most).unwrap_or(usize::MAX))
-    });
-    raised.unwrap_or_else(|error| {
-        tracing::warn!(
-            "raising the number of open files: {error}; many dead backends may delay checks"
-        );
-        0
     })
 }
 

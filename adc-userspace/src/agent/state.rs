@@ -17,7 +17,7 @@ use super::{
     snat::Refusals, sync::Replication,
 };
 use crate::{
-    api::proto::{HeartbeatView, Timestamp, sentence},
+    api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
     dataplane::{self, Dataplane, LoadReport, SweepReport, Timeouts},
     ha::HaControl,
@@ -73,8 +73,6 @@ pub(super) struct Agent {
     pub(super) draining_out: Vec<DrainingOut>,
     pub(super) challenger: Challenger,
     pub(super) ha: HaControl,
-    /// What the heartbeat last said; `None` without a peer.
-    pub(super) heartbeat: Option<HeartbeatView>,
     /// Replication of flows, if it is configured.
     pub(super) replication: Option<Replication>,
     pub(super) troubles: Troubles,
@@ -93,6 +91,8 @@ pub(super) struct Troubles {
     pub(super) sweep: Option<String>,
     /// Addresses could not be put on an interface.
     pub(super) vips: Option<String>,
+    /// The heartbeat could not be started.
+    pub(super) ha: Option<String>,
 }
 
 impl Agent {

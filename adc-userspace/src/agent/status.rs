@@ -57,7 +57,12 @@ impl Agent {
         for (name, interface) in &self.interfaces {
             warnings.extend(self.interface_warnings(name, interface));
         }
-        let Troubles { plan, sweep, vips } = &self.troubles;
+        let Troubles {
+            plan,
+            sweep,
+            vips,
+            ha: _,
+        } = &self.troubles;
         for (subject, trouble) in [("data plane", plan), ("flow tables", sweep)] {
             warnings.extend(trouble.as_ref().map(|what| Warning {
                 severity: Severity::Critical,
@@ -199,9 +204,8 @@ impl Agent {
             self_checks: self.dataplane.counters.self_checks()?,
             held_fragments: self.dataplane.orphans.counts().totals(),
             ha: HaView {
-                groups: self.ha.known_groups(),
-                heartbeat: self.heartbeat.clone(),
                 sync: self.sync_view(),
+                ..self.ha.known()
             },
             config_generation: self.generation,
             config_edits: self.edits.len(),
@@ -218,8 +222,13 @@ impl Agent {
             .filter(|name| !self.dataplane.attachments.contains(name))
             .map(|name| format!("not attached to {name}"))
             .collect();
-        let Troubles { plan, sweep, vips } = &self.troubles;
-        reasons.extend([plan, sweep, vips].into_iter().flatten().cloned());
+        let Troubles {
+            plan,
+            sweep,
+            vips,
+            ha,
+        } = &self.troubles;
+        reasons.extend([plan, sweep, vips, ha].into_iter().flatten().cloned());
         if self.stopping {
             reasons.push("stopping".into());
         }

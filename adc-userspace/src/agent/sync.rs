@@ -127,7 +127,11 @@ impl Agent {
         let Some(replication) = &mut self.replication else {
             return;
         };
-        if self.stopping || std::mem::replace(&mut replication.ready, ready) == ready {
+        if self.stopping {
+            return;
+        }
+        if std::mem::replace(&mut replication.ready, ready) == ready {
+            self.state_node();
             return;
         }
         if ready && !in_sync {
@@ -135,7 +139,8 @@ impl Agent {
                 "sync: the other node's flows did not come in time: this node takes its groups back without them"
             );
         }
-        self.configure_ha().await;
+        // A failure is among the troubles.
+        drop(self.configure_ha().await);
     }
 
     /// The groups, as they are to act now: none preempts before this node has the other's flows.
@@ -147,6 +152,14 @@ impl Agent {
             }
         }
         ha
+    }
+
+    /// How far this node has the other's flows.
+    pub(super) fn sync_state(&self) -> SyncState {
+        let replication = self.replication.as_ref();
+        replication.map_or(SyncState::Off, |replication| {
+            *replication.sync.state().borrow()
+        })
     }
 
     /// What people see.

@@ -64,6 +64,7 @@ fn group(name: &str, group: &HaGroup) -> Table {
     let peers = group.unicast_peers.iter().map(ToString::to_string);
     let mut entries = vec![
         ("name", value(name)),
+        ("election", value(group.election.word())),
         ("vrid", number(group.vrid)),
         ("interface", value(&group.interface)),
         ("version", number(group.version.number())),

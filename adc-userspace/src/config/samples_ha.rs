@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::{option, prelude::*, sample::select};
 
 use crate::model::{
-    Announce, Checksum, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion,
+    Announce, Checksum, Election, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion,
 };
 
 /// Groups whose addresses no service or backend of the other samples has.
@@ -101,6 +101,7 @@ fn group(number: u8, values: Values) -> HaGroup {
         }
     }
     HaGroup {
+        election: Election::Vrrp,
         vrid: number,
         interface: "eth0".into(),
         version: if v2 { VrrpVersion::V2 } else { VrrpVersion::V3 },

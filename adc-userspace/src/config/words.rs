@@ -1,8 +1,8 @@
 //! Enums as the file spells them, and the nearest word to a misspelt one.
 
 use crate::model::{
-    AdminState, AttachMode, Checksum, Hash, InitialState, Mode, OnDown, Profile, ProxyProtocol,
-    Scheduler, TransportProtocol,
+    AdminState, AttachMode, Checksum, Election, Hash, InitialState, Mode, OnDown, Profile,
+    ProxyProtocol, Scheduler, TransportProtocol,
 };
 
 /// An enum that the file spells in words.
@@ -48,6 +48,17 @@ impl Words for AttachMode {
         match self {
             Self::Native => "native",
             Self::Skb => "skb",
+        }
+    }
+}
+
+impl Words for Election {
+    const ALL: &'static [Self] = &[Self::Vrrp, Self::Heartbeat];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Vrrp => "vrrp",
+            Self::Heartbeat => "heartbeat",
         }
     }
 }

@@ -8,6 +8,8 @@ use std::{
 use super::{
     Role, RoleChange,
     announce::Announced,
+    heartbeat::arbiter::Why,
+    pair::Decision,
     ports::Ports,
     task::Task,
     vrrp::{Action, Family, Input},
@@ -15,7 +17,7 @@ use super::{
 use crate::{
     api::proto::Timestamp,
     model::GroupName,
-    neighbours::{NeighbourError, vips},
+    neighbours::{NeighbourError, is_router, vips},
 };
 
 impl Task {
@@ -23,7 +25,25 @@ impl Task {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        let actions = router.instance.step(Instant::now(), input);
+        let actions = router.machine.step(Instant::now(), input);
+        self.act(name, actions).await;
+    }
+
+    /// Follows what the heartbeat's thread decided.
+    pub(super) async fn follow(&mut self, decision: &Decision) {
+        let name = &decision.group;
+        let Some(router) = self.routers.get_mut(name) else {
+            return;
+        };
+        let actions = router.machine.decided(decision);
+        if decision.why == Why::NotTaken {
+            tracing::warn!(group = %name, "the peer did not take it; this node keeps it");
+        }
+        self.act(name, actions).await;
+    }
+
+    async fn act(&mut self, name: &GroupName, actions: Vec<Action>) {
+        self.grant(name);
         let changes = actions.iter().find_map(|action| match action {
             Action::Become { role, why } => Some((*role, why.clone())),
             Action::Send { .. } | Action::Announce { .. } => None,
@@ -40,6 +60,18 @@ impl Task {
         }
         if changes.is_some() {
             self.publish();
+        }
+    }
+
+    /// Writes the lease of a group that VRRP decides about: before anybody hears of a new role, and before the addresses
+    /// of an old one go.
+    fn grant(&mut self, name: &GroupName) {
+        let Some(router) = self.routers.get_mut(name) else {
+            return;
+        };
+        let lease = router.machine.lease();
+        if std::mem::replace(&mut router.lease, lease) != lease {
+            (self.leases)(name, lease);
         }
     }
 
@@ -72,7 +104,7 @@ impl Task {
             let on = by_interface.entry(router.group.interface_of(vip).to_owned());
             on.or_default().insert(vip.address, vip.prefix_length());
         }
-        let carries = router.instance.carries();
+        let carries = router.machine.carries();
         let _alone = self.shared.addresses.lock().await;
         self.shared.set_carried(name, carries);
         if carries && role != Role::Active {
@@ -92,7 +124,7 @@ impl Task {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
-        let Some(from) = router.instance.own(family) else {
+        let Some(from) = router.machine.own(family) else {
             return;
         };
         let peers = router.group.unicast_peers.iter().copied();
@@ -117,8 +149,10 @@ impl Task {
             return;
         };
         let announced = router.group.vips.iter().filter_map(|vip| {
-            let device = self.known.devices.get(router.group.interface_of(vip))?;
+            let interface = router.group.interface_of(vip);
+            let device = self.known.devices.get(interface)?;
             Some(Announced {
+                router: is_router(interface),
                 address: vip.address,
                 ifindex: device.index,
                 mac: device.mac?,

@@ -12,6 +12,8 @@ pub(super) struct Announced {
     pub(super) address: IpAddr,
     pub(super) ifindex: u32,
     pub(super) mac: Mac,
+    /// Whether the device forwards IPv6.
+    pub(super) router: bool,
 }
 
 /// Sends bursts; the socket is kept, because closing one takes tens of milliseconds.
@@ -38,7 +40,7 @@ impl Bursts {
             Ok(sender) => sender,
             Err(error) => return Err([(0, error)].into()),
         };
-        let frame = |one: &Announced| (one.ifindex, announcement(one.mac, one.address));
+        let frame = |one: &Announced| (one.ifindex, announcement(one.mac, one.address, one.router));
         let frames: Vec<_> = addresses.iter().map(frame).collect();
         for _ in 0..count {
             for (ifindex, frame) in &frames {

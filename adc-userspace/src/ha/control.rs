@@ -5,13 +5,14 @@ use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread,
+    time::Instant,
 };
 
 use tokio::sync::{MutexGuard, mpsc, oneshot};
 
-use super::{RoleChange, task::Task, vrrp::Order};
+use super::{NodeFacts, RoleChange, heartbeat::runner::Statement, task::Task, vrrp::Order};
 use crate::{
-    api::proto::{ApiError, ErrorCode, HaGroupView, HaOrder},
+    api::proto::{ApiError, ErrorCode, HaOrder, HaView},
     model::{GroupName, Ha, PoolName},
 };
 
@@ -22,6 +23,10 @@ const COMMANDS: usize = 64;
 /// and the addresses of a new active node are out, and before those of an old one are gone. Must not block.
 pub type RoleHook = Arc<dyn Fn(&RoleChange) + Send + Sync>;
 
+/// Called with a group and until when the data plane serves it, `None` = not at all, in the thread that decides about it:
+/// before anybody hears of a new role. Must not block.
+pub type LeaseHook = Arc<dyn Fn(&GroupName, Option<Instant>) + Send + Sync>;
+
 /// What the thread and others both see.
 #[derive(Default)]
 pub(super) struct Shared {
@@ -29,13 +34,15 @@ pub(super) struct Shared {
     pub(super) addresses: tokio::sync::Mutex<()>,
     /// Groups whose addresses are to be on interfaces.
     carried: RwLock<BTreeSet<GroupName>>,
-    groups: Mutex<Vec<HaGroupView>>,
+    view: Mutex<HaView>,
 }
 
 /// What the thread is told.
 pub(super) enum Command {
-    /// These are the groups now.
-    Configure(Box<Ha>, oneshot::Sender<()>),
+    /// These are the groups and the peer now.
+    Configure(Box<Ha>, NodeFacts, oneshot::Sender<Result<(), ApiError>>),
+    /// The agent works, and says this of the node.
+    Say(Statement),
     /// So many backends of these pools take new flows.
     Pools(BTreeMap<PoolName, u32>),
     /// Somebody wants something of a group.
@@ -51,6 +58,7 @@ pub(super) enum Command {
 pub struct HaControl {
     shared: Arc<Shared>,
     hook: RoleHook,
+    leases: LeaseHook,
     commands: Option<mpsc::Sender<Command>>,
 }
 
@@ -73,46 +81,57 @@ impl Shared {
         }
     }
 
-    pub(super) fn publish(&self, groups: Vec<HaGroupView>) {
-        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    pub(super) fn publish(&self, view: HaView) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }
 
 impl HaControl {
-    /// No groups, no thread. `hook` hears of every change of a role.
-    pub fn new(hook: RoleHook) -> Self {
+    /// No groups, no thread. `hook` hears of every change of a role, `leases` of every lease.
+    pub fn new(hook: RoleHook, leases: LeaseHook) -> Self {
         Self {
             shared: Arc::default(),
             hook,
+            leases,
             commands: None,
         }
     }
 
-    /// Makes these the groups. The first ones start the thread.
+    /// Makes these the groups and the peer. The first ones start the thread.
     ///
     /// # Errors
-    /// The thread can not be started, or has ended.
-    pub async fn configure(&mut self, ha: &Ha) -> Result<(), ApiError> {
+    /// The thread can not be started, or has ended; or the heartbeat can not be: then groups that it would decide about are
+    /// not run, and the others are.
+    pub async fn configure(&mut self, ha: &Ha, node: NodeFacts) -> Result<(), ApiError> {
         if self.commands.is_none() {
-            if ha.groups.is_empty() {
+            if ha.is_empty() {
                 return Ok(());
             }
             self.commands = Some(self.start()?);
         }
-        self.ask(|reply| Command::Configure(Box::new(ha.clone()), reply))
-            .await
+        self.ask(|reply| Command::Configure(Box::new(ha.clone()), node, reply))
+            .await?
+    }
+
+    /// Says how this node is; to be said again at least every three seconds.
+    pub fn say(&self, statement: Statement) {
+        if let Some(commands) = &self.commands {
+            // A thread that has no room for it has the last one still.
+            commands.try_send(Command::Say(statement)).ok();
+        }
     }
 
     fn start(&self) -> Result<mpsc::Sender<Command>, ApiError> {
         let failed = |what: String| ApiError::new(ErrorCode::Internal, what);
         let (sender, commands) = mpsc::channel(COMMANDS);
         let (shared, hook) = (Arc::clone(&self.shared), Arc::clone(&self.hook));
+        let leases = Arc::clone(&self.leases);
         // A thread and a runtime of its own: adverts go out in time whatever the agent is busy with.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| failed(format!("starting the HA thread's runtime: {error}")))?;
-        let run = move || runtime.block_on(Task::run(shared, hook, commands));
+        let run = move || runtime.block_on(Task::run(shared, (hook, leases), commands));
         thread::Builder::new()
             .name("adc-ha".into())
             .spawn(run)
@@ -165,21 +184,21 @@ impl HaControl {
             .await?
     }
 
-    /// Every group, as it is now.
+    /// Groups and peer, as they are now.
     ///
     /// # Errors
     /// The thread has ended.
-    pub async fn groups(&self) -> Result<Vec<HaGroupView>, ApiError> {
+    pub async fn view(&self) -> Result<HaView, ApiError> {
         if self.commands.is_some() {
             self.ask(Command::Publish).await?;
         }
-        Ok(self.known_groups())
+        Ok(self.known())
     }
 
-    /// Every group, as it was when a role last changed, or a second ago.
-    pub fn known_groups(&self) -> Vec<HaGroupView> {
-        let groups = self.shared.groups.lock();
-        groups.unwrap_or_else(PoisonError::into_inner).clone()
+    /// Groups and peer, as they were when a role last changed, or a second ago.
+    pub fn known(&self) -> HaView {
+        let view = self.shared.view.lock();
+        view.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the addresses of a group are to be on interfaces: this node is active, or finds out whether it still is.

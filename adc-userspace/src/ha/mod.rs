@@ -9,15 +9,21 @@
 //! scripts, pools, orders ──────┘                     └─► announce: ARP and NA;  RoleHook: whoever must know
 //! ```
 //!
-//! [`heartbeat`] is what two adc nodes tell each other many times a second.
+//! [`heartbeat`] is what two adc nodes tell each other many times a second; `pair` decides about groups by it, in place of
+//! VRRP.
 
 mod acting;
 mod announce;
 mod control;
 pub mod heartbeat;
+mod looking;
+mod machine;
+mod pair;
+mod pairing;
 mod ports;
 mod role;
 mod router;
+mod ruled;
 mod script;
 mod socket;
 pub mod sync;
@@ -25,5 +31,6 @@ mod task;
 mod tracking;
 pub mod vrrp;
 
-pub use control::{HaControl, RoleHook};
+pub use control::{HaControl, LeaseHook, RoleHook};
+pub use pair::NodeFacts;
 pub use role::{Role, RoleChange};

@@ -3,11 +3,15 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     Role,
+    machine::Machine,
+    pair::Docket,
+    ruled::Ruled,
     script::Running,
     socket::source_towards,
     tracking::Finding,
@@ -37,7 +41,7 @@ struct Peer {
 pub(super) struct Router {
     pub(super) name: GroupName,
     pub(super) group: HaGroup,
-    pub(super) instance: Instance,
+    pub(super) machine: Machine,
     pub(super) why: String,
     pub(super) since: Timestamp,
     pub(super) findings: Vec<Finding>,
@@ -49,6 +53,8 @@ pub(super) struct Router {
     pub(super) transitions: u64,
     pub(super) sent: u64,
     pub(super) failed: u64,
+    /// What was last written of its lease.
+    pub(super) lease: Option<Instant>,
     received: u64,
     refused: BTreeMap<Refusal, u64>,
     peers: BTreeMap<IpAddr, Peer>,
@@ -56,9 +62,20 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn new(now: Instant, name: GroupName, group: HaGroup) -> Self {
+    /// `docket` = the heartbeat decides.
+    pub(super) fn new(
+        now: Instant,
+        name: GroupName,
+        group: HaGroup,
+        docket: Option<&Arc<Docket>>,
+    ) -> Self {
+        let timing = timing(&group);
+        let machine = match docket {
+            Some(docket) => Machine::Ruled(Ruled::new(name.clone(), timing, Arc::clone(docket))),
+            None => Machine::Vrrp(Instance::new(now, timing, &families(&group))),
+        };
         Self {
-            instance: Instance::new(now, timing(&group), &families(&group)),
+            machine,
             name,
             group,
             why: "not started yet".into(),
@@ -71,6 +88,7 @@ impl Router {
             transitions: 0,
             sent: 0,
             failed: 0,
+            lease: None,
             received: 0,
             refused: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -78,9 +96,17 @@ impl Router {
         }
     }
 
-    /// Whether `other` can be had by changing numbers, without a new virtual router.
-    pub(super) fn can_become(&self, other: &HaGroup) -> bool {
+    /// Whether `other` can be had by changing numbers, without a new virtual router. `docket` is that of the heartbeat, if
+    /// there is one.
+    pub(super) fn can_become(&self, other: &HaGroup, docket: Option<&Arc<Docket>>) -> bool {
         let own = &self.group;
+        let same_judge = match &self.machine {
+            Machine::Vrrp(_) => true,
+            Machine::Ruled(ruled) => docket.is_some_and(|docket| ruled.is_ruled_by(docket)),
+        };
+        if own.election != other.election || !same_judge {
+            return false;
+        }
         let key = |group: &HaGroup| (group.vrid, group.interface.clone(), group.version);
         key(own) == key(other) && families(own) == families(other)
     }
@@ -105,6 +131,23 @@ impl Router {
     /// Families that it has addresses of.
     pub(super) fn families(&self) -> Vec<Family> {
         families(&self.group)
+    }
+
+    /// Families that adverts go out in.
+    pub(super) fn spoken(&self) -> Vec<Family> {
+        match &self.machine {
+            Machine::Vrrp(_) => self.families(),
+            Machine::Ruled(_) => Vec::new(),
+        }
+    }
+
+    /// Which of its interfaces is not there or not up, for people.
+    pub(super) fn lost_interface(&self, devices: &Devices) -> Option<String> {
+        let vips = self.group.vips.iter();
+        let mut interfaces = vips.map(|vip| self.group.interface_of(vip));
+        let lost = |name: &&str| devices.get(*name).is_none_or(|device| !device.usable);
+        let lost = interfaces.find(lost)?;
+        Some(format!("{lost} is down or has no carrier"))
     }
 
     /// Where adverts of a family would be sent from, or why from nowhere.
@@ -191,7 +234,7 @@ impl Router {
         let source = envelope.source;
         let listed = self.group.unicast_peers.contains(&source);
         let (advert, dialect) = decode(payload, envelope, listed)?;
-        if self.instance.own(Family::of(source)) == Some(source) {
+        if self.machine.own(Family::of(source)) == Some(source) {
             return Err(Refusal::Own);
         }
         if !self.group.unicast_peers.is_empty() && !listed {
@@ -260,23 +303,34 @@ impl Router {
         });
         let count = |refusal: &Refusal| self.refused.get(refusal).copied().unwrap_or(0);
         let refused = Refusal::ALL.iter();
+        let (held, yielded, ruling) = match &self.machine {
+            Machine::Vrrp(instance) => (instance.held(), instance.yielded(), None),
+            Machine::Ruled(ruled) => ruled.shown(),
+        };
+        let lease = match &self.machine {
+            Machine::Vrrp(_) => self.lease,
+            Machine::Ruled(ruled) => ruled.lease(),
+        };
         HaGroupView {
+            election: self.group.election,
+            lease_ms: lease.map(|until| millis(until.saturating_duration_since(now))),
             name: self.name.clone(),
-            role: self.instance.role(),
+            role: self.machine.role(),
             // The reason of a fault may become another while the fault lasts.
-            why: self.instance.fault().unwrap_or(&self.why).to_owned(),
+            why: self.machine.fault().unwrap_or(&self.why).to_owned(),
             since: self.since,
             vrid: self.group.vrid,
             interface: self.group.interface.clone(),
             version: self.group.version.number(),
             priority: HaPriority {
                 configured: self.group.priority,
-                effective: self.instance.priority(),
+                effective: self.machine.priority(),
             },
             advert_interval_ms: millis(self.group.advert_interval),
             preempt: self.group.preempt,
-            held: self.instance.held(),
-            yielded: self.instance.yielded(),
+            held,
+            yielded,
+            ruling,
             vips: self.group.vips.iter().map(|vip| vip.address).collect(),
             peers: peers.collect(),
             tracked: tracked.collect(),
@@ -292,7 +346,7 @@ impl Router {
 
     /// Whether this node has its addresses.
     pub(super) fn is_active(&self) -> bool {
-        self.instance.role() == Role::Active
+        self.machine.role() == Role::Active
     }
 
     /// The address of the node that has the role, as far as can be told.

@@ -1,7 +1,7 @@
 //! The HA thread: everything that happens to groups, one thing after the other.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,15 +13,17 @@ use tokio::{
 
 use super::{
     announce::Bursts,
-    control::{Command, RoleHook, Shared},
+    control::{Command, LeaseHook, RoleHook, Shared},
+    machine::Machine,
+    pair::{Pair, PairEvent},
     ports::{Arrived, Ports},
     router::Router,
     script::{self, Verdict},
-    tracking::{self, Known},
+    tracking::Known,
     vrrp::{Family, Input, Order},
 };
 use crate::{
-    api::proto::{ApiError, ErrorCode},
+    api::proto::{ApiError, ErrorCode, HaView},
     model::{GroupName, Ha, Tracked},
     neighbours::LocalWatch,
 };
@@ -32,6 +34,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Adverts that are handled before a timer that is due.
 const MOST_FIRST: usize = 256;
 
+/// Events of the heartbeat that wait; a decision that finds no room is caught up with.
+const PAIR_EVENTS: usize = 256;
+
 /// Verdicts of scripts that wait.
 const VERDICTS: usize = 64;
 
@@ -39,6 +44,9 @@ const VERDICTS: usize = 64;
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     pub(super) hook: RoleHook,
+    pub(super) leases: LeaseHook,
+    pub(super) pair: Option<Pair>,
+    pub(super) pair_events: mpsc::Sender<PairEvent>,
     pub(super) routers: BTreeMap<GroupName, Router>,
     pub(super) ports: Ports,
     pub(super) known: Known,
@@ -51,15 +59,19 @@ impl Task {
     /// Runs until told to stop, or until nobody is left to tell.
     pub(super) async fn run(
         shared: Arc<Shared>,
-        hook: RoleHook,
+        (hook, leases): (RoleHook, LeaseHook),
         mut commands: mpsc::Receiver<Command>,
     ) {
         let (reports, mut verdicts) = mpsc::channel(VERDICTS);
         let (ports, mut arrivals) = Ports::new();
+        let (pair_events, mut from_pair) = mpsc::channel(PAIR_EVENTS);
         let mut watch = Self::open_watch();
         let mut task = Self {
             shared,
             hook,
+            leases,
+            pair: None,
+            pair_events,
             routers: BTreeMap::new(),
             ports,
             known: Known::default(),
@@ -96,12 +108,14 @@ impl Task {
                     Some(command) => task.command(command, watch.as_ref()).await,
                 },
                 () = changed(&mut watch) => task.look(watch.as_ref()).await,
+                Some(event) = from_pair.recv() => task.paired(event).await,
                 Some(verdict) = verdicts.recv() => task.verdict(verdict).await,
                 _ = again.tick() => {
                     if watch.is_none() {
                         watch = Self::open_watch();
                     }
                     task.look(watch.as_ref()).await;
+                    task.catch_up().await;
                     task.publish();
                 }
             }
@@ -117,9 +131,7 @@ impl Task {
 
     fn deadline(&self) -> Option<Instant> {
         let routers = self.routers.values();
-        routers
-            .filter_map(|router| router.instance.deadline())
-            .min()
+        routers.filter_map(|router| router.machine.deadline()).min()
     }
 
     async fn timers(&mut self) {
@@ -127,7 +139,7 @@ impl Task {
         let due = self
             .routers
             .iter()
-            .filter(|(_, router)| router.instance.deadline().is_some_and(|due| due <= now));
+            .filter(|(_, router)| router.machine.deadline().is_some_and(|due| due <= now));
         let due: Vec<_> = due.map(|(name, _)| name.clone()).collect();
         for name in due {
             self.step(&name, Input::Timer).await;
@@ -146,7 +158,7 @@ impl Task {
             self.ports.note_stranger(&interface, &packet);
             return;
         };
-        if !router.families().contains(&family) {
+        if !router.spoken().contains(&family) {
             self.ports.note_stranger(&interface, &packet);
             return;
         }
@@ -159,7 +171,8 @@ impl Task {
 
     async fn command(&mut self, command: Command, watch: Option<&LocalWatch>) {
         match command {
-            Command::Configure(ha, reply) => {
+            Command::Configure(ha, node, reply) => {
+                let paired = self.pair_with(ha.heartbeat.as_ref(), &node).await;
                 let new = self.configure(*ha).await;
                 // Facts before the start, so that it does not begin with a fault that is none.
                 self.look(watch).await;
@@ -169,7 +182,13 @@ impl Task {
                     self.step(&name, Input::Started { resume }).await;
                 }
                 self.publish();
-                answer(reply);
+                // Who asked may have gone.
+                reply.send(paired).ok();
+            }
+            Command::Say(statement) => {
+                if let Some(pair) = &self.pair {
+                    pair.say(statement);
+                }
             }
             Command::Pools(pools) => {
                 self.known.pools = pools;
@@ -190,9 +209,10 @@ impl Task {
 
     /// Stops, changes and makes groups; gives the new ones, which are still to be started.
     async fn configure(&mut self, ha: Ha) -> Vec<GroupName> {
+        let docket = self.pair.as_ref().map(|pair| Arc::clone(&pair.docket));
         let stays = |router: &Router| {
             let wanted = ha.groups.get(&router.name);
-            wanted.is_some_and(|group| router.can_become(group))
+            wanted.is_some_and(|group| router.can_become(group, docket.as_ref()))
         };
         let gone = self.routers.values().filter(|router| !stays(router));
         let gone: Vec<_> = gone.map(|router| router.name.clone()).collect();
@@ -213,7 +233,11 @@ impl Task {
                     self.step(&name, input).await;
                 }
                 None => {
-                    let router = Router::new(now, name.clone(), group);
+                    // Without the heartbeat that should decide: whoever asked is told.
+                    let Ok(docket) = self.docket_for(&group) else {
+                        continue;
+                    };
+                    let router = Router::new(now, name.clone(), group, docket.as_ref());
                     self.routers.insert(name.clone(), router);
                     self.start_scripts(&name);
                     new.push(name);
@@ -276,8 +300,11 @@ impl Task {
                 "there is no HA group `{name}`; `adc ha status` shows all"
             )));
         };
+        if let Machine::Ruled(ruled) = &router.machine {
+            return self.wish(ruled.docket(), name, order).await;
+        }
         if order == Order::Failover && !router.is_active() {
-            let role = router.instance.role();
+            let role = router.machine.role();
             let other = router.active_peer();
             let other = other.map_or_else(String::new, |peer| format!(" ({peer} was heard last)"));
             let what = format!(
@@ -289,59 +316,8 @@ impl Task {
         Ok(())
     }
 
-    /// Looks at devices and addresses, and tells the groups.
-    async fn look(&mut self, watch: Option<&LocalWatch>) {
-        let Some(watch) = watch else { return };
-        match watch.devices().await {
-            Ok(devices) => self.known.devices = devices,
-            Err(error) => {
-                tracing::warn!("looking at devices: {error}");
-                return;
-            }
-        }
-        let wanted = self.routers.values().flat_map(|router| {
-            let families = router.families().into_iter();
-            families.map(|family| (router.group.interface.clone(), family))
-        });
-        let wanted: BTreeSet<_> = wanted.collect();
-        let refused = self.ports.open(&wanted, &self.known.devices);
-        let names: Vec<_> = self.routers.keys().cloned().collect();
-        for name in names {
-            let Some(router) = self.routers.get(&name) else {
-                continue;
-            };
-            let interface = router.group.interface.clone();
-            let links = router.families().into_iter().map(|family| {
-                let own = router.own_address(family, &self.known.devices);
-                let socket = refused.get(&(interface.clone(), family)).cloned();
-                (family, own.and_then(|own| socket.map_or(Ok(own), Err)))
-            });
-            let links: Vec<_> = links.collect();
-            for (family, own) in links {
-                self.step(&name, Input::Link(family, own)).await;
-            }
-        }
-        self.judge_all().await;
-    }
-
-    async fn judge_all(&mut self) {
-        let names: Vec<_> = self.routers.keys().cloned().collect();
-        for name in names {
-            self.judge(&name).await;
-        }
-    }
-
-    async fn judge(&mut self, name: &GroupName) {
-        let Some(router) = self.routers.get_mut(name) else {
-            return;
-        };
-        let findings = tracking::judge(&router.group.track, &self.known, &router.verdicts);
-        let sum = tracking::sum(&findings);
-        router.findings = findings;
-        self.step(name, Input::Tracking(sum)).await;
-    }
-
     async fn stop_all(&mut self) {
+        self.hand_over_all().await;
         let names: Vec<_> = self.routers.keys().cloned().collect();
         for name in names {
             self.step(&name, Input::Stopped).await;
@@ -351,8 +327,13 @@ impl Task {
 
     pub(super) fn publish(&self) {
         let now = Instant::now();
-        let views = self.routers.values().map(|router| router.view(now));
-        self.shared.publish(views.collect());
+        let groups = self.routers.values().map(|router| router.view(now));
+        self.shared.publish(HaView {
+            groups: groups.collect(),
+            heartbeat: self.pair.as_ref().map(Pair::view),
+            // The agent knows that.
+            sync: None,
+        });
     }
 }
 

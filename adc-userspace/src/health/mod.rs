@@ -18,6 +18,7 @@ mod schedule;
 mod targets;
 
 pub use finding::Finding;
+pub(crate) use probe::echo;
 pub use probe::{InvalidMonitor, Probe, ProbeOutcome};
 pub use runner::{
     Checker, DEFAULT_PROBES_IN_FLIGHT, HealthEvent, MonitorStatus, ProbeLoad, ResultTotals,

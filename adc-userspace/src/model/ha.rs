@@ -44,9 +44,22 @@ pub enum Checksum {
     MessageOnly,
 }
 
+/// Who decides which node is active for a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Election {
+    /// Adverts: any VRRP router may take part.
+    #[default]
+    Vrrp,
+    /// The heartbeat to the other adc node: no adverts go out.
+    Heartbeat,
+}
+
 /// VIPs that move together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HaGroup {
+    /// Who decides which node is active.
+    pub election: Election,
     /// Virtual router id, 1 to 255, the same on all nodes of the group.
     pub vrid: u8,
     /// Interface that adverts go over, and where the VIPs are unless they say otherwise.

@@ -15,7 +15,9 @@ mod sync;
 mod wire;
 
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
-pub use ha::{Announce, Checksum, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion};
+pub use ha::{
+    Announce, Checksum, Election, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion,
+};
 pub use heartbeat::{HEARTBEAT_PORT, HeartbeatPath, HeartbeatSettings, Profile, Timing};
 pub use monitor::{
     BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,

@@ -1,7 +1,7 @@
 //! Telling the link that a VIP is here now: another machine may have held it a moment ago, and hosts and
 //! switches would go on sending there until their entries expire.
 
-use std::{io, net::IpAddr};
+use std::{fs, io, net::IpAddr, path::Path};
 
 use adc_common::abi::Mac;
 use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
@@ -13,12 +13,20 @@ const ICMPV6: u8 = 58;
 const ALL_NODES: [u8; 16] = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 
-/// The Ethernet frame that announces `ip` at `mac`.
-pub(crate) fn frame(mac: Mac, ip: IpAddr) -> Vec<u8> {
+/// The Ethernet frame that announces `ip` at `mac`. `router` = the interface forwards IPv6 ([`is_router`]).
+pub(crate) fn frame(mac: Mac, ip: IpAddr, router: bool) -> Vec<u8> {
     match ip {
         IpAddr::V4(v4) => arp_announcement(mac, v4.octets()),
-        IpAddr::V6(v6) => unsolicited_advertisement(mac, v6.octets()),
+        IpAddr::V6(v6) => unsolicited_advertisement(mac, v6.octets(), router),
     }
+}
+
+/// Whether the kernel says of itself that it is a router when it is asked for an IPv6 address of that interface. What is
+/// announced must say the same: a host takes an address that loses the flag off its list of routers (RFC 4861 §7.2.5).
+pub(crate) fn is_router(interface: &str) -> bool {
+    let path = Path::new("/proc/sys/net/ipv6/conf").join(interface);
+    // Without IPv6 there is nothing to announce.
+    fs::read_to_string(path.join("forwarding")).is_ok_and(|text| text.trim() != "0")
 }
 
 /// An ARP request by the address for itself (RFC 5227 §3, layout RFC 826).
@@ -38,10 +46,11 @@ fn arp_announcement(mac: Mac, ip: [u8; 4]) -> Vec<u8> {
 
 /// A neighbour advertisement that nobody asked for (RFC 4861 §7.2.6), Override set so that hosts replace the
 /// MAC they have.
-fn unsolicited_advertisement(mac: Mac, ip: [u8; 16]) -> Vec<u8> {
+fn unsolicited_advertisement(mac: Mac, ip: [u8; 16], router: bool) -> Vec<u8> {
     let mut body = Vec::with_capacity(32);
-    // Type 136, code 0, checksum to come, flags: R = 0, S = 0, O = 1.
-    body.extend([136, 0, 0, 0, 0x20, 0, 0, 0]);
+    // Type 136, code 0, checksum to come, flags: R, S = 0, O = 1.
+    let flags = if router { 0xa0 } else { 0x20 };
+    body.extend([136, 0, 0, 0, flags, 0, 0, 0]);
     body.extend(ip);
     // Option 2 (target link-layer address), length 1 unit of 8 bytes.
     body.extend([2, 1]);
@@ -116,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_vip_asks_for_itself_by_broadcast() {
-        let frame = frame(MAC, "192.0.2.10".parse().unwrap());
+        let frame = frame(MAC, "192.0.2.10".parse().unwrap(), false);
         #[rustfmt::skip]
         assert_eq!(frame, [
             0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0, 0, 0, 0x0a, 0x08, 0x06,
@@ -128,18 +137,20 @@ mod tests {
 
     #[test]
     fn an_ipv6_vip_is_advertised_to_all_nodes_with_override() {
-        let frame = frame(MAC, "2001:db8::10".parse().unwrap());
+        let frame = frame(MAC, "2001:db8::10".parse().unwrap(), false);
         assert_eq!(frame.len(), 86);
         assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1]);
         assert_eq!(frame[21], 255, "hop limit");
         assert_eq!(frame[54], 136, "ICMPv6 type");
         assert_eq!(frame[58], 0x20, "flags: override only");
+        let router = super::frame(MAC, "2001:db8::10".parse().unwrap(), true);
+        assert_eq!(router[58], 0xa0, "flags: router, override");
         assert_eq!(frame[78..], [2, 1, 0x02, 0, 0, 0, 0, 0x0a]);
     }
 
     #[test]
     fn the_advertisements_checksum_verifies() {
-        let frame = frame(MAC, "2001:db8::10".parse().unwrap());
+        let frame = frame(MAC, "2001:db8::10".parse().unwrap(), false);
         let source: [u8; 16] = frame[22..38].try_into().unwrap();
         let destination: [u8; 16] = frame[38..54].try_into().unwrap();
         // A sum that includes a right checksum comes out as zero.

@@ -21,7 +21,7 @@ pub mod table;
 pub(crate) mod testnet;
 pub mod vips;
 
-pub(crate) use announce::{Announcer as FrameSender, frame as announcement};
+pub(crate) use announce::{Announcer as FrameSender, frame as announcement, is_router};
 pub use facts::{HopKey, Link, LinkKind, Neighbour, Nud, RouteAnswer};
 #[cfg(test)]
 pub(crate) use local::Device;

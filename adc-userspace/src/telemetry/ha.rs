@@ -1,6 +1,6 @@
 //! HA groups.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::families::Families;
 use crate::{
@@ -31,6 +31,15 @@ pub(super) fn render(out: &mut Families<'_>, groups: &[HaGroupView]) -> fmt::Res
         groups
             .iter()
             .map(|group| (label(group), u32::from(group.priority.effective))),
+    )?;
+    let leased = groups.iter().filter_map(|group| {
+        let left = group.lease_ms?;
+        Some((label(group), Duration::from_millis(left).as_secs_f64()))
+    });
+    out.gauge(
+        "adc_ha_lease_seconds",
+        "For how long the data plane serves the group if nobody renews the lease; absent where it does not.",
+        leased,
     )?;
     let each = |value: fn(&HaCounters) -> u64| {
         groups

@@ -35,6 +35,7 @@ pub struct Config {
     pub services: Vec<(String, Service)>,
     /// Appended as it is.
     pub extra: String,
+    node: String,
     directory: PathBuf,
     pin_path: PathBuf,
 }
@@ -157,6 +158,7 @@ impl Config {
             pools: Vec::new(),
             services: Vec::new(),
             extra: String::new(),
+            node: "lb-a".into(),
             directory: topology.directory().to_owned(),
             pin_path: topology.pin_path().to_owned(),
         }
@@ -165,6 +167,7 @@ impl Config {
     /// For one of several nodes: its own name, directories and pins.
     #[must_use]
     pub fn of_node(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.node);
         self.directory.push(name);
         self.pin_path.push(name);
         self
@@ -282,7 +285,7 @@ impl Config {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let (state, run) = (self.state_dir(), self.run_dir());
-        line!(text, "[node]\nname = \"lb-a\"");
+        line!(text, "[node]\nname = \"{}\"", self.node);
         line!(text, "state_dir = \"{}\"", state.display());
         line!(text, "run_dir = \"{}\"", run.display());
         line!(text, "\n[dataplane]\ninterfaces = {:?}", self.interfaces);

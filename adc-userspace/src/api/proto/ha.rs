@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{HeartbeatView, SyncView, Timestamp};
-use crate::{ha::Role, model::GroupName};
+use crate::{
+    ha::Role,
+    model::{Election, GroupName},
+};
 
 /// What this node shares with others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HaView {
     /// Groups, by name.
     pub groups: Vec<HaGroupView>,
@@ -25,6 +28,9 @@ pub struct HaView {
 pub struct HaGroupView {
     /// Its name.
     pub name: GroupName,
+    /// Who decides about it.
+    #[serde(default)]
+    pub election: Election,
     /// What this node is.
     pub role: Role,
     /// Why.
@@ -47,6 +53,13 @@ pub struct HaGroupView {
     pub held: bool,
     /// Whether somebody said `failover`: the node that is active now is left alone.
     pub yielded: bool,
+    /// For how long the data plane would still serve the group if nobody renewed its lease, milliseconds; absent = it does
+    /// not serve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ms: Option<u64>,
+    /// Where the heartbeat decides: what the nodes say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruling: Option<HaRulingView>,
     /// Its addresses.
     pub vips: Vec<IpAddr>,
     /// Other routers that were heard, by address; the last sixteen.
@@ -64,6 +77,29 @@ pub struct HaPriority {
     pub configured: u8,
     /// With what tracked things add to it.
     pub effective: u8,
+}
+
+/// What the nodes of a pair say of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaRulingView {
+    /// The highest term that this node knows; each new active node takes a higher one.
+    pub term: u64,
+    /// Whether this node is giving the group away.
+    pub yields: bool,
+    /// What the peer says of itself; absent while it is not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<HaClaimView>,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaClaimView {
+    /// What it is.
+    pub role: Role,
+    /// Its priority, with what tracked things add.
+    pub priority: u8,
+    /// The highest term that it knows.
+    pub term: u64,
 }
 
 /// Another router of the group.

@@ -38,7 +38,10 @@ pub use explain::{
     HeaderChange, HeaderView, PacketTuple, RecordedFrame,
 };
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
-pub use ha::{HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaTrackedView, HaView};
+pub use ha::{
+    HaClaimView, HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaRulingView,
+    HaTrackedView, HaView,
+};
 pub use heartbeat::{HeartbeatPathView, HeartbeatView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};

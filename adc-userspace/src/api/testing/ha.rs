@@ -7,7 +7,10 @@ use super::{
     },
     noon,
 };
-use crate::{ha::Role, model::Profile};
+use crate::{
+    ha::Role,
+    model::{Election, Profile},
+};
 
 pub(super) fn view() -> HaView {
     HaView {
@@ -35,6 +38,9 @@ pub(super) fn view() -> HaView {
 
 pub(super) fn group_view() -> HaGroupView {
     HaGroupView {
+        election: Election::Vrrp,
+        lease_ms: None,
+        ruling: None,
         name: "front".parse().unwrap(),
         role: Role::Active,
         why: "192.0.2.3 has been silent for 3.6s".into(),

@@ -54,13 +54,18 @@ async fn taken_over(
         let mut found = groups.filter(|view| view.name == *group);
         let gone = || ApiError::not_found(format!("there is no HA group `{group}` any more"));
         let view = found.next().ok_or_else(gone)?;
-        if view.role == Role::Active {
+        let gives = view.ruling.as_ref().is_some_and(|ruling| ruling.yields);
+        if view.role == Role::Active && !gives {
             let what = format!(
                 "no other node took group {group}, and this one has it again: `adc ha status` shows which nodes were heard"
             );
             return Err(ApiError::new(ErrorCode::Conflict, what));
         }
         let since = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ruled = view.ruling.as_ref().and_then(|ruling| ruling.peer.as_ref());
+        if ruled.is_some_and(|peer| peer.role == Role::Active) {
+            return Ok(view);
+        }
         let mut peers = view.peers.iter();
         if peers.any(|peer| peer.priority > 0 && peer.last_seen_ms < since) {
             return Ok(view);

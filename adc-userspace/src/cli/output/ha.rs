@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::layout::{Column, fields, span, table};
 use crate::api::proto::{
-    HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView, HeartbeatPathView, HeartbeatView,
+    HaClaimView, HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView, HeartbeatPathView,
+    HeartbeatView,
 };
+use crate::{ha::Role, model::Election};
 
 pub(in crate::cli) fn ha(view: &HaView) -> String {
     let mut text = groups(&view.groups);
@@ -96,13 +98,25 @@ pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
         ("role", format!("{}: {}", group.role, group.why)),
         ("since", group.since.to_string()),
         ("priority", priority(group)),
-        ("adverts", adverts(group)),
+        ("election", election(group)),
         ("vips", lines(&group.vips, ToString::to_string)),
     ];
     if let Some(order) = order(group) {
         rows.push(("order", order.into()));
     }
-    rows.push(("peers", lines(&group.peers, peer)));
+    if group.role == Role::Active {
+        rows.push(("lease", lease(group)));
+    }
+    match &group.ruling {
+        Some(ruling) => rows.push((
+            "peer",
+            ruling
+                .peer
+                .as_ref()
+                .map_or_else(|| "not heard".into(), claim),
+        )),
+        None => rows.push(("peers", lines(&group.peers, peer))),
+    }
     if !group.tracked.is_empty() {
         rows.push(("tracked", lines(&group.tracked, tracked)));
     }
@@ -126,12 +140,30 @@ fn priority(group: &HaGroupView) -> String {
     }
 }
 
-fn adverts(group: &HaGroupView) -> String {
+fn claim(peer: &HaClaimView) -> String {
+    format!(
+        "{}, priority {}, term {}",
+        peer.role, peer.priority, peer.term
+    )
+}
+
+fn lease(group: &HaGroupView) -> String {
+    group.lease_ms.map_or_else(
+        || "none: the data plane does not serve the group".into(),
+        |millis| format!("{millis} ms left if nobody renews it"),
+    )
+}
+
+fn election(group: &HaGroupView) -> String {
     let preempt = if group.preempt {
         "preempt"
     } else {
         "no preempt"
     };
+    if group.election == Election::Heartbeat {
+        let term = group.ruling.as_ref().map_or(0, |ruling| ruling.term);
+        return format!("heartbeat, term {term}, {preempt}");
+    }
     format!(
         "VRRP {}, VRID {} on {}, every {} ms, {preempt}",
         group.version, group.vrid, group.interface, group.advert_interval_ms

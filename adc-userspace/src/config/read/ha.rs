@@ -13,7 +13,7 @@ use super::{
     section::{Section, wrong_value_type},
     sync,
 };
-use crate::model::{Announce, Checksum, GroupName, GroupVip, Ha, HaGroup, VrrpVersion};
+use crate::model::{Announce, Checksum, Election, GroupName, GroupVip, Ha, HaGroup, VrrpVersion};
 
 const VIPS: &str = "an array of addresses, such as [\"192.0.2.10\", \"2001:db8::10\", { address = \"10.0.0.1/24\", interface = \"eth1\" }]";
 
@@ -37,7 +37,7 @@ pub(super) fn ha(
         table.require("name", "a name for the group");
         let name = table.text("name");
         let name = name.and_then(|name| table.name_at::<GroupName>(&table.key("name"), name));
-        let group = group(&table);
+        let group = group(&table, heartbeat.is_some());
         let path = table.path().to_owned();
         if let Some(name) = &name {
             if let Some(first) = paths.get(name) {
@@ -58,11 +58,17 @@ pub(super) fn ha(
     }
 }
 
-fn group(section: &Section<'_>) -> Option<HaGroup> {
+/// `paired` = there is a heartbeat, which then decides unless the group says otherwise.
+fn group(section: &Section<'_>, paired: bool) -> Option<HaGroup> {
     section.require("vrid", "a number, 1 to 255, the same on all nodes");
     section.require("interface", "the name of a network interface");
     section.require("vips", VIPS);
     // Everything is read before anything is given up, so that no error hides another.
+    let election = section.word("election").unwrap_or(if paired {
+        Election::Heartbeat
+    } else {
+        Election::Vrrp
+    });
     let vrid = section.integer("vrid", bounds::VRID);
     let interface = interface(section, "interface");
     let version = match section.integer("version", 2..=3_u8) {
@@ -80,6 +86,7 @@ fn group(section: &Section<'_>) -> Option<HaGroup> {
     let announce = announce(section.table("announce"));
     let track = ha_track::track(section);
     Some(HaGroup {
+        election,
         vrid: vrid?,
         interface: interface?,
         version,

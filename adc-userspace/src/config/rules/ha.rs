@@ -7,7 +7,10 @@ use super::{
     address::address_fault,
     place::{Breach, Place},
 };
-use crate::model::{Config, GroupName, HaGroup, PoolName, Tracked, VrrpVersion};
+use crate::{
+    ha::heartbeat::packet::MAX_GROUPS,
+    model::{Config, Election, GroupName, HaGroup, PoolName, Tracked, VrrpVersion},
+};
 
 pub(super) fn check(config: &Config, breaches: &mut Vec<Breach>) {
     let mut routers = HashMap::new();
@@ -34,7 +37,27 @@ pub(super) fn check(config: &Config, breaches: &mut Vec<Breach>) {
         check_peers(name, group, breaches);
         check_track(name, group, config, breaches);
     }
+    check_election(config, breaches);
     no_backend_moves(config, &holders, breaches);
+}
+
+/// The heartbeat decides where there is one, and about so many groups as it has room for.
+fn check_election(config: &Config, breaches: &mut Vec<Breach>) {
+    let groups = config.ha.groups.iter();
+    let ruled = groups.filter(|(_, group)| group.election == Election::Heartbeat);
+    for (index, (name, _)) in ruled.enumerate() {
+        let mut breach = |fault: Fault| {
+            let fault = fault.value("heartbeat");
+            breaches.push(Breach::new(Place::Group(name.clone(), "election"), fault));
+        };
+        if config.ha.heartbeat.is_none() {
+            let fault = Fault::new("there is no heartbeat that could decide");
+            breach(fault.allowed("\"vrrp\", or a table [ha.heartbeat]"));
+        } else if index >= MAX_GROUPS {
+            let fault = Fault::new("a heartbeat has no room for so many groups");
+            breach(fault.allowed("32 groups, with more VIPs each, or \"vrrp\" for the others"));
+        }
+    }
 }
 
 fn check_addresses(name: &GroupName, group: &HaGroup, breaches: &mut Vec<Breach>) {

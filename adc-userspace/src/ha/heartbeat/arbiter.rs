@@ -66,6 +66,8 @@ pub enum Why {
     Unheard,
     /// This node can not serve.
     Unfit,
+    /// It can again.
+    Fit,
     /// Neither the peer nor the witness was heard from for a lease.
     Isolated,
     /// The agent did not run for a lease: the data plane had stopped already.
@@ -159,6 +161,16 @@ impl Arbiter {
         self.role
     }
 
+    /// Whether it gave the group away on request, and does not ask for it back.
+    pub fn rests(&self) -> bool {
+        self.resting
+    }
+
+    /// Takes new rules.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Takes a wish of people's.
     ///
     /// # Errors
@@ -204,7 +216,7 @@ impl Arbiter {
         }
         if local.fit {
             match self.role {
-                Role::Fault | Role::Init => self.become_backup(self.why),
+                Role::Fault | Role::Init => self.become_backup(Why::Fit),
                 Role::Backup => self.consider(local, seen, now),
                 Role::Active => self.keep(local, seen, now),
             }

@@ -14,7 +14,7 @@ pub mod jitter;
 pub mod key;
 pub mod packet;
 mod path;
-mod realtime;
+pub(in crate::ha) mod realtime;
 pub mod refusal;
 pub mod runner;
 #[cfg(test)]

@@ -13,7 +13,7 @@ const TIMER_SLACK: libc::c_ulong = 1;
 ///
 /// # Errors
 /// The kernel refuses: `CAP_SYS_NICE` or `CAP_IPC_LOCK` is missing, or a limit is too low.
-pub(super) fn prepare(real_time: bool) -> io::Result<()> {
+pub(in crate::ha) fn prepare(real_time: bool) -> io::Result<()> {
     if !real_time {
         // SAFETY: takes no pointers; changes the calling thread only.
         return check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK) });

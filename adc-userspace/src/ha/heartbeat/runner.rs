@@ -44,8 +44,6 @@ pub struct Setup {
     pub paths: Vec<HeartbeatPath>,
     /// UDP port.
     pub port: u16,
-    /// Hash of what both nodes must be configured with alike.
-    pub config_hash: u64,
 }
 
 /// What the agent says of this node; it must say so again at least every three seconds, or it does not work.
@@ -55,6 +53,8 @@ pub struct Statement {
     pub data_plane_ok: bool,
     /// How far this node has the flows of its peer.
     pub sync: SyncState,
+    /// Hash of what both nodes must be configured with alike.
+    pub config_hash: u64,
 }
 
 /// What changed.

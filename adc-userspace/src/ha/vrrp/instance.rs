@@ -10,7 +10,9 @@
 use std::{net::IpAddr, time::Instant};
 
 use super::{
-    Action, Announcing, Family, Heard, Input, Order, Timing, Tracking, timing::OWNER, wire::Wire,
+    Action, Announcements, Family, Heard, Input, Order, Timing, Tracking,
+    timing::{MISSED, OWNER},
+    wire::Wire,
 };
 use crate::ha::Role;
 
@@ -32,8 +34,8 @@ pub struct Instance {
     pub(super) advert_at: Instant,
     /// Active: when an answer to a lower priority was last sent.
     pub(super) answered: Option<Instant>,
-    /// Active: when the next announcements are due, and how many.
-    announce: Option<(Instant, u8)>,
+    /// Active: announcements to come.
+    announce: Announcements,
     pub(super) repaired: Option<Instant>,
     /// Why it can not be active, as of now.
     fault: Option<String>,
@@ -62,7 +64,7 @@ impl Instance {
             since: now,
             advert_at: now,
             answered: None,
-            announce: None,
+            announce: Announcements::default(),
             repaired: None,
             fault: None,
             preempt_at: None,
@@ -114,6 +116,22 @@ impl Instance {
         wire.own.clone().ok()
     }
 
+    /// Until when the data plane serves the group if nothing more happens; `None` = it does not.
+    ///
+    /// An active node's lease counts from its last advert and is as long as the shortest wait of a backup (RFC 9568 §6.1:
+    /// three intervals, and a skew): whoever stops sending stops serving before another begins.
+    pub fn lease(&self) -> Option<Instant> {
+        match self.role {
+            Role::Active => Some(self.advert_at + self.timing.interval * (MISSED - 1)),
+            // Found with its addresses on: it serves until it knows better.
+            Role::Backup if self.resuming => {
+                let decided = self.deadline()?;
+                Some(decided + self.timing.interval)
+            }
+            Role::Init | Role::Backup | Role::Fault => None,
+        }
+    }
+
     /// When [`Input::Timer`] is due, if nothing else happens before.
     pub fn deadline(&self) -> Option<Instant> {
         match self.role {
@@ -121,7 +139,7 @@ impl Instance {
             Role::Backup if self.held() => None,
             Role::Backup => self.wires.iter().map(|wire| wire.down_at).max(),
             Role::Active => {
-                let announce = self.announce.map(|(at, _)| at);
+                let announce = self.announce.at();
                 Some(announce.map_or(self.advert_at, |at| at.min(self.advert_at)))
             }
         }
@@ -205,9 +223,7 @@ impl Instance {
                 if now >= self.advert_at {
                     self.advertise(now, actions);
                 }
-                if let Some((at, count)) = self.announce.filter(|(at, _)| now >= *at) {
-                    let refresh = self.timing.announcing.refresh;
-                    self.announce = refresh.map(|every| (at.max(now) + every, 1));
+                if let Some(count) = self.announce.due(now, &self.timing.announcing) {
                     actions.push(Action::Announce { count });
                 }
             }
@@ -294,19 +310,9 @@ impl Instance {
         self.advertise(now, actions);
         let role = Role::Active;
         actions.push(Action::Become { role, why });
-        let Announcing {
-            count,
-            repeat_after,
-            repeat_count,
-            refresh,
-        } = self.timing.announcing;
+        let count = self.announce.begin(now, &self.timing.announcing);
         actions.push(Action::Announce { count });
         self.repaired = Some(now);
-        self.announce = match (repeat_count, refresh) {
-            (0, None) => None,
-            (0, Some(every)) => Some((now + every, 1)),
-            (repeat, _) => Some((now + repeat_after, repeat)),
-        };
     }
 
     /// The addresses are on. Whoever took over meanwhile says so within an interval; if nobody does, nobody has: the
@@ -346,7 +352,7 @@ impl Instance {
         let was_active = self.role == Role::Active;
         let from = std::mem::replace(&mut self.role, role);
         self.since = now;
-        self.announce = None;
+        self.announce.end();
         self.answered = None;
         self.preempt_at = None;
         self.resuming = false;

@@ -1,5 +1,6 @@
 //! VRRP: the wire format and the state machine. Pure; sockets are elsewhere.
 
+mod announcements;
 mod event;
 mod hearing;
 mod instance;
@@ -11,12 +12,15 @@ mod wire;
 #[cfg(test)]
 mod instance_tests;
 #[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
 mod order_tests;
 #[cfg(test)]
 mod packet_tests;
 #[cfg(test)]
 mod simulation;
 
+pub(crate) use announcements::Announcements;
 pub use event::{Action, Input, Order, Tracking};
 pub use instance::Instance;
 pub use packet::{Advert, Dialect, Envelope, Interval, Version, decode, encode};

@@ -8,7 +8,7 @@ use super::Version;
 pub(crate) const OWNER: u8 = 255;
 
 /// Adverts that may be missing before the active router counts as gone.
-const MISSED: u32 = 3;
+pub(super) const MISSED: u32 = 3;
 
 /// What a group is told by its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,16 +2,16 @@
 
 /// Bytes of random payload: enough that neither a late reply to an older probe nor somebody else's
 /// ping can look like the answer.
-pub(super) const PAYLOAD: usize = 32;
+pub(crate) const PAYLOAD: usize = 32;
 
 /// Length of a whole echo message.
-pub(super) const MESSAGE: usize = HEADER + PAYLOAD;
+pub(crate) const MESSAGE: usize = HEADER + PAYLOAD;
 
 const HEADER: usize = 8;
 
 /// Which of the two protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
@@ -24,7 +24,7 @@ impl Family {
         }
     }
 
-    pub(super) fn reply_type(self) -> u8 {
+    pub(crate) fn reply_type(self) -> u8 {
         match self {
             Self::V4 => 0,
             Self::V6 => 129,
@@ -34,17 +34,17 @@ impl Family {
 
 /// One echo request, and what its reply must be.
 #[derive(Clone, Debug)]
-pub(super) struct Echo {
-    pub(super) family: Family,
-    pub(super) id: u16,
-    pub(super) sequence: u16,
-    pub(super) payload: [u8; PAYLOAD],
+pub(crate) struct Echo {
+    pub(crate) family: Family,
+    pub(crate) id: u16,
+    pub(crate) sequence: u16,
+    pub(crate) payload: [u8; PAYLOAD],
 }
 
 impl Echo {
     /// The request. The kernel fills in the ICMPv6 checksum, which covers addresses we do not know here
     /// (RFC 3542 section 3.1); the ICMP one is ours.
-    pub(super) fn request(&self) -> [u8; MESSAGE] {
+    pub(crate) fn request(&self) -> [u8; MESSAGE] {
         let mut message = self.message(self.family.request_type());
         if self.family == Family::V4 {
             let sum = checksum(&message);
@@ -55,7 +55,7 @@ impl Echo {
 
     /// Whether `message` (without IP header) answers this request. `id` is compared only if `own_id`:
     /// the kernel chooses the identifier of an unprivileged socket, and filters by it.
-    pub(super) fn is_answered_by(&self, message: &[u8], own_id: bool) -> bool {
+    pub(crate) fn is_answered_by(&self, message: &[u8], own_id: bool) -> bool {
         let wanted = self.message(self.family.reply_type());
         message.len() == MESSAGE
             && message[..2] == wanted[..2]
@@ -75,7 +75,7 @@ impl Echo {
 }
 
 /// What follows the IPv4 header of a packet as a raw socket gives it (`raw(7)`).
-pub(super) fn after_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
+pub(crate) fn after_ipv4_header(packet: &[u8]) -> Option<&[u8]> {
     let words = usize::from(packet.first()? & 0x0f);
     packet.get(words.max(5) * 4..)
 }

@@ -1,6 +1,6 @@
 //! Probes: one question to one backend, bounded in time. The only module of `health` with sockets.
 
-mod echo;
+pub(crate) mod echo;
 mod failure;
 mod http;
 mod icmp;

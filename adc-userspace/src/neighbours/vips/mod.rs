@@ -235,9 +235,10 @@ fn announce(link: &Link, vips: &BTreeSet<IpAddr>) {
         );
         return;
     };
+    let router = announce::is_router(&link.name);
     let sent = Announcer::open().and_then(|announcer| {
         vips.iter()
-            .try_for_each(|ip| announcer.send(link.index, &announce::frame(mac, *ip)))
+            .try_for_each(|ip| announcer.send(link.index, &announce::frame(mac, *ip, router)))
     });
     if let Err(error) = sent {
         warn!(interface = link.name, %error, "announcing VIPs failed; hosts that knew them elsewhere may send there until their entries expire");

@@ -1,7 +1,7 @@
 //! `[ha.heartbeat]`: what it may say, and what not.
 
 use super::{MINIMAL, read};
-use crate::model::{HEARTBEAT_PORT, Profile};
+use crate::model::{Election, HEARTBEAT_PORT, Profile};
 
 const PAIR: &str = r#"
 [node]
@@ -83,4 +83,28 @@ fn each_mistake_is_named_with_what_is_allowed() {
     let text = format!("{empty}paths = []\n{MINIMAL}");
     let errors = read(&text).unwrap_err().to_string();
     assert!(errors.contains("ha.heartbeat.paths: is empty"), "{errors}");
+}
+
+#[test]
+fn a_heartbeat_decides_about_groups_unless_they_say_otherwise_and_only_where_there_is_one() {
+    let group = |more: &str| {
+        format!(
+            "[[ha.group]]\nname = \"front\"\nvrid = 51\ninterface = \"eth0\"\nvips = [\"203.0.113.10\"]\n{more}\n"
+        )
+    };
+    let election = |text: &str| {
+        let config = read(text).unwrap();
+        config.ha.groups.values().next().unwrap().election
+    };
+    let alone = format!("{MINIMAL}{}", group(""));
+    assert_eq!(election(&alone), Election::Vrrp);
+    let pair = |more| format!("{PAIR}{MINIMAL}{}", group(more));
+    assert_eq!(election(&pair("")), Election::Heartbeat);
+    assert_eq!(election(&pair("election = \"vrrp\"")), Election::Vrrp);
+    let errors = read(&format!("{MINIMAL}{}", group("election = \"heartbeat\""))).unwrap_err();
+    let text = errors.to_string();
+    assert!(
+        text.contains("there is no heartbeat that could decide"),
+        "{text}"
+    );
 }

@@ -233,7 +233,7 @@ impl<J: Judge, E: Fn(Event) -> bool> Turn<'_, J, E> {
             multiplier: self.setup.timing.multiplier,
             data_plane_ok: statement.data_plane_ok,
             agent_ok,
-            config_hash: self.setup.config_hash,
+            config_hash: statement.config_hash,
             sync: statement.sync,
             groups: claims,
         };
@@ -274,7 +274,8 @@ impl<J: Judge, E: Fn(Event) -> bool> Turn<'_, J, E> {
             self.tell(Event::Peer { heard: peer });
         }
         let newest = self.detector.newest();
-        let differs = newest.is_some_and(|peer| peer.config_hash != self.setup.config_hash);
+        let own = self.shared.said().0.config_hash;
+        let differs = newest.is_some_and(|peer| own != 0 && peer.config_hash != own);
         if differs != self.told_differs {
             self.told_differs = differs;
             self.tell(Event::ConfigDiffers(differs));

@@ -188,7 +188,7 @@ proptest! {
         prop_assert!(direction().open(&noise).is_err());
         let mut bytes = sealed(&mut direction(), 9);
         let at = at.index(bytes.len());
-        bytes[at] ^= 1 << bit;
+        bytes[at] ^= 1_u8 << bit;
         prop_assert_eq!(direction().open(&bytes), Err(Refusal::Hmac));
     }
 

@@ -1,0 +1,192 @@
+//! Decides about every group in the heartbeat's thread, and writes what follows for the data plane.
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Decision, PairEvent,
+    docket::{Brief, Docket, Ruling, Sheets},
+    witness::Answers,
+};
+use crate::{
+    ha::{
+        LeaseHook,
+        heartbeat::{
+            arbiter::{Arbiter, CommandError, Local, Rules, Seen},
+            detector::Verdict,
+            packet::{GroupId, NodeId, SyncState},
+            runner::{Judge, Judgement, Statement, View},
+        },
+    },
+    model::{GroupName, Timing},
+};
+
+/// The judge of a pair.
+pub(super) struct PairJudge {
+    pub(super) own: NodeId,
+    pub(super) peer: NodeId,
+    pub(super) timing: Timing,
+    pub(super) docket: Arc<Docket>,
+    pub(super) witness: Option<Answers>,
+    pub(super) leases: LeaseHook,
+    pub(super) events: mpsc::Sender<PairEvent>,
+    pub(super) cases: Vec<Case>,
+}
+
+/// One group.
+pub(super) struct Case {
+    name: GroupName,
+    group: GroupId,
+    brief: Brief,
+    arbiter: Arbiter,
+    lease: Option<Instant>,
+}
+
+impl Judge for PairJudge {
+    fn decide(&mut self, view: &View<'_>) -> Judgement {
+        let docket = Arc::clone(&self.docket);
+        let mut judgement = Judgement::default();
+        let mut sheets = docket.peek();
+        if let Some(sheets) = &mut sheets {
+            judgement.urgent = self.read(sheets, view);
+        }
+        // An agent that has not said anything yet is not to be taken for one that does not work.
+        if view.statement == Statement::default() {
+            return judgement;
+        }
+        let witness = self.witness.as_ref().and_then(Answers::newest);
+        for case in &mut self.cases {
+            let seen = seen(view, self.peer, case.group);
+            let local = Local {
+                node: self.own,
+                priority: case.brief.priority,
+                fit: case.brief.fit && view.statement.data_plane_ok,
+                in_sync: view.statement.sync != SyncState::Pulling,
+                witness,
+            };
+            let outcome = case.arbiter.step(&local, &seen, view.now);
+            // Before the heartbeat that tells of it, whichever way it goes.
+            if outcome.lease != case.lease {
+                (self.leases)(&case.name, outcome.lease);
+                case.lease = outcome.lease;
+            }
+            if let Some(why) = outcome.news {
+                judgement.urgent = true;
+                let decision = Decision {
+                    group: case.name.clone(),
+                    role: outcome.role,
+                    why,
+                    last_heard: last_heard(&seen),
+                    at: view.now,
+                };
+                // Where there is no room for it, the HA thread finds out from the docket.
+                self.events.try_send(PairEvent::Decided(decision)).ok();
+            }
+            if let Some(sheets) = &mut sheets {
+                let present = matches!(seen.verdict, Verdict::Present(_));
+                let ruling = Ruling {
+                    claim: outcome.claim,
+                    why: case.arbiter.why(),
+                    resting: case.arbiter.rests(),
+                    lease: outcome.lease,
+                    peer: seen.claim.filter(|_| present),
+                };
+                sheets.rulings.insert(case.name.clone(), ruling);
+            }
+            judgement.claims.push(outcome.claim);
+        }
+        judgement
+    }
+}
+
+impl PairJudge {
+    /// Takes in what the HA thread wants; true = the peer must know at once.
+    fn read(&mut self, sheets: &mut Sheets, view: &View<'_>) -> bool {
+        let mut urgent = false;
+        if std::mem::take(&mut sheets.changed) {
+            urgent = self.close_cases(sheets);
+            for (name, brief) in &sheets.briefs {
+                self.open_or_change(name, *brief, view.now);
+            }
+        }
+        for reader in sheets.readers.drain(..) {
+            // It may have gone.
+            reader.send(()).ok();
+        }
+        for wish in sheets.wishes.drain(..) {
+            let case = self.cases.iter_mut().find(|case| case.name == wish.group);
+            let done = case.map_or(Err(CommandError::NotActive), |case| {
+                let seen = seen(view, self.peer, case.group);
+                case.arbiter.command(wish.command, &seen, view.now)
+            });
+            // Who asked may have gone.
+            wish.reply.send(done).ok();
+        }
+        urgent
+    }
+
+    /// Groups that are gone are served no longer, and the heartbeat that follows says nothing of them.
+    fn close_cases(&mut self, sheets: &Sheets) -> bool {
+        let before = self.cases.len();
+        let leases = &self.leases;
+        self.cases.retain(|case| {
+            let stays = sheets.briefs.contains_key(&case.name);
+            if !stays {
+                leases(&case.name, None);
+            }
+            stays
+        });
+        self.cases.len() != before
+    }
+
+    fn open_or_change(&mut self, name: &GroupName, brief: Brief, now: Instant) {
+        let rules = Rules::new(
+            self.timing,
+            brief.preempt,
+            brief.preempt_delay,
+            self.witness.is_some(),
+        );
+        if let Some(case) = self.cases.iter_mut().find(|case| case.name == *name) {
+            case.arbiter.set_rules(rules);
+            case.brief = brief;
+            return;
+        }
+        let group = GroupId::of(name.as_str());
+        self.cases.push(Case {
+            name: name.clone(),
+            group,
+            brief,
+            arbiter: Arbiter::new(group, rules, now),
+            lease: None,
+        });
+        // What an earlier life of this process granted is over.
+        (self.leases)(name, None);
+    }
+}
+
+impl Drop for PairJudge {
+    /// The thread ends: nobody renews what it granted.
+    fn drop(&mut self) {
+        for case in &self.cases {
+            (self.leases)(&case.name, None);
+        }
+    }
+}
+
+fn seen(view: &View<'_>, peer: NodeId, group: GroupId) -> Seen {
+    Seen {
+        verdict: view.detector.verdict(view.now),
+        node: peer,
+        claim: view.detector.claim(group),
+        confirmed: view.confirmed,
+    }
+}
+
+fn last_heard(seen: &Seen) -> Option<Instant> {
+    match seen.verdict {
+        Verdict::Waiting => None,
+        Verdict::Present(presence) => Some(presence.last),
+        Verdict::Silent { last } => last,
+    }
+}
