@@ -68,14 +68,19 @@ pub fn run() {
         "told late: {}, walks because of that: {}, lag {} ms",
         status["untold"], status["resyncs"], status["lag_ms"]
     );
-    report("active node, telling", after.0.tell - before.0.tell, flows);
+    report(
+        "active node, telling",
+        after.0.tell.saturating_sub(before.0.tell),
+        flows,
+    );
     report(
         "other node, fetching",
-        after.1.fetch - before.1.fetch,
+        after.1.fetch.saturating_sub(before.1.fetch),
         flows,
     );
 }
 
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^52 flows")]
 fn report(what: &str, took: Duration, flows: u64) {
     let each = took.as_secs_f64() / flows.max(1) as f64;
     println!(
@@ -130,7 +135,7 @@ fn cost(node: &mut Node) -> Cost {
         });
         let nanos = tasks.filter_map(|path| {
             let stat = fs::read_to_string(path.join("schedstat")).ok()?;
-            stat.split_whitespace().next()?.parse().ok()
+            stat.split_whitespace().next()?.parse::<u64>().ok()
         });
         Duration::from_nanos(nanos.sum())
     };

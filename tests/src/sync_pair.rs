@@ -115,6 +115,14 @@ impl Node {
         main.filter_map(|table| table["flows"].as_u64()).sum()
     }
 
+    /// Waits until it has so many validated flows.
+    #[track_caller]
+    pub fn wait_for_flows(&self, count: u64) {
+        eventually(LONG, "the node has the flows", || {
+            self.established() >= count
+        });
+    }
+
     /// Power off: nothing of it runs, and nothing of it is heard. What was in its memory is gone when it is
     /// [`Self::power_on`].
     pub fn power_off(&mut self) {
@@ -233,14 +241,6 @@ impl SyncPair {
             joined.collect()
         });
         Held(hands)
-    }
-
-    /// Waits until a node has so many validated flows.
-    #[track_caller]
-    pub fn wait_for_flows(&self, node: &Node, count: u64) {
-        eventually(LONG, "the node has the flows", || {
-            node.established() >= count
-        });
     }
 }
 

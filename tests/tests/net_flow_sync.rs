@@ -25,7 +25,7 @@ fn a_thousand_connections_outlive_the_node_that_made_them_and_come_back_with_it(
     let mut pair = SyncPair::start();
     let nat = pair.hold(NAT, HELD);
     let full_nat = pair.hold(FULL_NAT, HELD);
-    pair.wait_for_flows(&pair.second, 2 * HELD as u64);
+    pair.second.wait_for_flows(2 * HELD as u64);
 
     pair.first.power_off();
     pair.wait_for_second_alone();
@@ -56,7 +56,7 @@ fn after_a_cut_cable_everything_is_fetched_again() {
     let _held = [pair.hold(NAT, FEW), pair.hold(FULL_NAT, FEW)];
     assert_eq!(pair.second.established(), 0);
     pair.first.cable.up();
-    pair.wait_for_flows(&pair.second, 2 * FEW as u64);
+    pair.second.wait_for_flows(2 * FEW as u64);
     eventually(LONG, "the second node is in sync", || {
         pair.second.is_in_sync()
     });
@@ -80,12 +80,12 @@ fn flows_of_what_the_other_node_does_not_have_are_skipped_until_it_does() {
     eventually(LONG, "flows are skipped", || {
         skipped(&pair.second, "unknown_backend") >= FEW as u64
     });
-    pair.wait_for_flows(&pair.second, FEW as u64);
+    pair.second.wait_for_flows(FEW as u64);
     assert_eq!(pair.second.established(), FEW as u64);
     let mut whole = pair.second.config.clone();
     whole.services.clone_from(&pair.first.config.services);
     pair.second.agent.reload(&whole);
-    pair.wait_for_flows(&pair.second, 2 * FEW as u64);
+    pair.second.wait_for_flows(2 * FEW as u64);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_node_with_another_key_gets_nothing_and_tells_nothing() {
         });
     }
     let _held = pair.hold(NAT, FEW);
-    pair.wait_for_flows(&pair.first, FEW as u64);
+    pair.first.wait_for_flows(FEW as u64);
     let before = refused(&pair.second, "key");
     eventually(LONG, "it is tried again", || {
         refused(&pair.second, "key") > before
@@ -142,7 +142,7 @@ fn strangers_are_refused_by_reason_and_disturb_nobody() {
     });
     // Nothing of that was a word of the other node.
     let _held = pair.hold(NAT, FEW);
-    pair.wait_for_flows(&pair.second, FEW as u64);
+    pair.second.wait_for_flows(FEW as u64);
     assert_eq!(pair.second.sync_count("pulls"), 1);
 }
 

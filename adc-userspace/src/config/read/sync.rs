@@ -13,7 +13,7 @@ use crate::model::{HeartbeatSettings, SYNC_PORT, SyncSettings};
 const PEER: &str = "the other node's address on that interface, such as \"192.168.99.2\"";
 
 /// How long a node without the other's flows does not preempt, if the file says nothing.
-const WAIT_AT_MOST: Duration = Duration::from_secs(60);
+const WAIT_AT_MOST: Duration = Duration::from_mins(1);
 
 /// Reads the table from `[ha]`; `None` = there is none, or it is not valid.
 pub(super) fn sync(

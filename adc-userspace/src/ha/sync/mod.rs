@@ -49,7 +49,7 @@ use self::{
     names::Directory,
     receiver::Receiver,
     refusal::Refusal,
-    sender::{Sender, Session},
+    sender::{Caller, Sender},
     shared::Shared,
 };
 use super::heartbeat::{key::Key, packet::SyncState};
@@ -128,13 +128,13 @@ impl FlowSync {
         })?;
         let shared = Arc::new(Shared::new());
         shared.set_directory(directory);
-        let (hand_over, sessions) = mpsc::channel();
+        let (hand_over, callers) = mpsc::channel();
         let sender = Sender {
             feed: FlowFeed::open(pins)?,
             v4: MainTable::v4(pins)?,
             v6: MainTable::v6(pins)?,
             shared: Arc::clone(&shared),
-            sessions,
+            callers,
         };
         let receiver = Receiver {
             way: way.clone(),
@@ -191,7 +191,7 @@ fn greet(
     listener: &TcpListener,
     way: &Way,
     shared: &Arc<Shared>,
-    hand_over: &mpsc::Sender<Session>,
+    hand_over: &mpsc::Sender<Caller>,
 ) {
     while !shared.is_stopped() {
         let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
@@ -201,15 +201,15 @@ fn greet(
         let Ok((stream, from)) = listener.accept() else {
             continue;
         };
-        let session = if from.ip().to_canonical() == way.settings.peer {
+        let caller = if from.ip().to_canonical() == way.settings.peer {
             way.greet(stream, shared)
         } else {
             Err(Refusal::Address.into())
         };
-        match session {
-            Ok(session) => {
+        match caller {
+            Ok(caller) => {
                 tracing::info!(%from, "sync: telling the other node of this node's flows");
-                if hand_over.send(session).is_err() {
+                if hand_over.send(caller).is_err() {
                     return;
                 }
             }
@@ -232,7 +232,7 @@ impl Way {
         })
     }
 
-    fn greet(&self, stream: TcpStream, shared: &Shared) -> Result<Session, Lost> {
+    fn greet(&self, stream: TcpStream, shared: &Shared) -> Result<Caller, Lost> {
         let mut link = Link::new(stream)?;
         let until = Instant::now() + GREETING;
         let wants: [u8; HELLO] = link.exactly(until, &shared.stop)?;
@@ -242,7 +242,7 @@ impl Way {
         let proof = link.exactly(until, &shared.stop)?;
         greeting.check_proof(&proof)?;
         let keys = greeting.keys();
-        Ok(Session { link, keys })
+        Ok(Caller { link, keys })
     }
 
     fn listen(&self) -> io::Result<TcpListener> {

@@ -143,7 +143,7 @@ struct Bulk {
     flows: u64,
 }
 
-/// One session.
+/// One connection.
 struct Following {
     link: Link,
     flows: Direction,
@@ -221,8 +221,13 @@ impl Following {
             Kind::Idle => {}
             Kind::Taken | Kind::Again => return Err(Refusal::Contents.into()),
         }
-        if self.whole && Duration::from_millis(number) <= MAX_LAG {
-            self.shared.set_state(SyncState::InSync);
+        if self.whole {
+            let late = Duration::from_millis(number) > MAX_LAG;
+            self.shared.set_state(if late {
+                SyncState::Pulling
+            } else {
+                SyncState::InSync
+            });
         }
         Ok(true)
     }
@@ -291,6 +296,7 @@ impl Following {
 }
 
 /// What became of a frame of flows.
+#[derive(Clone, Copy)]
 struct Taken {
     flows: u64,
     /// One was of a backend that this node does not have.

@@ -172,8 +172,11 @@ impl<A: Family> FlowRecord<A> {
         let (client, rest) = bytes.split_at_checked(size_of::<Tuple<A>>())?;
         let (server, rest) = rest.split_at_checked(size_of::<Tuple<A>>())?;
         let rest: &[u8; REST] = rest.try_into().ok()?;
-        let [protocol, phase, flags, fins, a, b, c, d, e, f, numbers @ ..] = *rest;
-        let [v0, v1, w0, w1, i0, i1, b0, b1, idle @ ..] = numbers;
+        let ([protocol, phase, flags, fins], rest) = rest.split_first_chunk()?;
+        let (mac, rest) = rest.split_first_chunk()?;
+        let numbers: &[u8; 12] = rest.try_into().ok()?;
+        let (protocol, phase, flags, fins) = (*protocol, *phase, *flags, *fins);
+        let [v0, v1, w0, w1, i0, i1, b0, b1, idle @ ..] = *numbers;
         let idle = u32::from_be_bytes(idle);
         let record = Self {
             client: A::tuple(client)?,
@@ -184,7 +187,7 @@ impl<A: Family> FlowRecord<A> {
             forward_fin: fins & FORWARD_FIN != 0,
             reply_fin: fins & REPLY_FIN != 0,
             hop: Hop {
-                mac: Mac([a, b, c, d, e, f]),
+                mac: Mac(*mac),
                 vlan: VlanId(u16::from_be_bytes([v0, v1])),
                 inner_vlan: VlanId(u16::from_be_bytes([w0, w1])),
                 interface: InterfaceId(u16::from_be_bytes([i0, i1])),

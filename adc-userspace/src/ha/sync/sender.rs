@@ -40,6 +40,9 @@ const WALK: Duration = Duration::from_secs(5);
 /// How often is asked whether news was lost.
 const ASK: Duration = Duration::from_secs(1);
 
+/// News taken before anything else is looked at.
+const AT_ONCE: usize = 16 * BATCH;
+
 /// Frames that the other node may have to take yet. More of them are not sent.
 const WINDOW: usize = 256;
 
@@ -47,7 +50,7 @@ const WINDOW: usize = 256;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A connection that somebody with the key asked for flows on.
-pub(super) struct Session {
+pub(super) struct Caller {
     pub(super) link: Link,
     pub(super) keys: Keys,
 }
@@ -58,7 +61,7 @@ pub(super) struct Sender {
     pub(super) v4: MainTable<Addr4>,
     pub(super) v6: MainTable<Addr6>,
     pub(super) shared: Arc<Shared>,
-    pub(super) sessions: mpsc::Receiver<Session>,
+    pub(super) callers: mpsc::Receiver<Caller>,
 }
 
 impl Sender {
@@ -66,16 +69,16 @@ impl Sender {
     pub(super) fn run(mut self) {
         let mut next = None;
         loop {
-            let session = match next.take() {
-                Some(session) => session,
-                None => match self.sessions.recv_timeout(LOOK) {
-                    Ok(session) => session,
+            let caller = match next.take() {
+                Some(caller) => caller,
+                None => match self.callers.recv_timeout(LOOK) {
+                    Ok(caller) => caller,
                     Err(mpsc::RecvTimeoutError::Timeout) if !self.shared.is_stopped() => continue,
                     Err(_) => return,
                 },
             };
             self.shared.counters.serving.store(true, Ordering::Relaxed);
-            let mut telling = Telling::new(session, Arc::clone(&self.shared));
+            let mut telling = Telling::new(caller, Arc::clone(&self.shared));
             let ended = telling.serve(&mut self, &mut next);
             self.shared.counters.serving.store(false, Ordering::Relaxed);
             set(&self.shared.counters.waiting, 0);
@@ -108,7 +111,7 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// One session.
+/// One connection.
 struct Telling {
     link: Link,
     flows: Direction,
@@ -127,10 +130,10 @@ struct Telling {
 }
 
 impl Telling {
-    fn new(session: Session, shared: Arc<Shared>) -> Self {
-        let Keys { flows, answers } = session.keys;
+    fn new(caller: Caller, shared: Arc<Shared>) -> Self {
+        let Keys { flows, answers } = caller.keys;
         Self {
-            link: session.link,
+            link: caller.link,
             flows,
             answers,
             directory: shared.directory(),
@@ -147,7 +150,7 @@ impl Telling {
     }
 
     /// Until the connection is over, or another one asks for the same.
-    fn serve(&mut self, sender: &mut Sender, next: &mut Option<Session>) -> Result<(), Fault> {
+    fn serve(&mut self, sender: &mut Sender, next: &mut Option<Caller>) -> Result<(), Fault> {
         self.name_interfaces()?;
         let mut untold = sender.feed.untold()?;
         let mut whole = dataplane::now();
@@ -155,13 +158,13 @@ impl Telling {
         let mut walked = (Instant::now(), dataplane::now());
         let mut asked = Instant::now();
         loop {
-            if let Ok(session) = sender.sessions.try_recv() {
-                *next = Some(session);
+            if let Ok(caller) = sender.callers.try_recv() {
+                *next = Some(caller);
                 return Ok(());
             }
             stopped(&self.shared.stop).map_err(Fault::Lost)?;
             self.follow_directory()?;
-            let news = self.drain(&mut sender.feed, usize::MAX)?;
+            let news = self.drain(&mut sender.feed, AT_ONCE)?;
             self.hear()?;
             if asked.elapsed() >= ASK {
                 asked = Instant::now();

@@ -202,7 +202,7 @@ impl Telling {
     }
 }
 
-/// What of a session goes into a frame.
+/// What goes into a frame.
 #[derive(Clone, Copy)]
 pub(super) enum Payload {
     Nothing,
