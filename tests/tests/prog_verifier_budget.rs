@@ -49,6 +49,12 @@ fn program_that_checks_itself_stays_within_its_verifier_budget() {
 }
 
 #[test]
+fn program_that_tells_of_flows_stays_within_its_verifier_budget() {
+    require!(object);
+    check(&mut Program::load_telling(LIMITS), "-telling");
+}
+
+#[test]
 fn program_that_captures_stays_within_its_verifier_budget() {
     require!(object, capture);
     let setup = CaptureSetup::default();

@@ -14,7 +14,7 @@ use nix::fcntl::Flock;
 
 use super::{
     addresses::Carried, announce::Announcer, challenges::Challenger, interfaces::Interface,
-    monitors::Monitors, snat::Refusals,
+    monitors::Monitors, snat::Refusals, sync::Replication,
 };
 use crate::{
     api::proto::{Timestamp, sentence},
@@ -76,6 +76,8 @@ pub(super) struct Agent {
     pub(super) challenger: Challenger,
     pub(super) ha: HaControl,
     pub(super) announcer: Announcer,
+    /// Replication of flows, if it is configured.
+    pub(super) replication: Option<Replication>,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -282,6 +284,7 @@ impl Agent {
         self.report_pools();
         self.announcer.look();
         if !plan.is_empty() {
+            self.publish_names();
             self.challenge();
         }
         Ok(plan)
@@ -335,6 +338,7 @@ impl Agent {
             tracing::error!("counting refused flows: {}", sentence(error.as_ref()));
         }
         self.mend_interfaces();
+        self.publish_names();
         self.reconcile_addresses().await;
         self.announcer.look_at_routes();
     }
@@ -388,6 +392,9 @@ impl Agent {
         self.ha.stop().await;
         self.remove_addresses().await;
         self.remove_kept_addresses().await;
+        // After the roles: whoever takes them over has been told of the last flows.
+        let replication = self.replication.take();
+        tokio::task::block_in_place(|| drop(replication));
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use adc_common::abi::{CaptureCounters, CaptureRecord, CaptureSetup};
 use aya::maps::{Array, Map, MapError, PerCpuArray, RingBuf};
 
-use super::{Limits, Program, raw::Raw};
+use super::{Globals, Limits, Program, raw::Raw};
 
 /// Name of the object beside the one under test.
 const OBJECT: &str = "adc-xdp-capture";
@@ -42,7 +42,7 @@ impl Program {
     /// If there is no object, or the kernel refuses it.
     pub fn capturing(limits: Limits, setup: CaptureSetup) -> (Self, Records) {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        let mut program = Self::load_entry(&path, ENTRY, limits, 0);
+        let mut program = Self::load_entry(&path, ENTRY, limits, Globals::default());
         let mut wanted: Array<_, Raw<CaptureSetup>> = program.take_map("CAPTURE_SETUP");
         wanted.set(0, Raw(setup), 0).expect("CAPTURE_SETUP");
         let records = Records {
