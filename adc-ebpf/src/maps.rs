@@ -1,11 +1,11 @@
 //! Every map. `docs/MAPS.md` says who writes and who reads each; the agent sets the sizes at load.
 
 use adc_common::abi::{
-    Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FLOW_NEWS_BYTES, FRAGMENT_ENTRIES, FlowEntry, FlowKey, FlowNews,
-    FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry, InterfaceEntry, LEASE_SLOTS,
-    LeaseEntry, MAX_INTERFACES, ORPHAN_RING_BYTES, OrphanRecord, RangeKey, Reason, ReasonCounters,
-    Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
-    TableCounters,
+    Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FLOW_NEWS_BYTES, FRAGMENT_ENTRIES,
+    FlowEntry, FlowKey, FlowNews, FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry,
+    InterfaceEntry, LEASE_SLOTS, LeaseEntry, MAX_INTERFACES, ORPHAN_RING_BYTES, OrphanRecord,
+    RangeKey, Reason, ReasonCounters, Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters, ServiceEntry,
+    ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{

@@ -102,7 +102,7 @@ impl Agent {
                 mode: entry.mode,
                 snat: entry.snat.iter().take(count).copied().collect(),
                 timeouts: entry.timeouts,
-                carried: group.is_none_or(|group| self.ha.carries(group)),
+                carried: group.is_none_or(|group| self.has_role(group)),
             };
             (*id, (entry.key, Arc::new(facts)))
         });

@@ -8,11 +8,12 @@ use std::{
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FLOW_NEWS_BYTES, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry, InterfaceEntry, LEASE_SLOTS,
-        LeaseEntry, MAX_INTERFACES, MAX_RANGE_PREFIXES, ORPHAN_RING_BYTES, RangeKey, Reason,
-        ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS, SELF_CHECK_WALK, SelfCheckCounters,
-        ServiceEntry, ServiceIndexEntry, ServiceKey, TableCounters,
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FLOW_NEWS_BYTES, FRAGMENT_ENTRIES,
+        FlowEntry, FlowKey, FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry,
+        InterfaceEntry, LEASE_SLOTS, LeaseEntry, MAX_INTERFACES, MAX_RANGE_PREFIXES,
+        ORPHAN_RING_BYTES, RangeKey, Reason, ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS,
+        SELF_CHECK_WALK, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
+        TableCounters,
     },
     datapath::Scratch,
 };
