@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     agent::{Agent, Backend, Config},
-    direct_return::{wake, wake_port},
+    direct_return::wake_port,
     drive::HeldConnections,
     lan::{LONG, VRID},
     net::{Link, VethPair},
@@ -175,7 +175,8 @@ impl SyncPair {
             name: "second".into(),
             ..topology.switch_port.clone()
         };
-        let ports = [wake_port(&topology), wake(&port, &topology)];
+        let ports =
+            [&topology.switch_port, &port].map(|port| wake_port(port, topology.directory()));
         let cable = VethPair::connect((&topology.adc, CABLE), (&other.namespace, CABLE));
         for (end, address) in [&cable.a, &cable.b].into_iter().zip(ON_CABLE) {
             let address = format!("{}/24", IpAddr::from(address));
