@@ -8,6 +8,7 @@ use std::{
 
 use adc_common::abi::ABI_VERSION;
 use adc_tests::{
+    direct_return::wake_port,
     drive::get_in,
     lan::{LONG, Lan},
     require,
@@ -36,6 +37,7 @@ fn a_stopped_node_serves_until_its_lease_runs_out_and_again_when_it_is_granted_a
     eventually(LONG, "the node has the VIP", || {
         lan.adc.addresses().contains(&VIP_V4.into())
     });
+    let _port = wake_port(&lan.topology.switch_port, lan.topology.directory());
     let directory = lan.config.pin_path().join(format!("v{ABI_VERSION}"));
     let mut leases = LeaseTable::open(&directory).expect("the pinned map");
     let name = "front".parse().expect("a name");

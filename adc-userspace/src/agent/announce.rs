@@ -15,8 +15,7 @@ use super::state::Agent;
 use crate::{
     announce::{Gate, Holds},
     api::proto::Timestamp,
-    ha::Role,
-    model::{GroupName, Require, RouteAnnouncement, Service, ServiceName},
+    model::{Require, RouteAnnouncement, Service, ServiceName},
     neighbours::routes,
     plan::key_of,
 };
@@ -254,12 +253,6 @@ impl Agent {
             behind.entry(service.vip).or_default().push((name, service));
         }
         behind
-    }
-
-    /// Whether this node is active for a group, as the keeper told last.
-    fn has_role(&self, group: &GroupName) -> bool {
-        let mut groups = self.ha.known().groups.into_iter();
-        groups.any(|view| view.name == *group && view.role == Role::Active)
     }
 
     /// Whether this node serves a VIP; if not, why.

@@ -12,7 +12,7 @@ use crate::{
         heartbeat::{alike::config_hash, packet::SyncState, runner::Statement},
         keeper::Place,
     },
-    model::{PoolName, Tracked},
+    model::{GroupName, PoolName, Tracked},
 };
 
 /// Changes of roles that wait; one that does not fit is noticed at the next sweep.
@@ -86,6 +86,12 @@ impl Agent {
         self.interfaces
             .values()
             .all(|interface| interface.facts.is_some() && interface.trouble.is_none())
+    }
+
+    /// Whether this node is active for a group, as the keeper told last.
+    pub(super) fn has_role(&self, group: &GroupName) -> bool {
+        let mut groups = self.ha.known().groups.into_iter();
+        groups.any(|view| view.name == *group && view.role == Role::Active)
     }
 
     /// A role is another; the addresses have moved already.

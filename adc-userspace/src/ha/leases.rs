@@ -42,7 +42,7 @@ impl Leases {
     /// The same, of the data plane that is pinned there.
     pub(super) fn reopen(&mut self, directory: &Path) {
         self.close();
-        self.directory = directory.to_owned();
+        directory.clone_into(&mut self.directory);
     }
 
     /// Until when the data plane serves a group; `None` = not at all. What can not be written is told once, and the data plane
@@ -65,16 +65,15 @@ impl Leases {
             Some(table) => table,
             none => none.insert(LeaseTable::open(&self.directory)?),
         };
-        let slot = match self.slots.get(group) {
-            Some(slot) => *slot,
-            None => {
-                // A group that the data plane does not know has nothing to serve.
-                let Some(slot) = table.find(group)? else {
-                    return Ok(());
-                };
-                self.slots.insert(group.clone(), slot);
-                slot
-            }
+        let slot = if let Some(slot) = self.slots.get(group) {
+            *slot
+        } else {
+            // A group that the data plane does not know has nothing to serve.
+            let Some(slot) = table.find(group)? else {
+                return Ok(());
+            };
+            self.slots.insert(group.clone(), slot);
+            slot
         };
         match until {
             Some(until) => table.grant(slot, until),

@@ -117,7 +117,11 @@ impl Supervisor {
 
     fn note(&self, event: Event) {
         match event {
-            Event::Role(change) => (self.hook)(&change),
+            Event::Role(change) => {
+                // Whoever hears of it and looks finds it so.
+                self.seen.turn(&change);
+                (self.hook)(&change);
+            }
             Event::View(view) => self.seen.show(*view),
         }
     }
