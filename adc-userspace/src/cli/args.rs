@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
+    decap_args::DecapArgs,
     exit,
     ha_args::HaCommand,
     keeper_args::KeeperArgs,
@@ -15,7 +16,7 @@ use crate::{
     api::{DEFAULT_SOCKET, proto::AddressRange},
     model::{
         AdminState, AttachMode, BackendAddress, BackendName, Hash, Mode, MonitorName, OnDown,
-        PoolName, Ports, ServiceName, TransportProtocol, Tunnel,
+        PoolName, Ports, ServiceName, TransportProtocol,
     },
     telemetry::LogFormat,
 };
@@ -120,22 +121,6 @@ pub(super) enum Command {
     },
     /// The version of this program
     Version,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct DecapArgs {
-    /// Interface that tunnel packets come in by
-    #[arg(short, long, value_name = "NAME")]
-    pub(super) interface: String,
-    /// In the driver, or after it (slower, works with every driver)
-    #[arg(long, value_enum, default_value = "native")]
-    pub(super) mode: ModeArg,
-    /// Take out packets to this address only; may be repeated. Without it, packets to any address
-    #[arg(long = "vip", value_name = "ADDRESS")]
-    pub(super) vips: Vec<IpAddr>,
-    /// UDP port that GUE arrives on
-    #[arg(long, default_value_t = Tunnel::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) port: u16,
 }
 
 #[derive(Args, Debug)]

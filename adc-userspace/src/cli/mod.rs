@@ -7,6 +7,7 @@
 mod announce_args;
 mod args;
 mod commands;
+mod decap_args;
 mod exit;
 mod ha_args;
 mod jitter_args;

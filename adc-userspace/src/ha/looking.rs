@@ -2,8 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{machine::Machine, task::Task, tracking, vrrp::Input};
-use crate::{model::GroupName, neighbours::LocalWatch};
+use super::{
+    machine::Machine,
+    router::Router,
+    task::Task,
+    tracking,
+    vrrp::{Family, Input},
+};
+use crate::{
+    model::GroupName,
+    neighbours::{Devices, LocalWatch},
+};
 
 impl Task {
     /// Looks at devices and addresses, and tells the groups.
@@ -64,5 +73,24 @@ impl Task {
         }
         router.findings = findings;
         self.step(name, Input::Tracking(sum)).await;
+    }
+}
+
+impl Router {
+    /// Families that adverts go out in.
+    pub(super) fn spoken(&self) -> Vec<Family> {
+        match &self.machine {
+            Machine::Vrrp(_) => self.families(),
+            Machine::Ruled(_) => Vec::new(),
+        }
+    }
+
+    /// Which of its interfaces is not there or not up, for people.
+    pub(super) fn lost_interface(&self, devices: &Devices) -> Option<String> {
+        let vips = self.group.vips.iter();
+        let mut interfaces = vips.map(|vip| self.group.interface_of(vip));
+        let lost = |name: &&str| devices.get(*name).is_none_or(|device| !device.usable);
+        let lost = interfaces.find(lost)?;
+        Some(format!("{lost} is down or has no carrier"))
     }
 }

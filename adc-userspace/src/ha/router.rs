@@ -133,23 +133,6 @@ impl Router {
         families(&self.group)
     }
 
-    /// Families that adverts go out in.
-    pub(super) fn spoken(&self) -> Vec<Family> {
-        match &self.machine {
-            Machine::Vrrp(_) => self.families(),
-            Machine::Ruled(_) => Vec::new(),
-        }
-    }
-
-    /// Which of its interfaces is not there or not up, for people.
-    pub(super) fn lost_interface(&self, devices: &Devices) -> Option<String> {
-        let vips = self.group.vips.iter();
-        let mut interfaces = vips.map(|vip| self.group.interface_of(vip));
-        let lost = |name: &&str| devices.get(*name).is_none_or(|device| !device.usable);
-        let lost = interfaces.find(lost)?;
-        Some(format!("{lost} is down or has no carrier"))
-    }
-
     /// Where adverts of a family would be sent from, or why from nowhere.
     pub(super) fn own_address(&self, family: Family, devices: &Devices) -> Result<IpAddr, String> {
         let interface = &self.group.interface;

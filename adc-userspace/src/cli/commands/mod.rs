@@ -15,7 +15,8 @@ use self::agent::Agent;
 use super::{
     DecapOptions, Exit, Local, RunOptions,
     announce_args::AnnounceCommand,
-    args::{Cli, Command, DecapArgs, Format, RunArgs},
+    args::{Cli, Command, Format, RunArgs},
+    decap_args::DecapArgs,
     keeper_args::KeeperArgs,
     output,
 };

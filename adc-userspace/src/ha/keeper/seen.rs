@@ -2,7 +2,10 @@
 
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
-use crate::api::proto::{HaView, KeeperView};
+use crate::{
+    api::proto::{HaView, KeeperView},
+    ha::RoleChange,
+};
 
 /// What the keeper told.
 #[derive(Debug, Default)]
@@ -21,6 +24,15 @@ impl Seen {
 
     pub(super) fn meet(&self, keeper: Option<KeeperView>) {
         self.write().keeper = keeper;
+    }
+
+    /// A role is another; how everything else is comes next.
+    pub(super) fn turn(&self, change: &RoleChange) {
+        let mut seen = self.write();
+        let mut groups = seen.groups.iter_mut();
+        if let Some(group) = groups.find(|group| group.name == change.group) {
+            group.role = change.role;
+        }
     }
 
     pub(super) fn show(&self, view: HaView) {

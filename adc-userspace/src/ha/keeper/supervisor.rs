@@ -1,5 +1,7 @@
 //! The agent's side of the keeper: started when there is something for it to do, and again when it dies.
 
+mod mending;
+
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tokio::{
@@ -15,7 +17,7 @@ use super::{
     socket_path,
 };
 use crate::{
-    api::proto::{ApiError, ErrorCode, HaOrder, HaView, KeeperView},
+    api::proto::{ApiError, ErrorCode, HaView, KeeperView},
     ha::{control::RoleHook, heartbeat::runner::Statement},
     model::PoolName,
 };
@@ -117,7 +119,11 @@ impl Supervisor {
 
     fn note(&self, event: Event) {
         match event {
-            Event::Role(change) => (self.hook)(&change),
+            Event::Role(change) => {
+                // Whoever hears of it and looks finds it so.
+                self.seen.turn(&change);
+                (self.hook)(&change);
+            }
             Event::View(view) => self.seen.show(*view),
         }
     }
@@ -313,67 +319,6 @@ impl Supervisor {
             Ok(None) => Err(away("it ended")),
             Err(_late) => Err(away("it does not answer")),
         }
-    }
-
-    /// The keeper died, or closed the connection to hear a newer agent.
-    async fn lost(&mut self) {
-        self.link = None;
-        if self.settings.is_none() {
-            return;
-        }
-        if self.linked.elapsed() > WELL {
-            self.pause = FIRST_PAUSE;
-        }
-        if self.connect(false).await.is_ok() {
-            return;
-        }
-        self.restarts += 1;
-        tracing::error!("the keeper died; starting another");
-        if self.linked.elapsed() > self.pause {
-            self.mend().await;
-        } else {
-            self.retry = Some(Instant::now() + self.pause);
-        }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-    }
-
-    /// Tries to have a keeper again.
-    async fn mend(&mut self) {
-        self.retry = None;
-        if self.settings.is_none() || self.link.is_some() {
-            return;
-        }
-        let held = self
-            .seen
-            .view()
-            .groups
-            .into_iter()
-            .filter(|group| group.held);
-        let held: Vec<_> = held.map(|group| group.name).collect();
-        match self.connect(true).await {
-            Ok(()) => {
-                // Orders do not outlive a keeper; that one must.
-                for name in held {
-                    let hold = Request::Order(name, HaOrder::Hold);
-                    if let Err(error) = self.settle(hold).await {
-                        tracing::error!("holding back again: {}", error.what);
-                    }
-                }
-            }
-            Err(error) => {
-                self.try_again(&error);
-            }
-        }
-    }
-
-    /// Plans the next try.
-    fn try_again(&mut self, error: &io::Error) -> ApiError {
-        self.link = None;
-        self.retry = Some(Instant::now() + self.pause);
-        let error = away(error);
-        tracing::error!("{}; trying again in {:?}", error.what, self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        error
     }
 
     /// Ends the keeper, if there is one, whoever started it.
