@@ -66,6 +66,20 @@ pub fn eventually_some<T>(
     }
 }
 
+/// Whether the condition comes true in that time; no, if the test is cancelled before.
+pub fn soon(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    loop {
+        if condition() {
+            return true;
+        }
+        if started.elapsed() >= patience || is_cancelled() {
+            return false;
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

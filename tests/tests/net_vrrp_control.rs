@@ -163,10 +163,11 @@ fn an_agent_that_is_killed_and_started_again_at_once_keeps_the_role_and_the_vips
 }
 
 #[test]
-fn an_agent_that_was_away_too_long_gives_the_vips_up() {
+fn a_node_whose_agent_and_keeper_were_away_too_long_gives_the_vips_up() {
     require!(namespaces, agent, "keepalived");
     let (mut lan, _other) = pair("preempt = false");
     lan.agent.kill9();
+    lan.agent.kill9_keeper();
     eventually(LONG, "keepalived took over", || lan.other_has_all());
     assert!(
         lan.adc.addresses().contains(&VIP_V4.into()),

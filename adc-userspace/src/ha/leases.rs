@@ -6,8 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::machine::Machine;
-use super::task::Task;
+use super::{machine::Machine, task::Task};
 use crate::{
     dataplane::{DataplaneError, LeaseSlot, LeaseTable},
     model::GroupName,

@@ -5,8 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use adc_userspace::ha::heartbeat::key::Key;
@@ -23,7 +22,7 @@ use crate::{
     net::{Link, VethPair},
     process::Process,
     topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
-    wait::eventually,
+    wait::{eventually, soon},
 };
 
 /// Services at the VIP; the backends listen on the same ports.
@@ -141,11 +140,8 @@ impl Bed {
     /// Gives replication the time that it needs for connections that have just been opened; if it does not come to an end, the
     /// connections that are lost will tell.
     pub(super) fn wait_for_flows(&self, node: usize, count: usize) {
-        let (began, count) = (Instant::now(), count as u64);
         let agent = &self.nodes[node].agent;
-        while agent.flow_count() < count && began.elapsed() < REPLICATION {
-            thread::sleep(Duration::from_millis(20));
-        }
+        soon(REPLICATION, || agent.flow_count() >= count as u64);
     }
 
     /// Hosts ask again who has the VIP and the gateway: no trial inherits what an earlier one left in their memory.

@@ -1,9 +1,6 @@
 //! One fault, once.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use super::{
     bed::{Bed, ECHO, STREAM},
@@ -14,7 +11,7 @@ use super::{
 use crate::{
     serve::{self, TcpServer},
     topology::VIP_V4,
-    wait::{eventually, is_cancelled},
+    wait::{eventually, soon},
 };
 
 /// Replies that must have come before a fault, and from the other node after one.
@@ -23,8 +20,6 @@ const STEADY: usize = 200;
 const LATEST: Duration = Duration::from_secs(10);
 /// To open connections and to start a stream.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Between two looks.
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What one trial showed.
 #[derive(Clone, Debug)]
@@ -144,7 +139,6 @@ fn begin(bed: &mut Bed, fault: Fault, active: usize, backup: usize) -> Vec<usize
 
 /// Until one of the others serves, or for long enough to know that none does.
 fn watch(bed: &Bed, expected: Expected, others: &[&Tap], began: Stamp, stream: &Stream) {
-    let started = Instant::now();
     let (before, returned) = (stream.sent(), stream.returned());
     // Milliseconds are packets.
     let quiet = usize::try_from(bed.profile.detection().as_millis()).unwrap_or(usize::MAX);
@@ -155,9 +149,7 @@ fn watch(bed: &Bed, expected: Expected, others: &[&Tap], began: Stamp, stream: &
         Expected::None => stream.sent() - before >= quiet && stream.returned() > returned,
         Expected::Open => stream.sent() - before >= quiet,
     };
-    while !done() && started.elapsed() < LATEST + bed.profile.detection() && !is_cancelled() {
-        thread::sleep(POLL_INTERVAL);
-    }
+    soon(LATEST + bed.profile.detection(), done);
 }
 
 /// Whether the last reply came from this node.

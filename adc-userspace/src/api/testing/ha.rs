@@ -44,7 +44,7 @@ pub(super) fn view() -> HaView {
 pub(super) fn group_view() -> HaGroupView {
     HaGroupView {
         election: Election::Vrrp,
-        lease_ms: None,
+        lease_ms: Some(90),
         ruling: None,
         name: "front".parse().unwrap(),
         role: Role::Active,

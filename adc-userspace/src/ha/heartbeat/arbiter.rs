@@ -136,6 +136,8 @@ pub struct Arbiter {
     role: Role,
     term: u64,
     started: Instant,
+    /// When it last decided: with a witness a lease also ends while it runs, if nobody confirms anything.
+    decided: Instant,
     lease: Option<Instant>,
     held: bool,
     /// It gave the group away on request: it does not ask for it back.
@@ -158,6 +160,7 @@ impl Arbiter {
             role: Role::Init,
             term: 0,
             started: now,
+            decided: now,
             lease: None,
             held: false,
             resting: false,
@@ -239,6 +242,7 @@ impl Arbiter {
     /// Decides anew.
     pub fn step(&mut self, local: &Local, seen: &Seen, now: Instant) -> Outcome {
         let before = (self.role, self.yields.is_some());
+        let pause = now.saturating_duration_since(std::mem::replace(&mut self.decided, now));
         if let Some(claim) = &seen.claim {
             self.term = self.term.max(match self.role {
                 // The term of one's own activity is compared, not taken over.
@@ -249,7 +253,11 @@ impl Arbiter {
         match self.role {
             // Whoever was not run for so long must not go on as if nothing had happened.
             Role::Active if self.lease.is_none_or(|lease| lease <= now) => {
-                self.become_backup(Why::LeaseLapsed);
+                self.become_backup(if pause < self.rules.lease {
+                    Why::Isolated
+                } else {
+                    Why::LeaseLapsed
+                });
             }
             Role::Init => self.become_backup(Why::Started),
             Role::Active | Role::Backup | Role::Fault => {}

@@ -1,6 +1,6 @@
 //! VIPs on an interface, so that the kernel answers ARP and neighbour solicitations for them.
 //!
-//! Every address that adc adds carries a mark of its [`Owner`] in `IFA_PROTO` (kernel 5.18 and later), and only addresses
+//! Every address that adc adds carries a mark of its `Owner` in `IFA_PROTO` (kernel 5.18 and later), and only addresses
 //! with the mark are ever removed: one that an operator put there stays, whatever the configuration says. Agent and
 //! keeper each remove their own, so they need no lock between them.
 

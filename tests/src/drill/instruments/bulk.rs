@@ -1,12 +1,13 @@
 //! iperf3 through the VIP: does a transfer go on?
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
-use crate::{net::Namespace, process::Process, topology::BackendHost, wait::eventually};
+use crate::{
+    net::Namespace,
+    process::Process,
+    topology::BackendHost,
+    wait::{eventually, soon},
+};
 
 /// Of the server, and of the service.
 pub const PORT: u16 = 5201;
@@ -69,15 +70,9 @@ impl Bulk {
 
     /// Whether something arrives from now on, within `patience`.
     pub fn goes_on(&self, patience: Duration) -> bool {
-        let (before, began) = (self.good_intervals(), Instant::now());
+        let before = self.good_intervals();
         // The interval that runs now may have begun before.
-        while began.elapsed() < patience {
-            if self.good_intervals() >= before + 2 {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        false
+        soon(patience, || self.good_intervals() >= before + 2)
     }
 
     fn good_intervals(&self) -> usize {

@@ -259,6 +259,7 @@ fn with_a_witness_nobody_becomes_or_stays_active_who_reaches_neither_it_nor_the_
     assert_eq!(outcome.lease, Some(node.at(1_000 + LEASE)));
     let outcome = node.step(1_000 + LEASE);
     assert_eq!(outcome.role, Role::Backup);
+    assert_eq!(outcome.news, Some(Why::Isolated), "it was run all the time");
     // The peer's word that it heard us will do as well.
     let mut node = Node::with(|rules| rules.witness = true);
     node.step(0);

@@ -47,8 +47,29 @@ fn group(world: &World, talk: &Talk, lease: Lease) -> Contents {
     contents.in_group(OURS, talk.vip.ip()).leased(OURS, lease)
 }
 
+/// What the client sends goes nowhere.
 fn dropped(case: Case, what: &'static str, talk: &Talk, frame: Vec<u8>) -> Case {
     case.stays(what, talk.client_link.interface, frame, Reason::LeaseLapsed)
+}
+
+/// The same for what the backend sends.
+fn withheld(case: Case, what: &'static str, talk: &Talk, segment: &Segment) -> Case {
+    let frame = talk.backend_sends(segment);
+    case.stays(what, BACK, frame, Reason::LeaseLapsed)
+}
+
+/// A request and its answer.
+fn exchanged(case: Case, talk: &Talk) -> Case {
+    case.sent(
+        "a request",
+        talk.request(&request("PA", 0).data(b"request")),
+        Reason::ForwardedToBackend,
+    )
+    .sent(
+        "its answer",
+        talk.answer(&answer("PA", 0).data(b"answer")),
+        Reason::ForwardedToClient,
+    )
 }
 
 fn served(family: Family, lease: Lease) -> Case {
@@ -62,17 +83,7 @@ fn served(family: Family, lease: Lease) -> Case {
     }
     let echo = icmp_echo(&talk.client_link.incoming(talk.client, talk.vip));
     case = case.stays("a ping", FRONT, echo, Reason::OtherProtocol);
-    established(case, &talk)
-        .sent(
-            "a request",
-            talk.request(&request("PA", 0).data(b"request")),
-            Reason::ForwardedToBackend,
-        )
-        .sent(
-            "its answer",
-            talk.answer(&answer("PA", 0).data(b"answer")),
-            Reason::ForwardedToClient,
-        )
+    exchanged(established(case, &talk), &talk)
         .counts(ONE)
         .leaves(1, 0)
 }
@@ -98,12 +109,7 @@ fn tracked(family: Family) -> Case {
         ("the backend's FIN", answer("FA", 0)),
         ("the backend's RST", answer("RA", 0)),
     ] {
-        case = case.stays(
-            what,
-            BACK,
-            talk.backend_sends(&segment),
-            Reason::LeaseLapsed,
-        );
+        case = withheld(case, what, &talk, &segment);
     }
     let error = about_answer(
         &talk,
@@ -112,20 +118,10 @@ fn tracked(family: Family) -> Case {
         &answer("A", 0),
         WHOLE,
     );
-    case.stays("an ICMP error", FRONT, error.frame, Reason::LeaseLapsed)
-        .reload(&group(&world, &talk, held))
-        .sent(
-            "the request again",
-            talk.request(&request("PA", 0).data(b"request")),
-            Reason::ForwardedToBackend,
-        )
-        .sent(
-            "the answer again",
-            talk.answer(&answer("PA", 0).data(b"answer")),
-            Reason::ForwardedToClient,
-        )
-        .counts(ONE)
-        .leaves(1, 0)
+    let case = case
+        .stays("an ICMP error", FRONT, error.frame, Reason::LeaseLapsed)
+        .reload(&group(&world, &talk, held));
+    exchanged(case, &talk).counts(ONE).leaves(1, 0)
 }
 
 fn handshake(family: Family) -> Case {
@@ -184,14 +180,9 @@ fn full_nat(family: Family) -> Case {
     let world = World::two_arm().with_full_nat();
     let talk = world.tcp(family);
     let name = format!("{family:?}: answers to a local address are the group's, too");
-    established(Case::new(name, &group(&world, &talk, Lease::Exact)), &talk)
-        .reload(&group(&world, &talk, Lease::Lapsed))
-        .stays(
-            "an answer",
-            BACK,
-            talk.backend_sends(&answer("PA", 0).data(b"answer")),
-            Reason::LeaseLapsed,
-        )
+    let case = established(Case::new(name, &group(&world, &talk, Lease::Exact)), &talk)
+        .reload(&group(&world, &talk, Lease::Lapsed));
+    withheld(case, "an answer", &talk, &answer("PA", 0).data(b"answer"))
         .counts(ONE)
         .leaves(1, 0)
 }
@@ -200,28 +191,14 @@ fn across_families() -> Case {
     let world = World::two_arm().with_full_nat();
     let talk = world.nat64(Protocol::TCP);
     let name = "NAT64: both directions are the group's";
-    established(Case::new(name, &group(&world, &talk, Lease::Sure)), &talk)
-        .reload(&group(&world, &talk, Lease::Lapsed))
-        .stays(
-            "a request",
-            FRONT,
-            talk.client_sends(&request("PA", 0).data(b"request")),
-            Reason::LeaseLapsed,
-        )
-        .stays(
-            "an answer",
-            BACK,
-            talk.backend_sends(&answer("PA", 0).data(b"answer")),
-            Reason::LeaseLapsed,
-        )
-        .reload(&group(&world, &talk, Lease::Sure))
-        .sent(
-            "the answer again",
-            talk.answer(&answer("PA", 0).data(b"answer")),
-            Reason::ForwardedToClient,
-        )
-        .counts(ONE)
-        .leaves(1, 0)
+    let (held, lapsed) = (Lease::Sure, Lease::Lapsed);
+    let case = established(Case::new(name, &group(&world, &talk, held)), &talk)
+        .reload(&group(&world, &talk, lapsed));
+    let sent = talk.client_sends(&request("PA", 0).data(b"request"));
+    let case = dropped(case, "a request", &talk, sent);
+    let case = withheld(case, "an answer", &talk, &answer("PA", 0).data(b"answer"))
+        .reload(&group(&world, &talk, held));
+    exchanged(case, &talk).counts(ONE).leaves(1, 0)
 }
 
 fn direct(family: Family, way: Way) -> Case {
@@ -261,20 +238,11 @@ fn backend_down(family: Family) -> Case {
     for backend in down.backends.values_mut() {
         backend.flags = backend.flags.with(BackendFlags::DOWN_RESET, true);
     }
-    established(Case::new(name, &group(&world, &talk, Lease::Sure)), &talk)
-        .reload(&down)
-        .stays(
-            "a request",
-            FRONT,
-            talk.client_sends(&request("PA", 0)),
-            Reason::LeaseLapsed,
-        )
-        .stays(
-            "the backend's FIN",
-            BACK,
-            talk.backend_sends(&answer("FA", 0)),
-            Reason::LeaseLapsed,
-        )
+    let case =
+        established(Case::new(name, &group(&world, &talk, Lease::Sure)), &talk).reload(&down);
+    let sent = talk.client_sends(&request("PA", 0));
+    let case = dropped(case, "a request", &talk, sent);
+    withheld(case, "the backend's FIN", &talk, &answer("FA", 0))
         .counts(ONE)
         .leaves(1, 0)
 }
