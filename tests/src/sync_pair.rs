@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     thread,
     time::Duration,
@@ -127,13 +127,17 @@ impl Node {
     /// [`Self::power_on`].
     pub fn power_off(&mut self) {
         self.agent.kill9();
+        self.agent.kill9_keeper();
         self.link.down();
         self.cable.down();
     }
 
-    /// Starts it again, without a flow.
+    /// Starts it again, without a flow and without an address of the group.
     pub fn power_on(&mut self) {
         fs::remove_dir_all(self.config.pin_path()).expect("removing pins");
+        for address in [VIP_V4, GATEWAY_V4.1, Ipv4Addr::from(SNAT)] {
+            self.link.remove_address(address.into());
+        }
         self.link.up();
         self.cable.up();
         self.agent.restart();

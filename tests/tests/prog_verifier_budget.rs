@@ -62,6 +62,13 @@ fn program_that_captures_stays_within_its_verifier_budget() {
     check(&mut program, "-capture");
 }
 
+#[test]
+fn program_that_captures_and_tells_stays_within_its_verifier_budget() {
+    require!(object, capture);
+    let (mut program, _records) = Program::capturing_telling(LIMITS, CaptureSetup::default());
+    check(&mut program, "-capture-telling");
+}
+
 /// Tests run side by side; blessing rewrites one file.
 static BLESSING: Mutex<()> = Mutex::new(());
 

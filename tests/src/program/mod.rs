@@ -98,6 +98,13 @@ struct Globals {
     tell_flows: u32,
 }
 
+impl Globals {
+    const TELLING: Self = Self {
+        self_check: 0,
+        tell_flows: 1,
+    };
+}
+
 impl Program {
     /// Loads the object into the kernel, with empty tables.
     ///
@@ -114,11 +121,7 @@ impl Program {
     /// As above.
     pub fn load_telling(limits: Limits) -> Self {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        let globals = Globals {
-            tell_flows: 1,
-            ..Globals::default()
-        };
-        Self::load_entry(&path, ENTRY, limits, globals)
+        Self::load_entry(&path, ENTRY, limits, Globals::TELLING)
     }
 
     /// The same, and every packet has its checksums verified on its way through.

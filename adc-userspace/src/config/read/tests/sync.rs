@@ -25,7 +25,7 @@ paths = [{ interface = "eth2", peer = "192.168.99.2" }]
 fn replication_is_read_with_its_defaults_and_a_node_alone_has_none() {
     let sync = read(&format!("{SYNC}{MINIMAL}")).unwrap().ha.sync.unwrap();
     assert_eq!((sync.interface.as_str(), sync.port), ("eth2", SYNC_PORT));
-    assert_eq!(sync.wait_at_most, Duration::from_secs(60));
+    assert_eq!(sync.wait_at_most, Duration::from_mins(1));
     assert_eq!(read(MINIMAL).unwrap().ha.sync, None);
 }
 

@@ -98,12 +98,12 @@ fn a_table_with_room_for_half_a_flow_takes_none_of_it() {
 
 #[test]
 fn only_flows_that_a_backend_of_this_node_could_have_fit() {
+    type Change = fn(&mut FlowRecord<Addr4>);
     let full_nat = facts(ForwardingMode::FULL_NAT, true);
     let good = flow(1000, 2000, 0);
     assert!(fits(&good, &full_nat));
     assert!(!fits(&good, &facts(ForwardingMode::NAT, true)), "mode");
     assert!(!fits(&good, &facts(ForwardingMode::DSR_L2, true)), "mode");
-    type Change = fn(&mut FlowRecord<Addr4>);
     let wrong: [(&str, Change); 7] = [
         ("VIP", |flow| flow.client.dst = SERVER),
         ("port", |flow| flow.client.dport = Port::new(81)),
