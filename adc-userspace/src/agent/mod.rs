@@ -22,6 +22,7 @@ mod snat;
 mod start;
 mod state;
 mod status;
+mod sweep;
 mod sync;
 mod view;
 
