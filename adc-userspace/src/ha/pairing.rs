@@ -160,7 +160,7 @@ impl Task {
             drop(docket.wish(name, arbiter::Command::Failover).await);
         }
         let deadline = Instant::now() + patience;
-        while docket.any_giving() && Instant::now() < deadline {
+        while (docket.any_giving() || docket.any_trailing()) && Instant::now() < deadline {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         for name in ruled {

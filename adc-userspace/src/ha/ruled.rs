@@ -175,6 +175,7 @@ fn explain(why: Why, silent: Option<Duration>, fault: Option<&str>) -> String {
         Why::PeerUnable => "the peer can not have it, or may not".into(),
         Why::Elected => "comes before the peer by priority or name".into(),
         Why::HandedOver => "the peer handed it over".into(),
+        Why::Given => "the peer took it, as it was asked to".into(),
         Why::Superseded => "the peer has it".into(),
         Why::Unheard => "the peer has it and does not hear this node".into(),
         Why::Unfit => match fault {

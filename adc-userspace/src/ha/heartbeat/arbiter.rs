@@ -8,6 +8,7 @@
 mod rules;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use super::{
 use crate::ha::Role;
 
 pub use rules::Rules;
+pub use why::Why;
 
 /// What the node knows of itself.
 #[derive(Clone, Copy, Debug)]
@@ -45,37 +47,6 @@ pub struct Seen {
     pub claim: Option<Claim>,
     /// When we sent the newest heartbeat that it says it has heard.
     pub confirmed: Option<Instant>,
-}
-
-/// Why the role changed, or did not though somebody wanted it to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The agent has just started.
-    Started,
-    /// It goes on as another program had it.
-    Resumed,
-    /// All paths to the peer are silent, and its lease is over.
-    PeerSilent,
-    /// The peer is there and can not, or may not, be active.
-    PeerUnable,
-    /// Nobody was active, and this node comes first by priority and id.
-    Elected,
-    /// The peer gave the group away.
-    HandedOver,
-    /// The peer took the group: it was given away, or it has a higher term, or comes first.
-    Superseded,
-    /// The peer is active and does not hear this node, so only this node can step back.
-    Unheard,
-    /// This node can not serve.
-    Unfit,
-    /// It can again.
-    Fit,
-    /// Neither the peer nor the witness was heard from for a lease.
-    Isolated,
-    /// The agent did not run for a lease: the data plane had stopped already.
-    LeaseLapsed,
-    /// The peer did not take the group that was given away; this node keeps it.
-    NotTaken,
 }
 
 /// What a group was under an earlier program of the same node.
@@ -260,6 +231,7 @@ impl Arbiter {
                 });
             }
             Role::Init => self.become_backup(Why::Started),
+            Role::Backup if self.lease.is_some_and(|lease| lease <= now) => self.lease = None,
             Role::Active | Role::Backup | Role::Fault => {}
         }
         if local.fit {
@@ -330,7 +302,7 @@ impl Arbiter {
             let ahead = (claim.term, rules::rank(claim.priority, seen.node));
             if ahead > (self.term, rules::rank(local.priority, local.node)) {
                 self.term = claim.term;
-                self.become_backup(Why::Superseded);
+                self.give_way();
                 return;
             }
         }
@@ -389,6 +361,17 @@ impl Arbiter {
         self.why = why;
         (self.resting, self.yields) = (false, None);
         (self.better_since, self.unheard_since) = (None, None);
+    }
+
+    /// The peer is active. If it was asked to be, what hosts still send here until they know is served a little longer: not
+    /// for longer than a lease from when it was asked, so there are not two nodes for longer than that.
+    fn give_way(&mut self) {
+        let Some(asked) = self.yields else {
+            return self.become_backup(Why::Superseded);
+        };
+        let rest = self.lease.map(|lease| lease.min(asked + self.rules.lease));
+        self.become_backup(Why::Given);
+        self.lease = rest;
     }
 
     fn become_backup(&mut self, why: Why) {

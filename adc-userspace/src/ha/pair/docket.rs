@@ -175,6 +175,13 @@ impl Docket {
         rulings.any(|ruling| ruling.claim.yields)
     }
 
+    /// Whether this node still serves what hosts send here that do not know yet who has the group.
+    pub(in crate::ha) fn any_trailing(&self) -> bool {
+        let sheets = self.open();
+        let mut rulings = sheets.rulings.values();
+        rulings.any(|ruling| ruling.claim.role != Role::Active && ruling.lease.is_some())
+    }
+
     /// Waits until what was said so far has been read, and a heartbeat went out after that.
     pub(in crate::ha) async fn settled(&self) {
         // Twice: the heartbeat that belongs to the first reading is out when the second begins.

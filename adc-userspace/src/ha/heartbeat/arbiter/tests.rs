@@ -144,6 +144,7 @@ fn of_two_active_ones_the_lower_term_then_priority_then_id_steps_back() {
         );
         if !stays {
             assert_eq!(outcome.news, Some(Why::Superseded));
+            assert_eq!(outcome.lease, None, "nobody asked for that");
         }
     }
 }
@@ -195,10 +196,19 @@ fn what_is_given_away_is_kept_until_it_is_taken_and_taken_back_if_it_is_not() {
     let outcome = taken.step(530);
     assert_eq!(
         (outcome.role, outcome.news),
-        (Role::Backup, Some(Why::Superseded))
+        (Role::Backup, Some(Why::Given))
+    );
+    let asked = 510;
+    assert_eq!(
+        outcome.lease,
+        Some(taken.at(asked + LEASE)),
+        "for hosts that do not know yet"
     );
     taken.local.priority = 200;
-    assert!(!taken.step(540).claim.wants, "it was asked to give it away");
+    let outcome = taken.step(540);
+    assert!(!outcome.claim.wants, "it was asked to give it away");
+    assert_eq!(outcome.lease, Some(taken.at(asked + LEASE)));
+    assert_eq!(taken.step(asked + LEASE).lease, None);
 
     for milliseconds in (520..710).step_by(20) {
         assert!(refused.step(milliseconds).claim.yields, "{milliseconds}");
