@@ -15,6 +15,7 @@
 
 mod acting;
 mod announce;
+mod changes;
 mod control;
 pub mod heartbeat;
 pub mod keeper;

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Role,
+    changes::History,
     machine::Machine,
     pair::Docket,
     ruled::Ruled,
@@ -44,6 +45,7 @@ pub(super) struct Router {
     pub(super) machine: Machine,
     pub(super) why: String,
     pub(super) since: Timestamp,
+    pub(super) history: History,
     pub(super) findings: Vec<Finding>,
     /// Its scripts, and the verdict of each.
     pub(super) scripts: Vec<Script>,
@@ -80,6 +82,7 @@ impl Router {
             group,
             why: "not started yet".into(),
             since: Timestamp(SystemTime::now()),
+            history: History::new(now),
             findings: Vec::new(),
             scripts: Vec::new(),
             verdicts: Vec::new(),
@@ -317,6 +320,7 @@ impl Router {
             vips: self.group.vips.iter().map(|vip| vip.address).collect(),
             peers: peers.collect(),
             tracked: tracked.collect(),
+            changes: self.history.views(),
             counters: HaCounters {
                 transitions: self.transitions,
                 adverts_sent: self.sent,

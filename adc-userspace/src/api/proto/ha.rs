@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeartbeatView, Timestamp};
+use super::{HaChangeView, HeartbeatView, Timestamp};
 use crate::{
     ha::Role,
     model::{Election, GroupName},
@@ -77,6 +77,9 @@ pub struct HaGroupView {
     pub peers: Vec<HaPeerView>,
     /// What the group depends on.
     pub tracked: Vec<HaTrackedView>,
+    /// The last changes of the role, the oldest first.
+    #[serde(default)]
+    pub changes: Vec<HaChangeView>,
     /// What happened since the agent started.
     pub counters: HaCounters,
 }

@@ -41,6 +41,8 @@ pub(super) struct Case {
     brief: Brief,
     arbiter: Arbiter,
     lease: Option<Instant>,
+    /// Since when the group is given away.
+    gives: Option<Instant>,
 }
 
 impl Judge for PairJudge {
@@ -67,10 +69,13 @@ impl Judge for PairJudge {
             };
             let outcome = case.arbiter.step(&local, &seen, view.now);
             // Before the heartbeat that tells of it, whichever way it goes.
+            let mut granted = false;
             if outcome.lease != case.lease {
-                self.leases.set(&case.name, outcome.lease);
+                granted = self.leases.set(&case.name, outcome.lease) && outcome.lease.is_some();
                 case.lease = outcome.lease;
             }
+            let gives = outcome.claim.yields.then(|| case.gives.unwrap_or(view.now));
+            let gave = std::mem::replace(&mut case.gives, gives);
             if let Some(why) = outcome.news {
                 judgement.urgent = true;
                 let decision = Decision {
@@ -78,6 +83,8 @@ impl Judge for PairJudge {
                     role: outcome.role,
                     why,
                     last_heard: last_heard(&seen),
+                    gave,
+                    leased: granted.then(Instant::now),
                     at: view.now,
                 };
                 // Where there is no room for it, the HA thread finds out from the docket.
@@ -179,6 +186,7 @@ impl PairJudge {
             brief,
             arbiter,
             lease,
+            gives: None,
         });
     }
 }

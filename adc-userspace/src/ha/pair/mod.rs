@@ -64,6 +64,10 @@ pub(super) struct Decision {
     pub(super) why: Why,
     /// When the peer was last heard.
     pub(super) last_heard: Option<Instant>,
+    /// Since when this node gave the group away.
+    pub(super) gave: Option<Instant>,
+    /// When the data plane was granted its lease.
+    pub(super) leased: Option<Instant>,
     pub(super) at: Instant,
 }
 
