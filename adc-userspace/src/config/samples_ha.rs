@@ -66,6 +66,7 @@ fn track() -> impl Strategy<Value = Track> {
     );
     let what = prop_oneof![
         "[a-z]{1,3}[0-9]".prop_map(Tracked::Interface),
+        Just(Tracked::SelfTest),
         (script, 1..=100u32, 1..=100u32).prop_map(|((program, args, interval), rise, fall)| {
             Tracked::Script(Script {
                 program: program.into(),

@@ -23,6 +23,7 @@ mod orphans;
 mod packet_log;
 mod pins;
 mod ranges;
+mod self_test;
 mod tables;
 
 pub use capture::CaptureReader;

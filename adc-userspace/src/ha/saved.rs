@@ -73,6 +73,7 @@ impl Task {
             at: monotonic(),
             settings: self.settings.clone(),
             pools: self.known.pools.clone(),
+            self_test: self.known.self_test.clone(),
             groups: self.routers.values().map(|r| r.save(base)).collect(),
             statement: self.statement,
             cases: self
@@ -98,6 +99,7 @@ impl Task {
         let now = Instant::now();
         let base = now.checked_sub(since).unwrap_or(now);
         self.known.pools = saved.pools;
+        self.known.self_test = saved.self_test;
         for router in saved.groups {
             let Some(group) = saved.settings.ha.groups.get(&router.name) else {
                 continue;

@@ -202,6 +202,10 @@ impl Task {
                 self.known.pools = pools;
                 self.judge_all().await;
             }
+            Command::SelfTest(found) => {
+                self.known.self_test = Some(found);
+                self.judge_all().await;
+            }
             Command::Order(name, order, reply) => {
                 let done = self.order(&name, order).await;
                 self.publish();

@@ -143,6 +143,8 @@ pub enum Tracked {
     },
     /// Well while it exits with 0.
     Script(Script),
+    /// Well while the agent finds the data plane in order. Every group that does not say otherwise has it, without weight.
+    SelfTest,
 }
 
 /// A program that says whether this node is well.

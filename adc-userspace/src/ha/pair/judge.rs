@@ -63,7 +63,8 @@ impl Judge for PairJudge {
             let local = Local {
                 node: self.own,
                 priority: case.brief.priority,
-                fit: case.brief.fit && view.statement.data_plane_ok,
+                // What the agent found of the data plane is among what is tracked.
+                fit: case.brief.fit,
                 in_sync: view.statement.sync != SyncState::Pulling,
                 witness,
             };
