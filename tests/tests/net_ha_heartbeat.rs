@@ -34,7 +34,7 @@ fn an_order_moves_the_group_with_a_higher_term_and_back_when_released() {
     require!(namespaces, agent);
     let pair = Pair::by_heartbeat("fast");
     pair.assert_served_by(&pair.first);
-    let term = |node: &adc_tests::pair::Node| {
+    let term = |node: &Node| {
         let status = node.agent.json(&["ha", "status"]);
         status["groups"][0]["ruling"]["term"].as_u64().unwrap()
     };
@@ -83,7 +83,7 @@ fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
     require!(namespaces, agent);
     let mut pair = Pair::by_heartbeat("fast");
     assert!(pair.first.agent.stop().success());
-    let why = |node: &adc_tests::pair::Node| {
+    let why = |node: &Node| {
         let status = node.agent.json(&["ha", "status"]);
         status["groups"][0]["why"].as_str().unwrap().to_owned()
     };

@@ -33,6 +33,12 @@ fn a_node_that_stops_cleanly_hands_over_and_takes_back_when_it_runs_again() {
 fn a_node_that_is_cut_off_is_replaced_and_preempts_when_it_is_back() {
     require!(namespaces, agent);
     let pair = Pair::start();
+    // What was never heard was not silent for any time.
+    eventually(LONG, "the second node hears the first", || {
+        let status = pair.second.agent.json(&["ha", "status"]);
+        let peers = status["groups"][0]["peers"].as_array();
+        peers.is_some_and(|peers| !peers.is_empty())
+    });
     pair.first.link.down();
     pair.wait_for_second();
     pair.assert_served_by(&pair.second);
