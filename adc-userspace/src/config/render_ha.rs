@@ -6,7 +6,9 @@ use super::{
     render::{duration, number, path, table},
     words::Words,
 };
-use crate::model::{GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, Track, Tracked};
+use crate::model::{
+    GroupName, GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, Track, Tracked,
+};
 
 pub(super) fn ha(ha: &Ha) -> Item {
     let groups: ArrayOfTables = ha
@@ -18,12 +20,25 @@ pub(super) fn ha(ha: &Ha) -> Item {
     if !groups.is_empty() {
         entries.push(("group", Item::ArrayOfTables(groups)));
     }
+    let together = ha.sync_groups.iter().map(sync_group);
+    let together: ArrayOfTables = together.collect();
+    if !together.is_empty() {
+        entries.push(("sync_group", Item::ArrayOfTables(together)));
+    }
     entries.extend(
         ha.heartbeat
             .as_ref()
             .map(|settings| ("heartbeat", heartbeat(settings))),
     );
     table(entries)
+}
+
+fn sync_group((name, groups): (&GroupName, &Vec<GroupName>)) -> Table {
+    let groups = groups.iter().map(GroupName::as_str);
+    Table::from_iter([
+        ("name", value(name.as_str())),
+        ("groups", value(groups.collect::<Array>())),
+    ])
 }
 
 fn heartbeat(heartbeat: &HeartbeatSettings) -> Item {

@@ -14,6 +14,7 @@ use super::{
     pair::Decision,
     ports::Ports,
     task::Task,
+    together,
     vrrp::{Action, Family, Input},
 };
 use crate::{
@@ -26,10 +27,21 @@ use crate::{
 };
 
 impl Task {
+    /// Takes in what happened to a group. One that becomes a backup takes along those that it moves with.
     pub(super) async fn step(&mut self, name: &GroupName, input: Input) {
-        let Some(router) = self.routers.get_mut(name) else {
+        let Some(why) = self.step_alone(name, input).await else {
             return;
         };
+        for fellow in self.fellows(name) {
+            if fellow != *name {
+                self.step_alone(&fellow, Input::LetGo(why.clone())).await;
+            }
+        }
+    }
+
+    /// The same, and says why the others have to let go, if they have to.
+    pub(super) async fn step_alone(&mut self, name: &GroupName, input: Input) -> Option<String> {
+        let router = self.routers.get_mut(name)?;
         let now = Instant::now();
         let turn = Turn {
             from: router.machine.role(),
@@ -38,8 +50,12 @@ impl Task {
             gave: None,
             leased: None,
         };
+        let carried = router.machine.carries();
         let actions = router.machine.step(now, input);
+        // One that begins as a backup, or comes back from a fault, had nothing to let go.
+        let why = together::lets_go(name, &actions).filter(|_| carried);
         self.act(name, &turn, actions).await;
+        why
     }
 
     /// Follows what the heartbeat's thread decided.

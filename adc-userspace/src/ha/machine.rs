@@ -83,6 +83,14 @@ impl Machine {
         }
     }
 
+    /// What is wrong with the link that adverts go by; the heartbeat has its own.
+    pub(super) fn link_fault(&self) -> Option<String> {
+        match self {
+            Self::Vrrp(instance) => instance.link_fault().map(str::to_owned),
+            Self::Ruled(_) => None,
+        }
+    }
+
     /// Until when the data plane serves the group, where it is for the HA thread to say so.
     pub(super) fn lease(&self) -> Option<Instant> {
         match self {

@@ -32,6 +32,7 @@ mod saved;
 mod script;
 mod socket;
 mod task;
+mod together;
 mod tracking;
 pub mod vrrp;
 

@@ -18,7 +18,7 @@ use super::{
     tracking::Finding,
     vrrp::{
         Advert, Announcing, Dialect, Envelope, Family, Heard, Input, Instance, Interval, Refusal,
-        Timing, decode, encode,
+        Timing, Tracking, decode, encode,
     },
 };
 use crate::{
@@ -47,6 +47,8 @@ pub(super) struct Router {
     pub(super) since: Timestamp,
     pub(super) history: History,
     pub(super) findings: Vec<Finding>,
+    /// What they come to.
+    pub(super) tracking: Tracking,
     /// Its scripts, and the verdict of each.
     pub(super) scripts: Vec<Script>,
     pub(super) verdicts: Vec<Option<bool>>,
@@ -84,6 +86,7 @@ impl Router {
             since: Timestamp(SystemTime::now()),
             history: History::new(now),
             findings: Vec::new(),
+            tracking: Tracking::default(),
             scripts: Vec::new(),
             verdicts: Vec::new(),
             running: Vec::new(),
@@ -321,6 +324,8 @@ impl Router {
             peers: peers.collect(),
             tracked: tracked.collect(),
             changes: self.history.views(),
+            moves_with: Vec::new(),
+            sync_group: None,
             counters: HaCounters {
                 transitions: self.transitions,
                 adverts_sent: self.sent,

@@ -11,6 +11,9 @@ use super::{GroupName, HeartbeatSettings, PoolName, monitor::humantime_duration}
 pub struct Ha {
     /// Groups by name.
     pub groups: BTreeMap<GroupName, HaGroup>,
+    /// Groups that are active on one node together or not at all, by the name of the sync group.
+    #[serde(default)]
+    pub sync_groups: BTreeMap<GroupName, Vec<GroupName>>,
     /// The other node of a pair; `None` = no heartbeat.
     #[serde(default)]
     pub heartbeat: Option<HeartbeatSettings>,
@@ -180,6 +183,7 @@ impl Default for Ha {
     fn default() -> Self {
         Self {
             groups: BTreeMap::new(),
+            sync_groups: BTreeMap::new(),
             heartbeat: None,
             agent_grace: Self::AGENT_GRACE,
         }
@@ -194,6 +198,13 @@ impl Ha {
     /// Whether there is nothing to share.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.heartbeat.is_none()
+    }
+
+    /// The sync group of a group, and its members; `None` = it moves alone.
+    pub fn sync_group_of(&self, group: &GroupName) -> Option<(&GroupName, &[GroupName])> {
+        let mut all = self.sync_groups.iter();
+        let (name, members) = all.find(|(_, members)| members.contains(group))?;
+        Some((name, members))
     }
 
     /// The group that an address belongs to.

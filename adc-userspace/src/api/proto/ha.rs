@@ -77,6 +77,12 @@ pub struct HaGroupView {
     pub peers: Vec<HaPeerView>,
     /// What the group depends on.
     pub tracked: Vec<HaTrackedView>,
+    /// The sync group that it is in; absent if it moves alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_group: Option<GroupName>,
+    /// The groups that it moves with: they are active on one node together, and an order for one is an order for all.
+    #[serde(default)]
+    pub moves_with: Vec<GroupName>,
     /// The last changes of the role, the oldest first.
     #[serde(default)]
     pub changes: Vec<HaChangeView>,

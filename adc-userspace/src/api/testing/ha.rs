@@ -74,6 +74,8 @@ pub(super) fn group_view() -> HaGroupView {
             weight: -50,
             fault: false,
         }],
+        sync_group: Some("edge".parse().unwrap()),
+        moves_with: vec!["back".parse().unwrap()],
         changes: vec![HaChangeView {
             at: noon(),
             from: Role::Backup,

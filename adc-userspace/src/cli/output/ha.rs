@@ -109,6 +109,12 @@ pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
     if let Some(order) = order(group) {
         rows.push(("order", order.into()));
     }
+    if let Some(sync_group) = &group.sync_group {
+        let others = group.moves_with.iter().map(ToString::to_string);
+        let others = others.collect::<Vec<_>>().join(", ");
+        let together = format!("{sync_group}: moves with {others}, and orders are for all of them");
+        rows.push(("sync group", together));
+    }
     if group.role == Role::Active {
         rows.push(("lease", lease(group)));
     }

@@ -11,7 +11,7 @@ mod follower;
 mod judge;
 mod witness;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,7 @@ impl Pair {
             leases: Leases::of(&node.pins),
             events: events.clone(),
             cases: Vec::new(),
+            apart: BTreeMap::new(),
         };
         let tell = move |event| events.try_send(PairEvent::Heartbeat(event)).is_ok();
         let heartbeats = Heartbeats::start(setup, judge, tell).context(
