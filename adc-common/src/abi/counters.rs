@@ -58,7 +58,7 @@ abi_struct! {
 
 abi_struct! {
     /// Value of `TABLE_COUNTERS` (one element): what the packet walk did to the flow tables.
-    pub struct TableCounters [32] {
+    pub struct TableCounters [40] {
         /// Flows inserted into the main tables.
         pub inserted: u64,
         /// Flows removed from the main tables by the packet walk (expired on read, or a reused 5-tuple).
@@ -67,6 +67,8 @@ abi_struct! {
         pub full: u64,
         /// Half-open entries found without their other direction (evicted by the LRU) and ignored.
         pub orphans: u64,
+        /// News of flows that did not fit into `FLOW_NEWS`.
+        pub untold: u64,
     }
 }
 

@@ -25,6 +25,7 @@ mod icmp_cross;
 mod icmp_error;
 mod icmp_write;
 mod mss;
+mod news;
 mod parse;
 mod piece;
 mod pipeline;

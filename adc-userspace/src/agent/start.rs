@@ -154,6 +154,7 @@ async fn bring_up(
         &config.dataplane.pin_path,
         &config.dataplane.limits,
         config.dataplane.self_check,
+        config.ha.sync.is_some(),
     )?;
     let interfaces = interfaces(&config, &facts, &dataplane)?;
     let carried = Carried::on(&config.dataplane.interfaces);
@@ -192,6 +193,7 @@ async fn bring_up(
         challenger: Challenger::start(),
         ha,
         announcer: Announcer::default(),
+        replication: None,
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,
@@ -227,11 +229,15 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
-    if let Err(error) = agent.configure_ha().await
-        && !adopted
-    {
-        agent.shut_down().await?;
-        return Err(error.into());
+    // What an earlier agent left goes on without other nodes; an agent that made everything itself does not begin.
+    let synced = agent.start_sync();
+    let grouped = agent.configure_ha().await;
+    if let Err(error) = synced.and(grouped.map_err(Into::into)) {
+        if !adopted {
+            agent.shut_down().await?;
+            return Err(error);
+        }
+        tracing::error!("{error:#}");
     }
     agent.reconcile_addresses().await;
     tracing::info!(

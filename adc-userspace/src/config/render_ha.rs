@@ -7,7 +7,8 @@ use super::{
     words::Words,
 };
 use crate::model::{
-    GroupName, GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, Track, Tracked,
+    GroupName, GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, SyncSettings, Track,
+    Tracked,
 };
 
 pub(super) fn ha(ha: &Ha) -> Item {
@@ -30,6 +31,7 @@ pub(super) fn ha(ha: &Ha) -> Item {
             .as_ref()
             .map(|settings| ("heartbeat", heartbeat(settings))),
     );
+    entries.extend(ha.sync.as_ref().map(|settings| ("sync", sync(settings))));
     table(entries)
 }
 
@@ -38,6 +40,16 @@ fn sync_group((name, groups): (&GroupName, &Vec<GroupName>)) -> Table {
     Table::from_iter([
         ("name", value(name.as_str())),
         ("groups", value(groups.collect::<Array>())),
+    ])
+}
+
+fn sync(sync: &SyncSettings) -> Item {
+    table([
+        ("interface", value(&sync.interface)),
+        ("peer", value(sync.peer.to_string())),
+        ("port", number(sync.port)),
+        ("key_file", path(&sync.key_file)),
+        ("wait_at_most", duration(sync.wait_at_most)),
     ])
 }
 

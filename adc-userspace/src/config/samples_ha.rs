@@ -14,6 +14,7 @@ pub(super) fn ha() -> impl Strategy<Value = Ha> {
         heartbeat: None,
         agent_grace: Ha::AGENT_GRACE,
         sync_groups: std::collections::BTreeMap::new(),
+        sync: None,
         groups: groups
             .into_iter()
             .enumerate()

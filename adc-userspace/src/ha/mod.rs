@@ -31,6 +31,7 @@ mod ruled;
 mod saved;
 mod script;
 mod socket;
+pub mod sync;
 mod task;
 mod together;
 mod tracking;

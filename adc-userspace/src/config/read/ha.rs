@@ -7,6 +7,7 @@ use super::{
     Paths, ha_sync, ha_track, heartbeat,
     node::interface_fault,
     section::{Section, wrong_value_type},
+    sync,
 };
 use crate::model::{Announce, Checksum, Election, GroupName, GroupVip, Ha, HaGroup, VrrpVersion};
 
@@ -22,6 +23,7 @@ const PRIORITY: u8 = 100;
 
 pub(super) fn ha(section: Section<'_>, own_name: &str, paths: &mut Paths) -> Ha {
     let heartbeat = heartbeat::heartbeat(&section, own_name);
+    let sync = sync::sync(&section, heartbeat.as_ref());
     let mut groups = BTreeMap::new();
     for table in section.tables("group") {
         table.require("name", "a name for the group");
@@ -48,6 +50,7 @@ pub(super) fn ha(section: Section<'_>, own_name: &str, paths: &mut Paths) -> Ha 
         sync_groups,
         heartbeat,
         agent_grace: agent_grace.unwrap_or(Ha::AGENT_GRACE),
+        sync,
     }
 }
 

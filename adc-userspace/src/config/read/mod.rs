@@ -14,6 +14,7 @@ mod node;
 mod report;
 mod section;
 mod service;
+mod sync;
 mod wire;
 
 #[cfg(test)]

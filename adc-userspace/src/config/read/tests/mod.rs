@@ -7,6 +7,7 @@ mod ha;
 mod ha_sync;
 mod heartbeat;
 mod refused;
+mod sync;
 
 use std::{path::Path, time::Duration};
 
