@@ -125,9 +125,10 @@ impl Pair {
             let mut lines = config.extra.lines();
             let priority = lines.find(|line| line.starts_with("priority = "));
             let priority = priority.expect("the priority of the group");
-            config.extra += &format!(
+            let more = format!(
                 "\n[[ha.group]]\nname = \"back\"\nvrid = 77\ninterface = \"{ELSEWHERE}\"\n{priority}\nadvert_interval = \"100ms\"\nvips = [\"10.77.0.1/24\"]\n\n[[ha.sync_group]]\nname = \"edge\"\ngroups = [\"front\", \"back\"]\n"
             );
+            config.extra.push_str(&more);
             config
         });
         pair.wait_for_first();

@@ -22,9 +22,10 @@ impl Agent {
         });
         let trouble = found.clone().err();
         if trouble != self.troubles.self_test {
-            match &trouble {
-                Some(what) => tracing::error!("self-test: {what}; trying again every second"),
-                None => tracing::info!("self-test: the data plane works again"),
+            if let Some(what) = &trouble {
+                tracing::error!("self-test: {what}; trying again every second");
+            } else {
+                tracing::info!("self-test: the data plane works again");
             }
             self.troubles.self_test = trouble;
         }

@@ -25,6 +25,10 @@ pub struct HaChangeView {
 /// nobody here knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "whoever reads the JSON sees the unit"
+)]
 pub struct HaDurations {
     /// Of a node that became active: from the last that was heard of the other node until the decision. Absent if that
     /// was not heard since this node began to listen.

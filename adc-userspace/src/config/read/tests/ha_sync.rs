@@ -1,7 +1,7 @@
 //! `[[ha.sync_group]]`: which groups may move together.
 
 use super::{MINIMAL, read};
-use crate::config::render;
+use crate::{config::render, model::GroupName};
 
 const GROUPS: &str = r#"
 [[ha.group]]
@@ -32,7 +32,7 @@ fn each_member_knows_its_sync_group_and_the_others() {
     let config = read(&text()).unwrap();
     let front = "front".parse().unwrap();
     let (name, members) = config.ha.sync_group_of(&front).unwrap();
-    let members: Vec<_> = members.iter().map(|member| member.as_str()).collect();
+    let members: Vec<_> = members.iter().map(GroupName::as_str).collect();
     assert_eq!((name.as_str(), members), ("edge", vec!["front", "back"]));
     let other = "other".parse().unwrap();
     assert_eq!(config.ha.sync_group_of(&other), None);
