@@ -12,7 +12,7 @@ use crate::{
     direct_return::wake_port,
     drive::get_in,
     lan::{LONG, VRID},
-    net::{Link, VethPair},
+    net::{Bridge, Link, VethPair},
     process::Process,
     scene::{HTTP_PORT, WWW},
     serve::{self, TcpServer},
@@ -44,12 +44,16 @@ pub struct Pair {
     pub cable: Option<VethPair>,
     /// The network.
     pub topology: Topology,
+    _elsewhere: Option<Bridge>,
     _servers: Vec<TcpServer>,
     _ports: [Process; 2],
 }
 
 /// The nodes' addresses on the cable between them.
 const CABLE: [[u8; 4]; 2] = [[10, 99, 0, 1], [10, 99, 0, 2]];
+
+/// The second interface of nodes whose groups move together.
+pub const ELSEWHERE: &str = "eth1";
 
 impl Node {
     /// Whether it is active and has both addresses.
@@ -82,21 +86,49 @@ impl Pair {
 
     /// The same with a changed configuration, of both.
     pub fn start_with(change: impl Fn(&[BackendHost], Config) -> Config) -> Self {
-        let pair = Self::prepare(None, None, change);
+        let pair = Self::prepare(None, None, |_nodes| None, change);
         pair.wait_for_first();
         pair
     }
 
     /// The same, and the heartbeat decides, over a cable of its own and over the switch.
     pub fn by_heartbeat(profile: &str) -> Self {
-        let pair = Self::prepare(Some(profile), None, |_hosts, config| config);
+        let unwired = |_: [&Link; 2]| None;
+        let pair = Self::prepare(Some(profile), None, unwired, |_hosts, config| config);
         pair.wait_for_first();
         pair
     }
 
     /// The same, and the client's machine is the witness.
     pub fn with_witness(profile: &str) -> Self {
-        let pair = Self::prepare(Some(profile), Some(CLIENT_V4.into()), |_hosts, config| {
+        let unwired = |_: [&Link; 2]| None;
+        let witness = Some(CLIENT_V4.into());
+        let pair = Self::prepare(Some(profile), witness, unwired, |_hosts, config| config);
+        pair.wait_for_first();
+        pair
+    }
+
+    /// With a second interface, [`ELSEWHERE`], and a group `back` on it that moves with `front`. `profile` = the heartbeat
+    /// decides.
+    pub fn moving_together(profile: Option<&str>) -> Self {
+        let plug = |nodes: [&Link; 2]| {
+            // A switch of its own: on one link, Linux answers for the addresses of either interface on both.
+            let switch = Bridge::new("elsewhere");
+            let places = [("first", "10.77.0.2/24"), ("second", "10.77.0.3/24")];
+            for (link, (port, address)) in nodes.into_iter().zip(places) {
+                let (own, _port) = switch.plug(&link.namespace, ELSEWHERE, port);
+                own.add_address(address.parse().expect("an address with a length"));
+            }
+            Some(switch)
+        };
+        let pair = Self::prepare(profile, None, plug, |_hosts, mut config| {
+            let mut lines = config.extra.lines();
+            let priority = lines.find(|line| line.starts_with("priority = "));
+            let priority = priority.expect("the priority of the group");
+            let more = format!(
+                "\n[[ha.group]]\nname = \"back\"\nvrid = 77\ninterface = \"{ELSEWHERE}\"\n{priority}\nadvert_interval = \"100ms\"\nvips = [\"10.77.0.1/24\"]\n\n[[ha.sync_group]]\nname = \"edge\"\ngroups = [\"front\", \"back\"]\n"
+            );
+            config.extra.push_str(&more);
             config
         });
         pair.wait_for_first();
@@ -124,6 +156,7 @@ impl Pair {
     fn prepare(
         profile: Option<&str>,
         witness: Option<IpAddr>,
+        wire: impl Fn([&Link; 2]) -> Option<Bridge>,
         change: impl Fn(&[BackendHost], Config) -> Config,
     ) -> Self {
         let topology = Topology::one_arm(2);
@@ -140,6 +173,7 @@ impl Pair {
             .adc
             .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
         let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
+        let elsewhere = wire([&link, &other]);
         let cable = profile.map(|_| {
             let cable = VethPair::connect((&link.namespace, "ha0"), (&other.namespace, "ha0"));
             let [first, second] = CABLE.map(Ipv4Addr::from);
@@ -162,6 +196,7 @@ impl Pair {
             second,
             cable,
             topology,
+            _elsewhere: elsewhere,
             _servers: servers,
             _ports: ports,
         }

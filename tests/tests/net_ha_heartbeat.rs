@@ -1,13 +1,40 @@
 //! Two adc nodes whose heartbeat decides which of them is active.
 
-use adc_tests::{lan::LONG, pair::Pair, require, wait::eventually};
+use adc_tests::{
+    lan::LONG,
+    pair::{Node, Pair},
+    require,
+    wait::eventually,
+};
+
+/// The last change of the group's role.
+fn last_change(node: &Node) -> serde_json::Value {
+    let status = node.agent.json(&["ha", "status"]);
+    let changes = status["groups"][0]["changes"].as_array();
+    changes
+        .and_then(|all| all.last())
+        .expect("a change")
+        .clone()
+}
+
+/// Who becomes active is served by the data plane, has the addresses, and tells of them, in this order.
+fn assert_in_order(change: &serde_json::Value) {
+    let took = |part: &str| change["took"][part].as_u64();
+    let lease = took("lease_micros").unwrap_or_else(|| panic!("no lease: {change}"));
+    let parts = [
+        Some(lease),
+        took("addresses_micros"),
+        took("announcement_micros"),
+    ];
+    assert!(parts.is_sorted(), "{change}");
+}
 
 #[test]
 fn an_order_moves_the_group_with_a_higher_term_and_back_when_released() {
     require!(namespaces, agent);
     let pair = Pair::by_heartbeat("fast");
     pair.assert_served_by(&pair.first);
-    let term = |node: &adc_tests::pair::Node| {
+    let term = |node: &Node| {
         let status = node.agent.json(&["ha", "status"]);
         status["groups"][0]["ruling"]["term"].as_u64().unwrap()
     };
@@ -15,6 +42,10 @@ fn an_order_moves_the_group_with_a_higher_term_and_back_when_released() {
     pair.first.agent.ok(&["ha", "failover", "front", "--wait"]);
     pair.wait_for_second();
     assert!(term(&pair.second) > before);
+    eventually(LONG, "the first node tells how long it took", || {
+        let change = last_change(&pair.first);
+        change["to"] == "backup" && change["took"]["handover_micros"].as_u64().is_some()
+    });
     pair.assert_served_by(&pair.second);
     pair.first.agent.ok(&["ha", "release", "front"]);
     pair.wait_for_first();
@@ -52,7 +83,7 @@ fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
     require!(namespaces, agent);
     let mut pair = Pair::by_heartbeat("fast");
     assert!(pair.first.agent.stop().success());
-    let why = |node: &adc_tests::pair::Node| {
+    let why = |node: &Node| {
         let status = node.agent.json(&["ha", "status"]);
         status["groups"][0]["why"].as_str().unwrap().to_owned()
     };
@@ -60,6 +91,7 @@ fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
         pair.second.has_all() && pair.first.has_none()
     });
     assert_eq!(why(&pair.second), "the peer handed it over");
+    assert_in_order(&last_change(&pair.second));
     pair.first.agent.restart();
     pair.wait_for_first();
 
@@ -72,6 +104,21 @@ fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
     });
     let said = why(&pair.second);
     assert!(said.contains("silent on all paths"), "{said}");
+    let change = last_change(&pair.second);
+    assert_eq!(
+        (&change["from"], &change["to"]),
+        (&"backup".into(), &"active".into())
+    );
+    // Profile `fast`: five heartbeats of 20 ms are missing.
+    let detection = change["took"]["detection_micros"].as_u64();
+    assert!(detection >= Some(100_000), "{change}");
+    assert_in_order(&change);
+    let metrics = pair.second.agent.metrics();
+    for part in ["detection", "lease", "addresses", "announcement"] {
+        let labels = [("group", "front"), ("part", part)];
+        let seconds = metrics.total("adc_ha_last_failover_seconds", &labels);
+        assert!(seconds > 0.0, "{part} is not told");
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 16] = [
+const TOOLS: [Tool; 17] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -62,6 +62,8 @@ const TOOLS: [Tool; 16] = [
     // Its library gives the drill's processes a clock of their own.
     tool("faketime", "faketime", Purpose::Drill),
     tool("tshark", "tshark", Purpose::Test),
+    // Takes programs off interfaces, as other people do.
+    tool("bpftool", "bpftool", Purpose::Test),
     tool("traceroute", "traceroute", Purpose::Test),
     // The other router of net_vrrp, and a stranger of the drill.
     tool("keepalived", "keepalived", Purpose::Drill),

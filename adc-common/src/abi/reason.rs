@@ -132,6 +132,7 @@ reasons! {
     GroupMac = 51, Passed, "group_mac", "An IP packet in a multicast or broadcast frame; the kernel's stack gets it.";
     IcmpErrorUnknown = 52, Dropped, "icmp_error_unknown", "An ICMP error about a flow between an IPv6 client and an IPv4 backend, of a kind that the other family does not have.";
     LeaseLapsed = 53, Dropped, "lease_lapsed", "Of an HA group that this node may not serve: it is a backup, or its lease ran out.";
+    SelfTest = 54, Passed, "self_test", "A question of this node's agent to its own data plane, not a packet from a wire.";
 }
 
 #[expect(

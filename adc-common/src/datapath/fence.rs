@@ -10,6 +10,7 @@ use super::{
     family::Family,
     ports::{PacketBuf, Tables},
     scratch::{Delivery, Scratch},
+    self_test,
     wire::{ArpRequest, NeighbourSolicitation},
 };
 use crate::abi::{Addr4, Addr16, BackendId, GroupSlot, Protocol, Reason, ReasonClass};
@@ -114,7 +115,7 @@ pub(super) fn arp<P: PacketBuf, T: Tables>(packet: &P, tables: &T, offset: usize
         return Reason::NotIp;
     };
     if message.kind != ArpRequest::IPV4 {
-        return Reason::NotIp;
+        return self_test::answer(packet, tables, offset);
     }
     let target = Addr4(message.target);
     let withheld = tables.with_scratch(|scratch: &mut Scratch<Addr4>| {

@@ -38,6 +38,7 @@ mod schedule;
 mod scratch;
 mod sctp;
 mod self_check;
+mod self_test;
 mod sight;
 mod snat;
 mod soundness;
@@ -57,6 +58,7 @@ pub use ports::{
 };
 pub use scratch::{Reading, Scratch};
 pub use self_check::{judge, process_checked, watch};
+pub use self_test::{QUESTION_BYTES, question};
 pub use sight::may_match;
 pub use verdict::{Action, Verdict};
 pub use wire::WireHeader;

@@ -92,6 +92,16 @@ pub(super) struct ArpRequest {
     pub(super) target: [u8; 4],
 }
 
+/// An ARP message with addresses of six and sixteen bytes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct ArpQuestion {
+    pub(super) kind: [u8; 8],
+    _sender: [u8; 22],
+    _target_mac: [u8; 6],
+    pub(super) target: [u8; 16],
+}
+
 /// A neighbour solicitation (RFC 4861 §4.3) without its options.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -104,6 +114,11 @@ pub(super) struct NeighbourSolicitation {
 impl ArpRequest {
     /// Ethernet, IPv4, six and four bytes, a request.
     pub(super) const IPV4: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+}
+
+impl ArpQuestion {
+    /// Ethernet, IPv6, six and sixteen bytes, an operation for experiments (`OP_EXP1`, RFC 5494 §2).
+    pub(super) const SELF_TEST: [u8; 8] = [0, 1, 0x86, 0xdd, 6, 16, 0, 24];
 }
 
 impl NeighbourSolicitation {
@@ -213,6 +228,7 @@ wire_header!(
     SctpHeader,
     FragmentHeader,
     ArpRequest,
+    ArpQuestion,
     NeighbourSolicitation,
     [u8; 1],
     [u8; 2],

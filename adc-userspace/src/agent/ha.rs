@@ -48,8 +48,9 @@ impl Agent {
         };
         // Addresses of groups may be left anywhere: what is there now, and what the agent looks after.
         let interfaces = self.carried.interfaces();
-        // Pools first: what a new group tracks must not look unknown.
+        // Pools and data plane first: what a new group tracks must not look unknown.
         self.report_pools();
+        self.test_data_plane();
         let node = NodeFacts {
             name: self.config.node.name.clone(),
             state_dir: self.config.node.state_dir.clone(),
@@ -65,7 +66,7 @@ impl Agent {
             Err(error) => tracing::error!("HA: {}", error.what),
         }
         self.troubles.ha = configured.as_ref().err().map(|error| error.what.clone());
-        self.state_node();
+        self.test_data_plane();
         self.report_pools();
         configured
     }
@@ -74,18 +75,11 @@ impl Agent {
     pub(super) fn state_node(&self) {
         if self.config.ha.heartbeat.is_some() {
             self.ha.say(Statement {
-                data_plane_ok: self.forwards(),
+                data_plane_ok: self.troubles.self_test.is_none(),
                 sync: self.sync_state(),
                 config_hash: config_hash(&self.config),
             });
         }
-    }
-
-    /// Whether every interface is attached, and there.
-    fn forwards(&self) -> bool {
-        self.interfaces
-            .values()
-            .all(|interface| interface.facts.is_some() && interface.trouble.is_none())
     }
 
     /// Whether this node is active for a group, as the keeper told last.
@@ -114,7 +108,7 @@ impl Agent {
                 Tracked::Pool { pool, .. } => {
                     pools.insert(pool.clone(), self.available(pool));
                 }
-                Tracked::Interface(_) | Tracked::Script(_) => {}
+                Tracked::Interface(_) | Tracked::Script(_) | Tracked::SelfTest => {}
             }
         }
         if !pools.is_empty() {

@@ -80,7 +80,7 @@ impl Agent {
     }
 
     /// Writes an interface that exists to the tables, and attaches to it if that is still to do.
-    fn mend_interface(&mut self, name: &str) {
+    pub(super) fn mend_interface(&mut self, name: &str) {
         let exists = |agent: &Self| {
             let interface = agent.interfaces.get(name);
             interface.is_some_and(|interface| interface.facts.is_some())

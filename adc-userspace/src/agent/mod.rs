@@ -18,6 +18,7 @@ mod interfaces;
 mod locks;
 mod monitors;
 mod open_files;
+mod self_test;
 mod snat;
 mod start;
 mod state;
@@ -209,7 +210,7 @@ async fn events(agent: &Mutex<Agent>, mut inputs: Inputs) -> End {
             Some(()) = inputs.stopping.recv() => return End::Told(Ending::Stop),
             () = announce::due(&mut inputs.announce) => agent.lock().await.announce().await,
             _ = sweep.tick() => agent.lock().await.on_sweep().await,
-            _ = say.tick() => agent.lock().await.state_node(),
+            _ = say.tick() => agent.lock().await.test_data_plane(),
             _ = hangup.recv() => agent.lock().await.reload_file().await,
             _ = terminate.recv() => {
                 tracing::info!("SIGTERM: leaving the data path to the next agent");

@@ -93,6 +93,8 @@ pub(super) struct Troubles {
     pub(super) vips: Option<String>,
     /// The heartbeat could not be started.
     pub(super) ha: Option<String>,
+    /// The data plane does not work.
+    pub(super) self_test: Option<String>,
 }
 
 impl Agent {

@@ -62,8 +62,14 @@ impl Agent {
             sweep,
             vips,
             ha: _,
+            self_test,
         } = &self.troubles;
-        for (subject, trouble) in [("data plane", plan), ("flow tables", sweep)] {
+        let broken = [
+            ("data plane", plan),
+            ("data plane", self_test),
+            ("flow tables", sweep),
+        ];
+        for (subject, trouble) in broken {
             warnings.extend(trouble.as_ref().map(|what| Warning {
                 severity: Severity::Critical,
                 subject: subject.into(),
@@ -229,8 +235,14 @@ impl Agent {
             sweep,
             vips,
             ha,
+            self_test,
         } = &self.troubles;
-        reasons.extend([plan, sweep, vips, ha].into_iter().flatten().cloned());
+        reasons.extend(
+            [plan, sweep, vips, ha, self_test]
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
         if self.stopping {
             reasons.push("stopping".into());
         }

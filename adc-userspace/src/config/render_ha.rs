@@ -7,7 +7,8 @@ use super::{
     words::Words,
 };
 use crate::model::{
-    GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, SyncSettings, Track, Tracked,
+    GroupName, GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, SyncSettings, Track,
+    Tracked,
 };
 
 pub(super) fn ha(ha: &Ha) -> Item {
@@ -20,6 +21,11 @@ pub(super) fn ha(ha: &Ha) -> Item {
     if !groups.is_empty() {
         entries.push(("group", Item::ArrayOfTables(groups)));
     }
+    let together = ha.sync_groups.iter().map(sync_group);
+    let together: ArrayOfTables = together.collect();
+    if !together.is_empty() {
+        entries.push(("sync_group", Item::ArrayOfTables(together)));
+    }
     entries.extend(
         ha.heartbeat
             .as_ref()
@@ -27,6 +33,14 @@ pub(super) fn ha(ha: &Ha) -> Item {
     );
     entries.extend(ha.sync.as_ref().map(|settings| ("sync", sync(settings))));
     table(entries)
+}
+
+fn sync_group((name, groups): (&GroupName, &Vec<GroupName>)) -> Table {
+    let groups = groups.iter().map(GroupName::as_str);
+    Table::from_iter([
+        ("name", value(name.as_str())),
+        ("groups", value(groups.collect::<Array>())),
+    ])
 }
 
 fn sync(sync: &SyncSettings) -> Item {
@@ -116,6 +130,7 @@ fn track(track: &Track) -> Value {
             ("pool", pool.as_str().into()),
             ("min_up", i64::from(*min_up).into()),
         ],
+        Tracked::SelfTest => vec![("self_test", true.into())],
         Tracked::Script(script) => {
             let words = [script.program.to_string_lossy().into_owned()];
             let words = words.into_iter().chain(script.args.iter().cloned());

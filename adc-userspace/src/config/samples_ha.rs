@@ -13,6 +13,7 @@ pub(super) fn ha() -> impl Strategy<Value = Ha> {
     prop::collection::vec(values(), 0..3).prop_map(|groups| Ha {
         heartbeat: None,
         agent_grace: Ha::AGENT_GRACE,
+        sync_groups: std::collections::BTreeMap::new(),
         sync: None,
         groups: groups
             .into_iter()
@@ -67,6 +68,7 @@ fn track() -> impl Strategy<Value = Track> {
     );
     let what = prop_oneof![
         "[a-z]{1,3}[0-9]".prop_map(Tracked::Interface),
+        Just(Tracked::SelfTest),
         (script, 1..=100u32, 1..=100u32).prop_map(|((program, args, interval), rise, fall)| {
             Tracked::Script(Script {
                 program: program.into(),

@@ -14,6 +14,7 @@ use super::{
     error::DataplaneError,
     loader::{Dataplane, load_error, load_program, shapes},
     mapped::Mapped,
+    self_test::failed,
 };
 use crate::model::Limits;
 
@@ -35,6 +36,14 @@ pub(super) struct Running {
 pub struct CaptureReader {
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, Mapped<CaptureCounters>>,
+}
+
+impl Running {
+    /// Id of the program that captures.
+    pub(super) fn program_id(&mut self) -> Result<u32, DataplaneError> {
+        let info = entry(&mut self.ebpf)?.info();
+        Ok(info.map_err(|error| failed(&error))?.id())
+    }
 }
 
 impl Dataplane {

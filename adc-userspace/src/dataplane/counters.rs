@@ -45,21 +45,24 @@ impl Counters {
 
     /// Packets and bytes of every reason, in the order of [`Reason::ALL`].
     pub fn reasons(&self) -> Result<Vec<(Reason, ReasonCounters)>, DataplaneError> {
-        Reason::ALL
-            .iter()
-            .map(|reason| {
-                let values = self
-                    .reasons
-                    .get(&reason.index(), 0)
-                    .map_err(|error| DataplaneError::map("reading", "REASON_COUNTERS", error))?;
-                let mut sum = ReasonCounters::default();
-                for Mapped(cpu) in values.iter() {
-                    sum.packets = sum.packets.wrapping_add(cpu.packets);
-                    sum.bytes = sum.bytes.wrapping_add(cpu.bytes);
-                }
-                Ok((*reason, sum))
-            })
+        let every = Reason::ALL.iter();
+        every
+            .map(|reason| Ok((*reason, self.reason(*reason)?)))
             .collect()
+    }
+
+    /// Packets and bytes of one reason.
+    pub fn reason(&self, reason: Reason) -> Result<ReasonCounters, DataplaneError> {
+        let values = self
+            .reasons
+            .get(&reason.index(), 0)
+            .map_err(|error| DataplaneError::map("reading", "REASON_COUNTERS", error))?;
+        let mut sum = ReasonCounters::default();
+        for Mapped(cpu) in values.iter() {
+            sum.packets = sum.packets.wrapping_add(cpu.packets);
+            sum.bytes = sum.bytes.wrapping_add(cpu.bytes);
+        }
+        Ok(sum)
     }
 
     /// What the packet walk did to the flow tables.

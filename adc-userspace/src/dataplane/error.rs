@@ -44,6 +44,12 @@ pub enum DataplaneError {
         /// One sentence, remedy included.
         reason: String,
     },
+    /// The program does not do what it should.
+    #[error("the XDP program: {reason}; restart the agent, which loads it anew")]
+    SelfTest {
+        /// What it does instead.
+        reason: String,
+    },
     /// An interface could not be attached to.
     #[error("attaching to {interface}: {reason}")]
     Attach {

@@ -24,6 +24,7 @@ mod packet_log;
 mod pins;
 mod ranges;
 mod replica;
+mod self_test;
 mod tables;
 
 pub use capture::CaptureReader;

@@ -81,6 +81,11 @@ impl Links {
         }
     }
 
+    /// All devices.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Found> {
+        self.all.iter()
+    }
+
     /// The bond that a device is a port of, and its ports that are not among `attached`.
     pub(super) fn bond_of(&self, link: &Link, attached: &[String]) -> Option<Bond> {
         let controller = link.controller?;

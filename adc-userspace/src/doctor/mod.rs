@@ -13,7 +13,7 @@ mod pins;
 mod tests;
 mod xdp_features;
 
-use std::{fmt, io, path::Path};
+use std::{collections::BTreeMap, fmt, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,19 @@ pub(crate) fn attach_mode(interface: &str) -> io::Result<Option<AttachMode>> {
         "skb" => Some(AttachMode::Skb),
         _ => None,
     }))
+}
+
+/// Every device and the XDP program on it, by name: the program's id, `None` = there is no program.
+///
+/// # Errors
+/// The devices can not be listed.
+pub(crate) fn programs() -> io::Result<BTreeMap<String, Option<u32>>> {
+    let links = links::Links::list()?;
+    let programs = links.iter().map(|found| {
+        let program = found.attached.as_ref().map(|attached| attached.program);
+        (found.link.name.clone(), program)
+    });
+    Ok(programs.collect())
 }
 
 /// Examines this host and the interfaces (of the calling thread's network namespace); `pin_path` is

@@ -96,6 +96,9 @@ pub const fn hint(reason: Reason) -> Option<&'static str> {
         Reason::LeaseLapsed => {
             "this node's lease on the HA group of the address ran out, or it is a backup: `adc ha status` says which node is active, and why this one is not; if nobody is, look whether the agent or the keeper hangs here (`systemctl status adc`). A host that still sends here has an old ARP or ND entry"
         }
+        Reason::SelfTest => {
+            "the agent asks its data plane once a second for each VIP of an HA group whether it knows it: nothing to mend"
+        }
         Reason::EchoRefused => {
             "ping = false for every service of this VIP: set it to true to be pinged"
         }

@@ -9,10 +9,12 @@ use std::{
 use super::{
     Role, RoleChange,
     announce::Announced,
+    changes::{Change, Turn},
     heartbeat::arbiter::Why,
     pair::Decision,
     ports::Ports,
     task::Task,
+    together,
     vrrp::{Action, Family, Input},
 };
 use crate::{
@@ -25,12 +27,35 @@ use crate::{
 };
 
 impl Task {
+    /// Takes in what happened to a group. One that becomes a backup takes along those that it moves with.
     pub(super) async fn step(&mut self, name: &GroupName, input: Input) {
-        let Some(router) = self.routers.get_mut(name) else {
+        let Some(why) = self.step_alone(name, input).await else {
             return;
         };
-        let actions = router.machine.step(Instant::now(), input);
-        self.act(name, actions).await;
+        for fellow in self.fellows(name) {
+            if fellow != *name {
+                self.step_alone(&fellow, Input::LetGo(why.clone())).await;
+            }
+        }
+    }
+
+    /// The same, and says why the others have to let go, if they have to.
+    pub(super) async fn step_alone(&mut self, name: &GroupName, input: Input) -> Option<String> {
+        let router = self.routers.get_mut(name)?;
+        let now = Instant::now();
+        let turn = Turn {
+            from: router.machine.role(),
+            decided: now,
+            last_heard: router.machine.last_heard(),
+            gave: None,
+            leased: None,
+        };
+        let carried = router.machine.carries();
+        let actions = router.machine.step(now, input);
+        // One that begins as a backup, or comes back from a fault, had nothing to let go.
+        let why = together::lets_go(name, &actions).filter(|_| carried);
+        self.act(name, &turn, actions).await;
+        why
     }
 
     /// Follows what the heartbeat's thread decided.
@@ -39,55 +64,75 @@ impl Task {
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
+        let turn = Turn {
+            from: router.machine.role(),
+            decided: decision.at,
+            last_heard: decision.last_heard,
+            gave: decision.gave,
+            leased: decision.leased,
+        };
         let actions = router.machine.decided(decision);
         if decision.why == Why::NotTaken {
             tracing::warn!(group = %name, "the peer did not take it; this node keeps it");
         }
-        self.act(name, actions).await;
+        self.act(name, &turn, actions).await;
     }
 
-    async fn act(&mut self, name: &GroupName, actions: Vec<Action>) {
-        self.grant(name);
+    async fn act(&mut self, name: &GroupName, turn: &Turn, actions: Vec<Action>) {
+        let granted = self.grant(name);
         let changes = actions.iter().find_map(|action| match action {
             Action::Become { role, why } => Some((*role, why.clone())),
             Action::Send { .. } | Action::Announce { .. } => None,
         });
-        if let Some((role, why)) = &changes {
-            self.tell(name, *role, why);
+        let mut change = changes.and_then(|(role, why)| self.tell(name, turn, role, &why));
+        if let (Some(change), Some(granted)) = (&mut change, granted) {
+            change.leased(granted);
         }
         for action in actions {
             match action {
                 Action::Send { family, priority } => self.send(name, family, priority),
-                Action::Become { role, .. } => self.carry(name, role).await,
-                Action::Announce { count } => self.announce(name, count),
+                Action::Become { role, .. } => {
+                    if self.carry(name, role).await
+                        && let Some(change) = &mut change
+                    {
+                        change.addressed(Instant::now());
+                    }
+                }
+                Action::Announce { count } => {
+                    if self.announce(name, count)
+                        && let Some(change) = &mut change
+                    {
+                        change.announced(Instant::now());
+                    }
+                }
             }
         }
-        if changes.is_some() {
+        if let Some(change) = change {
+            if let Some(router) = self.routers.get_mut(name) {
+                router.history.end(change);
+            }
             self.publish();
         }
     }
 
     /// Writes the lease of a group that VRRP decides about: before anybody hears of a new role, and before the addresses
-    /// of an old one go.
-    fn grant(&mut self, name: &GroupName) {
-        let Some(router) = self.routers.get_mut(name) else {
-            return;
-        };
+    /// of an old one go. Says when it was granted, if it was.
+    fn grant(&mut self, name: &GroupName) -> Option<Instant> {
+        let router = self.routers.get_mut(name)?;
         let lease = router.machine.lease();
-        if std::mem::replace(&mut router.lease, lease) != lease {
-            self.leases.set(name, lease);
-        }
+        let changed = std::mem::replace(&mut router.lease, lease) != lease;
+        let granted = changed && self.leases.set(name, lease) && lease.is_some();
+        granted.then(Instant::now)
     }
 
     /// A role is another: notes it, and lets others know.
-    fn tell(&mut self, name: &GroupName, role: Role, why: &str) {
-        let Some(router) = self.routers.get_mut(name) else {
-            return;
-        };
+    fn tell(&mut self, name: &GroupName, turn: &Turn, role: Role, why: &str) -> Option<Change> {
+        let router = self.routers.get_mut(name)?;
         let at = Timestamp(SystemTime::now());
         router.transitions += 1;
         why.clone_into(&mut router.why);
         router.since = at;
+        let change = router.history.begin(turn, role, why, at);
         tracing::info!(group = %name, %role, "{why}");
         let (group, why) = (name.clone(), why.to_owned());
         (self.hook)(&RoleChange {
@@ -96,12 +141,13 @@ impl Task {
             why,
             at,
         });
+        Some(change)
     }
 
-    /// Puts the addresses on, or takes them off.
-    async fn carry(&mut self, name: &GroupName, role: Role) {
+    /// Puts the addresses on, or takes them off; true = that is done.
+    async fn carry(&mut self, name: &GroupName, role: Role) -> bool {
         let Some(router) = self.routers.get(name) else {
-            return;
+            return false;
         };
         let mut by_interface: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         for vip in &router.group.vips {
@@ -109,14 +155,16 @@ impl Task {
             on.or_default().insert(vip.address, vip.prefix_length());
         }
         let carries = router.machine.carries();
+        let mut well = true;
         for (interface, addresses) in by_interface {
             let done = if carries {
                 vips::put(&interface, &addresses).await.map(drop)
             } else {
                 vips::take(&interface, &addresses.into_keys().collect()).await
             };
-            report(name, role, done);
+            well &= report(name, role, done);
         }
+        well
     }
 
     /// Mends what others did to addresses: what is missing is put back, what should not be there is taken off. What
@@ -206,9 +254,10 @@ impl Task {
         }
     }
 
-    fn announce(&mut self, name: &GroupName, count: u8) {
+    /// Announces the addresses; true = something went out, and nothing failed.
+    fn announce(&mut self, name: &GroupName, count: u8) -> bool {
         let Some(router) = self.routers.get(name) else {
-            return;
+            return false;
         };
         let announced = router.group.vips.iter().filter_map(|vip| {
             let interface = router.group.interface_of(vip);
@@ -225,17 +274,21 @@ impl Task {
             for (ifindex, error) in failed {
                 tracing::warn!(group = %name, ifindex, "announcing addresses: {error}; hosts that knew them elsewhere may send there until their entries expire");
             }
+            return false;
         }
+        count > 0 && !announced.is_empty()
     }
 }
 
-fn report(name: &GroupName, role: Role, done: Result<(), NeighbourError>) {
+/// Tells what could not be done; true = the addresses are where they should be.
+fn report(name: &GroupName, role: Role, done: Result<(), NeighbourError>) -> bool {
     match done {
-        Ok(()) => {}
+        Ok(()) => true,
         // A device that is gone has taken its addresses with it.
-        Err(NeighbourError::NoInterface(_)) if role != Role::Active => {}
+        Err(NeighbourError::NoInterface(_)) if role != Role::Active => true,
         Err(error) => {
             tracing::error!(group = %name, "addresses: {error}; trying again");
+            false
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Say(Statement),
     /// So many backends of these pools take new flows.
     Pools(BTreeMap<PoolName, u32>),
+    /// This is what the agent found of the data plane.
+    SelfTest(Result<(), String>),
     /// Somebody wants something of a group.
     Order(GroupName, Order, oneshot::Sender<Result<(), ApiError>>),
     /// Make what is shown fresh.
@@ -166,6 +168,14 @@ impl HaControl {
         if let Some(wishes) = &self.wishes {
             // Where there is no room for it, the last one counts.
             wishes.try_send(Wish::Say(statement)).ok();
+        }
+    }
+
+    /// Says what a test of the data plane found: the error is what is wrong with it.
+    pub fn tested(&self, found: Result<(), String>) {
+        if let Some(wishes) = &self.wishes {
+            // Where there is no room for it, the next one counts.
+            wishes.try_send(Wish::SelfTest(found)).ok();
         }
     }
 

@@ -45,9 +45,11 @@ impl Leases {
     }
 
     /// Until when the data plane serves a group; `None` = not at all. What can not be written is told once, and the data plane
-    /// stops by itself when what was written last runs out.
-    pub(super) fn set(&mut self, group: &GroupName, until: Option<Instant>) {
-        match self.write(group, until) {
+    /// stops by itself when what was written last runs out. True = the data plane has it.
+    pub(super) fn set(&mut self, group: &GroupName, until: Option<Instant>) -> bool {
+        let written = self.write(group, until);
+        let done = written.is_ok();
+        match written {
             Ok(()) => self.told = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.told, true) {
@@ -57,6 +59,7 @@ impl Leases {
                 self.slots.clear();
             }
         }
+        done
     }
 
     fn write(&mut self, group: &GroupName, until: Option<Instant>) -> Result<(), DataplaneError> {

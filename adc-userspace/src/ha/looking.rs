@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    heartbeat::packet::GroupId,
     machine::Machine,
     router::Router,
     task::Task,
@@ -53,12 +54,24 @@ impl Task {
 
     pub(super) async fn judge_all(&mut self) {
         let names: Vec<_> = self.routers.keys().cloned().collect();
+        // All are looked at before any is told: those that move together are told of each other.
+        for name in &names {
+            self.weigh(name);
+        }
         for name in names {
-            self.judge(&name).await;
+            self.tell_tracking(&name).await;
         }
     }
 
     pub(super) async fn judge(&mut self, name: &GroupName) {
+        self.weigh(name);
+        self.tell_tracking(name).await;
+    }
+
+    /// Adds up what a group tracks.
+    fn weigh(&mut self, name: &GroupName) {
+        let together = self.settings.ha.sync_group_of(name);
+        let sync_group = together.map(|(name, _)| GroupId::of(name.as_str()));
         let Some(router) = self.routers.get_mut(name) else {
             return;
         };
@@ -66,13 +79,14 @@ impl Task {
         let gone = self.shared.agent_gone_since().map(|gone| gone.elapsed());
         findings.extend(tracking::absence(gone, self.settings.ha.agent_grace));
         let mut sum = tracking::sum(&findings);
-        if matches!(router.machine, Machine::Ruled(_)) {
+        if let Machine::Ruled(ruled) = &mut router.machine {
+            ruled.join(sync_group);
             // VRRP asks for an address on it; here it must do to be there.
             let lost = router.lost_interface(&self.known.devices);
             sum.fault = lost.or(sum.fault);
         }
         router.findings = findings;
-        self.step(name, Input::Tracking(sum)).await;
+        router.tracking = sum;
     }
 }
 

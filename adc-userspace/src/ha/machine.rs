@@ -67,10 +67,26 @@ impl Machine {
         }
     }
 
+    /// When another router of the group was last heard; what the heartbeat heard comes with its decisions.
+    pub(super) fn last_heard(&self) -> Option<Instant> {
+        match self {
+            Self::Vrrp(instance) => instance.last_heard().map(|(at, _)| at).max(),
+            Self::Ruled(_) => None,
+        }
+    }
+
     /// The address that adverts of a family are sent from; the heartbeat has its own.
     pub(super) fn own(&self, family: Family) -> Option<IpAddr> {
         match self {
             Self::Vrrp(instance) => instance.own(family),
+            Self::Ruled(_) => None,
+        }
+    }
+
+    /// What is wrong with the link that adverts go by; the heartbeat has its own.
+    pub(super) fn link_fault(&self) -> Option<String> {
+        match self {
+            Self::Vrrp(instance) => instance.link_fault().map(str::to_owned),
             Self::Ruled(_) => None,
         }
     }

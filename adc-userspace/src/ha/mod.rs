@@ -15,6 +15,7 @@
 
 mod acting;
 mod announce;
+mod changes;
 mod control;
 pub mod heartbeat;
 pub mod keeper;
@@ -32,6 +33,7 @@ mod script;
 mod socket;
 pub mod sync;
 mod task;
+mod together;
 mod tracking;
 pub mod vrrp;
 

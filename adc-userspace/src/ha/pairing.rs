@@ -109,6 +109,8 @@ impl Task {
                 role: ruling.claim.role,
                 why: ruling.why,
                 last_heard: None,
+                gave: None,
+                leased: None,
                 at: Instant::now(),
             })
         });

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Role,
+    changes::History,
     machine::Machine,
     pair::Docket,
     ruled::Ruled,
@@ -17,7 +18,7 @@ use super::{
     tracking::Finding,
     vrrp::{
         Advert, Announcing, Dialect, Envelope, Family, Heard, Input, Instance, Interval, Refusal,
-        Timing, decode, encode,
+        Timing, Tracking, decode, encode,
     },
 };
 use crate::{
@@ -44,7 +45,10 @@ pub(super) struct Router {
     pub(super) machine: Machine,
     pub(super) why: String,
     pub(super) since: Timestamp,
+    pub(super) history: History,
     pub(super) findings: Vec<Finding>,
+    /// What they come to.
+    pub(super) tracking: Tracking,
     /// Its scripts, and the verdict of each.
     pub(super) scripts: Vec<Script>,
     pub(super) verdicts: Vec<Option<bool>>,
@@ -80,7 +84,9 @@ impl Router {
             group,
             why: "not started yet".into(),
             since: Timestamp(SystemTime::now()),
+            history: History::new(now),
             findings: Vec::new(),
+            tracking: Tracking::default(),
             scripts: Vec::new(),
             verdicts: Vec::new(),
             running: Vec::new(),
@@ -317,6 +323,9 @@ impl Router {
             vips: self.group.vips.iter().map(|vip| vip.address).collect(),
             peers: peers.collect(),
             tracked: tracked.collect(),
+            changes: self.history.views(),
+            moves_with: Vec::new(),
+            sync_group: None,
             counters: HaCounters {
                 transitions: self.transitions,
                 adverts_sent: self.sent,
@@ -358,7 +367,7 @@ fn is_link_local(address: IpAddr) -> bool {
 pub(super) fn scripts(group: &HaGroup) -> Vec<Script> {
     let scripts = group.track.iter().filter_map(|track| match &track.what {
         Tracked::Script(script) => Some(script.clone()),
-        Tracked::Interface(_) | Tracked::Pool { .. } => None,
+        Tracked::Interface(_) | Tracked::Pool { .. } | Tracked::SelfTest => None,
     });
     scripts.collect()
 }

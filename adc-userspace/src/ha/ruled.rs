@@ -8,7 +8,10 @@ use std::{
 
 use super::{
     Role,
-    heartbeat::{arbiter::Why, packet::Claim},
+    heartbeat::{
+        arbiter::Why,
+        packet::{Claim, GroupId},
+    },
     pair::{Brief, Decision, Docket},
     vrrp::{Action, Announcements, Input, Timing, Tracking},
 };
@@ -23,6 +26,8 @@ pub(super) struct Ruled {
     docket: Arc<Docket>,
     timing: Timing,
     tracking: Tracking,
+    /// The sync group that it is in.
+    sync_group: Option<GroupId>,
     started: bool,
     role: Role,
     announcements: Announcements,
@@ -36,10 +41,16 @@ impl Ruled {
             docket,
             timing,
             tracking: Tracking::default(),
+            sync_group: None,
             started: false,
             role: Role::Init,
             announcements: Announcements::default(),
         }
+    }
+
+    /// The sync group that it is in, from the next tracking on.
+    pub(super) fn join(&mut self, sync_group: Option<GroupId>) {
+        self.sync_group = sync_group;
     }
 
     pub(super) fn role(&self) -> Role {
@@ -120,7 +131,7 @@ impl Ruled {
                     .collect();
             }
             // Of VRRP, and the docket's.
-            Input::Advert(_) | Input::Link(..) | Input::Order(_) => {}
+            Input::Advert(_) | Input::Link(..) | Input::LetGo(_) | Input::Order(_) => {}
         }
         Vec::new()
     }
@@ -157,6 +168,7 @@ impl Ruled {
                 fit: self.tracking.fault.is_none(),
                 preempt: self.timing.preempt,
                 preempt_delay: self.timing.preempt_delay,
+                sync_group: self.sync_group,
             };
             self.docket.brief(&self.name, brief);
         }

@@ -10,6 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    changes::History,
     keeper::{SavedTask, Settings},
     machine::Machine,
     pair::Docket,
@@ -18,7 +19,7 @@ use super::{
     vrrp::{Dialect, Input, Instance, Moment, Refusal, SavedHeard, SavedInstance},
 };
 use crate::{
-    api::proto::Timestamp,
+    api::proto::{HaChangeView, Timestamp},
     model::{GroupName, HaGroup},
 };
 
@@ -31,6 +32,11 @@ pub(in crate::ha) struct SavedRouter {
     instance: Option<SavedInstance>,
     why: String,
     since: Timestamp,
+    #[serde(default)]
+    changes: Vec<HaChangeView>,
+    /// When the role last changed.
+    #[serde(default)]
+    turned: Option<Moment>,
     /// Verdict of each script that it tracks.
     #[serde(default)]
     verdicts: Vec<Option<bool>>,
@@ -67,6 +73,7 @@ impl Task {
             at: monotonic(),
             settings: self.settings.clone(),
             pools: self.known.pools.clone(),
+            self_test: self.known.self_test.clone(),
             groups: self.routers.values().map(|r| r.save(base)).collect(),
             statement: self.statement,
             cases: self
@@ -92,6 +99,7 @@ impl Task {
         let now = Instant::now();
         let base = now.checked_sub(since).unwrap_or(now);
         self.known.pools = saved.pools;
+        self.known.self_test = saved.self_test;
         for router in saved.groups {
             let Some(group) = saved.settings.ha.groups.get(&router.name) else {
                 continue;
@@ -141,6 +149,8 @@ impl Router {
             },
             why: self.why.clone(),
             since: self.since,
+            changes: self.history.views(),
+            turned: Some(Moment::of(base, self.history.turned())),
             verdicts: self.verdicts.clone(),
             counts: SavedCounts {
                 transitions: self.transitions,
@@ -164,6 +174,8 @@ impl SavedRouter {
         }
         router.why = self.why;
         router.since = self.since;
+        let turned = self.turned.map_or(base, |turned| turned.instant(base));
+        router.history = History::restored(self.changes, turned);
         router.scripts = scripts(group);
         router.verdicts = self.verdicts;
         router.verdicts.resize(router.scripts.len(), None);
@@ -198,4 +210,52 @@ impl SavedRouter {
 /// The clock that [`Instant`] reads, which goes on across `execve`.
 pub(super) fn monotonic() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::proto::HaDurations,
+        config,
+        ha::{Role, changes::Turn},
+    };
+
+    const CONFIG: &str = r#"
+dataplane.interfaces = ["eth0"]
+
+[[ha.group]]
+name = "front"
+vrid = 1
+interface = "eth0"
+vips = ["192.0.2.1"]
+"#;
+
+    #[test]
+    fn the_last_changes_and_when_the_role_turned_outlive_the_program() {
+        let now = Instant::now();
+        let config = config::parse(CONFIG, std::path::Path::new("adc.toml")).unwrap();
+        let (name, group) = config.ha.groups.first_key_value().unwrap();
+        let mut router = Router::new(now, name.clone(), group.clone(), None);
+        let decided = now + Duration::from_secs(3);
+        let turn = Turn {
+            from: Role::Backup,
+            decided,
+            last_heard: Some(now + Duration::from_secs(2)),
+            gave: None,
+            leased: None,
+        };
+        let at = Timestamp(std::time::SystemTime::UNIX_EPOCH);
+        let change = router.history.begin(&turn, Role::Active, "silent", at);
+        router.history.end(change);
+        let saved = serde_json::to_string(&router.save(now)).unwrap();
+        let saved: SavedRouter = serde_json::from_str(&saved).unwrap();
+        let router = saved.restored(now, group, None);
+        assert_eq!(router.history.turned(), decided);
+        let took = HaDurations {
+            detection_micros: Some(1_000_000),
+            ..HaDurations::default()
+        };
+        assert_eq!(router.history.views()[0].took, took);
+    }
 }

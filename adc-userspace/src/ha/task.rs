@@ -140,7 +140,7 @@ impl Task {
 
     fn deadline(&self) -> Option<Instant> {
         let routers = self.routers.values();
-        routers.filter_map(|router| router.machine.deadline()).min()
+        routers.filter_map(|router| self.due(router)).min()
     }
 
     async fn timers(&mut self) {
@@ -148,7 +148,7 @@ impl Task {
         let due = self
             .routers
             .iter()
-            .filter(|(_, router)| router.machine.deadline().is_some_and(|due| due <= now));
+            .filter(|(_, router)| self.due(router).is_some_and(|due| due <= now));
         let due: Vec<_> = due.map(|(name, _)| name.clone()).collect();
         for name in due {
             self.step(&name, Input::Timer).await;
@@ -200,6 +200,10 @@ impl Task {
             Command::Say(statement) => self.say(statement),
             Command::Pools(pools) => {
                 self.known.pools = pools;
+                self.judge_all().await;
+            }
+            Command::SelfTest(found) => {
+                self.known.self_test = Some(found);
                 self.judge_all().await;
             }
             Command::Order(name, order, reply) => {
@@ -307,7 +311,14 @@ impl Task {
             )));
         };
         if let Machine::Ruled(ruled) = &router.machine {
-            return self.wish(ruled.docket(), name, order).await;
+            self.wish(ruled.docket(), name, order).await?;
+            for fellow in self.fellows(name).iter().filter(|fellow| *fellow != name) {
+                // Where it is not active, or has gone already, there is nothing to hand over.
+                if let Err(refused) = self.wish(ruled.docket(), fellow, order).await {
+                    tracing::debug!(group = %fellow, "{}", refused.what);
+                }
+            }
+            return Ok(());
         }
         if order == Order::Failover && !router.is_active() {
             let role = router.machine.role();
@@ -318,7 +329,10 @@ impl Task {
             );
             return Err(ApiError::new(ErrorCode::Conflict, what));
         }
-        self.step(name, Input::Order(order)).await;
+        // To each of them: one that only let go would take the role back.
+        for fellow in self.fellows(name) {
+            self.step_alone(&fellow, Input::Order(order)).await;
+        }
         Ok(())
     }
 
@@ -333,7 +347,15 @@ impl Task {
 
     pub(super) fn publish(&self) {
         let now = Instant::now();
-        let groups = self.routers.values().map(|router| router.view(now));
+        let groups = self.routers.values().map(|router| {
+            let mut view = router.view(now);
+            if let Some((name, members)) = self.settings.ha.sync_group_of(&router.name) {
+                let others = members.iter().filter(|member| **member != router.name);
+                view.sync_group = Some(name.clone());
+                view.moves_with = others.cloned().collect();
+            }
+            view
+        });
         self.shared.publish(HaView {
             groups: groups.collect(),
             heartbeat: self.pair.as_ref().map(Pair::view),

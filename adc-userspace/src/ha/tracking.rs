@@ -18,6 +18,8 @@ pub(super) struct Known {
     pub(super) devices: Devices,
     /// Backends that take new flows, per pool.
     pub(super) pools: BTreeMap<PoolName, u32>,
+    /// What the agent found of the data plane; the error is what is wrong with it.
+    pub(super) self_test: Option<Result<(), String>>,
 }
 
 /// One tracked thing as it is now.
@@ -43,20 +45,42 @@ pub(super) fn judge(track: &[Track], known: &Known, scripts: &[Option<bool>]) ->
             }
             Tracked::Pool { pool, min_up } => known.pools.get(pool).map(|up| up >= min_up),
             Tracked::Script(_) => scripts.next().copied().flatten(),
+            Tracked::SelfTest => return self_test(known, track.weight),
         };
-        let counts = track.weight.is_some_and(|weight| well == Some(weight > 0));
         Finding {
             thing: Thing(&track.what).to_string(),
             well,
-            weight: if counts {
-                track.weight.unwrap_or(0).into()
-            } else {
-                0
-            },
+            weight: counted(track.weight, well),
             fault: track.weight.is_none() && well != Some(true),
         }
     });
-    findings.collect()
+    let mut findings: Vec<_> = findings.collect();
+    if !track.iter().any(|track| track.what == Tracked::SelfTest) {
+        findings.push(self_test(known, None));
+    }
+    findings
+}
+
+/// What a weight adds to the priority.
+fn counted(weight: Option<i16>, well: Option<bool>) -> i32 {
+    let counts = weight.filter(|weight| well == Some(*weight > 0));
+    counts.unwrap_or(0).into()
+}
+
+/// The data plane as the agent found it. One that nobody has tested yet is none that failed: it serves already, or the lease
+/// keeps it from that.
+fn self_test(known: &Known, weight: Option<i16>) -> Finding {
+    let well = known.self_test.as_ref().map(Result::is_ok);
+    let thing = match &known.self_test {
+        Some(Err(what)) => format!("the data plane ({what})"),
+        Some(Ok(())) | None => Thing(&Tracked::SelfTest).to_string(),
+    };
+    Finding {
+        thing,
+        well,
+        weight: counted(weight, well),
+        fault: weight.is_none() && well == Some(false),
+    }
 }
 
 /// What it means that there has been no agent for so long: backends are not checked and next hops not followed, so any other
@@ -90,6 +114,7 @@ impl fmt::Display for Thing<'_> {
         match self.0 {
             Tracked::Interface(name) => write!(f, "interface {name}"),
             Tracked::Pool { pool, min_up } => write!(f, "pool {pool} (at least {min_up} up)"),
+            Tracked::SelfTest => f.write_str("the data plane"),
             Tracked::Script(script) => write!(f, "script {}", script.program.display()),
         }
     }
@@ -112,6 +137,7 @@ mod tests {
         Known {
             devices: [("eth1".to_owned(), device)].into(),
             pools: [("web".parse().unwrap(), up)].into(),
+            self_test: None,
         }
     }
 
@@ -177,6 +203,30 @@ mod tests {
         assert_eq!(weight(&[pool(Some(-50))], &unknown), 0);
         let fault = sum(&judge(&[pool(None)], &unknown, &[])).fault.unwrap();
         assert!(fault.contains("not been checked yet"), "{fault}");
+    }
+
+    #[test]
+    fn a_data_plane_that_failed_is_a_fault_of_every_group_unless_it_has_a_weight() {
+        let known = |self_test| Known {
+            self_test,
+            ..known(true, 2)
+        };
+        let failed = || known(Some(Err("eth0 has no program".into())));
+        let tests = |weight| {
+            let what = Tracked::SelfTest;
+            [Track { what, weight }]
+        };
+        assert_eq!(sum(&judge(&[], &known(None), &[])), Tracking::default());
+        assert_eq!(sum(&judge(&[], &known(Some(Ok(()))), &[])).fault, None);
+        let fault = sum(&judge(&[], &failed(), &[])).fault.unwrap();
+        assert_eq!(fault, "the data plane (eth0 has no program) is not well");
+        assert_eq!(sum(&judge(&tests(None), &failed(), &[])).fault, Some(fault));
+        let weighed = sum(&judge(&tests(Some(-50)), &failed(), &[]));
+        let expected = Tracking {
+            weight: -50,
+            fault: None,
+        };
+        assert_eq!(weighed, expected);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use super::{GroupName, HeartbeatSettings, PoolName, SyncSettings, monitor::human
 pub struct Ha {
     /// Groups by name.
     pub groups: BTreeMap<GroupName, HaGroup>,
+    /// Groups that are active on one node together or not at all, by the name of the sync group.
+    #[serde(default)]
+    pub sync_groups: BTreeMap<GroupName, Vec<GroupName>>,
     /// The other node of a pair; `None` = no heartbeat.
     #[serde(default)]
     pub heartbeat: Option<HeartbeatSettings>,
@@ -146,6 +149,8 @@ pub enum Tracked {
     },
     /// Well while it exits with 0.
     Script(Script),
+    /// Well while the agent finds the data plane in order. Every group that does not say otherwise has it, without weight.
+    SelfTest,
 }
 
 /// A program that says whether this node is well.
@@ -181,6 +186,7 @@ impl Default for Ha {
     fn default() -> Self {
         Self {
             groups: BTreeMap::new(),
+            sync_groups: BTreeMap::new(),
             heartbeat: None,
             sync: None,
             agent_grace: Self::AGENT_GRACE,
@@ -196,6 +202,13 @@ impl Ha {
     /// Whether there is nothing to share.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.heartbeat.is_none() && self.sync.is_none()
+    }
+
+    /// The sync group of a group, and its members; `None` = it moves alone.
+    pub fn sync_group_of(&self, group: &GroupName) -> Option<(&GroupName, &[GroupName])> {
+        let mut all = self.sync_groups.iter();
+        let (name, members) = all.find(|(_, members)| members.contains(group))?;
+        Some((name, members))
     }
 
     /// The group that an address belongs to.

@@ -49,6 +49,20 @@ pub(super) fn render(out: &mut Families<'_>, view: &HaView) -> fmt::Result {
         "For how long the data plane serves the group if nobody renews the lease; absent where it does not.",
         leased,
     )?;
+    let failovers = groups.iter().flat_map(|group| {
+        let mut changes = group.changes.iter().rev();
+        let last = changes.find(|change| change.to == Role::Active);
+        let parts = last.into_iter().flat_map(|change| change.took.parts());
+        parts.map(|(part, micros)| {
+            let labels = [("group", group.name.as_str()), ("part", part)];
+            (labels, Duration::from_micros(micros).as_secs_f64())
+        })
+    });
+    out.gauge(
+        "adc_ha_last_failover_seconds",
+        "How long the last change that made this node active took, by part.",
+        failovers,
+    )?;
     let each = |value: fn(&HaCounters) -> u64| {
         groups
             .iter()

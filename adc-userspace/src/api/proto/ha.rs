@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeartbeatView, SyncView, Timestamp};
+use super::{HaChangeView, HeartbeatView, SyncView, Timestamp};
 use crate::{
     ha::Role,
     model::{Election, GroupName},
@@ -80,6 +80,15 @@ pub struct HaGroupView {
     pub peers: Vec<HaPeerView>,
     /// What the group depends on.
     pub tracked: Vec<HaTrackedView>,
+    /// The sync group that it is in; absent if it moves alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_group: Option<GroupName>,
+    /// The groups that it moves with: they are active on one node together, and an order for one is an order for all.
+    #[serde(default)]
+    pub moves_with: Vec<GroupName>,
+    /// The last changes of the role, the oldest first.
+    #[serde(default)]
+    pub changes: Vec<HaChangeView>,
     /// What happened since the agent started.
     pub counters: HaCounters,
 }

@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod flow;
 mod ha;
+mod ha_changes;
 mod heartbeat;
 mod reason;
 mod refusal;
@@ -44,6 +45,7 @@ pub use ha::{
     HaClaimView, HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaRulingView,
     HaTrackedView, HaView, KeeperView,
 };
+pub use ha_changes::{HaChangeView, HaDurations};
 pub use heartbeat::{HeartbeatPathView, HeartbeatView};
 pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};

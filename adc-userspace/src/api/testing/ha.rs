@@ -2,8 +2,8 @@
 
 use super::{
     super::proto::{
-        HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView, HaView, HeartbeatPathView,
-        HeartbeatView, KeeperView, SyncView,
+        HaChangeView, HaCounters, HaDurations, HaGroupView, HaPeerView, HaPriority, HaTrackedView,
+        HaView, HeartbeatPathView, HeartbeatView, KeeperView, SyncView,
     },
     noon,
 };
@@ -74,6 +74,21 @@ pub(super) fn group_view() -> HaGroupView {
             well: Some(false),
             weight: -50,
             fault: false,
+        }],
+        sync_group: Some("edge".parse().unwrap()),
+        moves_with: vec!["back".parse().unwrap()],
+        changes: vec![HaChangeView {
+            at: noon(),
+            from: Role::Backup,
+            to: Role::Active,
+            why: "192.0.2.3 has been silent for 3.6s".into(),
+            took: HaDurations {
+                detection_micros: Some(3_610_250),
+                lease_micros: Some(40),
+                addresses_micros: Some(1_150),
+                announcement_micros: Some(1_900),
+                ..HaDurations::default()
+            },
         }],
         counters: HaCounters {
             transitions: 2,

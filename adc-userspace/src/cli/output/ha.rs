@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::layout::{Column, fields, span, table};
 use crate::api::proto::{
-    HaClaimView, HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView, HeartbeatPathView,
-    HeartbeatView,
+    HaChangeView, HaClaimView, HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView,
+    HeartbeatPathView, HeartbeatView,
 };
 use crate::{ha::Role, model::Election};
 
@@ -113,6 +113,12 @@ pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
     if let Some(order) = order(group) {
         rows.push(("order", order.into()));
     }
+    if let Some(sync_group) = &group.sync_group {
+        let others = group.moves_with.iter().map(ToString::to_string);
+        let others = others.collect::<Vec<_>>().join(", ");
+        let together = format!("{sync_group}: moves with {others}, and orders are for all of them");
+        rows.push(("sync group", together));
+    }
     if group.role == Role::Active {
         rows.push(("lease", lease(group)));
     }
@@ -128,6 +134,9 @@ pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
     }
     if !group.tracked.is_empty() {
         rows.push(("tracked", lines(&group.tracked, tracked)));
+    }
+    if !group.changes.is_empty() {
+        rows.push(("changes", lines(&group.changes, change)));
     }
     rows.push(("counters", counters(&group.counters)));
     fields(&rows)
@@ -147,6 +156,24 @@ fn priority(group: &HaGroupView) -> String {
     } else {
         format!("{} (file: {})", priority.effective, priority.configured)
     }
+}
+
+/// A change of the role: `TIME  FROM -> TO: WHY (PART 1.234 ms, ...)`.
+fn change(change: &HaChangeView) -> String {
+    let parts = change.took.parts();
+    let parts = parts.map(|(part, micros)| {
+        let (whole, rest) = (micros / 1_000, micros % 1_000);
+        format!("{part} {whole}.{rest:03} ms")
+    });
+    let parts: Vec<_> = parts.collect();
+    let took = match parts.as_slice() {
+        [] => String::new(),
+        parts => format!(" ({})", parts.join(", ")),
+    };
+    let HaChangeView {
+        at, from, to, why, ..
+    } = change;
+    format!("{at}  {from} -> {to}: {why}{took}")
 }
 
 fn claim(peer: &HaClaimView) -> String {

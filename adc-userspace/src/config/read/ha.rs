@@ -1,14 +1,10 @@
 //! `[ha]` and `[[ha.group]]`.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::{
     super::{bounds, error::Fault},
-    ha_track, heartbeat,
+    Paths, ha_sync, ha_track, heartbeat,
     node::interface_fault,
     section::{Section, wrong_value_type},
     sync,
@@ -25,11 +21,7 @@ const ADVERT_INTERVAL: Duration = Duration::from_secs(1);
 /// Priority if the file says nothing, as RFC 9568 §6.1 has it.
 const PRIORITY: u8 = 100;
 
-pub(super) fn ha(
-    section: Section<'_>,
-    own_name: &str,
-    paths: &mut HashMap<GroupName, String>,
-) -> Ha {
+pub(super) fn ha(section: Section<'_>, own_name: &str, paths: &mut Paths) -> Ha {
     let heartbeat = heartbeat::heartbeat(&section, own_name);
     let sync = sync::sync(&section, heartbeat.as_ref());
     let mut groups = BTreeMap::new();
@@ -40,20 +32,22 @@ pub(super) fn ha(
         let group = group(&table, heartbeat.is_some());
         let path = table.path().to_owned();
         if let Some(name) = &name {
-            if let Some(first) = paths.get(name) {
+            if let Some(first) = paths.groups.get(name) {
                 let fault = Fault::new(format!("{first} has this name already"));
                 table.fault("name", fault.value(name.as_str()));
             } else {
-                paths.insert(name.clone(), path);
+                paths.groups.insert(name.clone(), path);
             }
         }
         groups.extend(name.zip(group));
         table.finish();
     }
+    let sync_groups = ha_sync::sync_groups(&section, &mut paths.sync_groups);
     let agent_grace = section.duration("agent_grace", bounds::AGENT_GRACE);
     section.finish();
     Ha {
         groups,
+        sync_groups,
         heartbeat,
         agent_grace: agent_grace.unwrap_or(Ha::AGENT_GRACE),
         sync,

@@ -35,7 +35,7 @@ fn one(table: &Section<'_>) -> Option<Track> {
         let allowed = "a weight, or none: then this node is not active while the thing is not well";
         table.fault("weight", fault.allowed(allowed));
     }
-    let kinds = ["interface", "pool", "script"];
+    let kinds = ["interface", "pool", "script", "self_test"];
     let given: Vec<_> = kinds.into_iter().filter(|key| table.has(key)).collect();
     if given.len() != 1 {
         let fault = Fault::new(match given.len() {
@@ -44,7 +44,7 @@ fn one(table: &Section<'_>) -> Option<Track> {
         });
         table.fault_at(
             table.path(),
-            fault.allowed("one of interface, pool, script"),
+            fault.allowed("one of interface, pool, script, self_test"),
         );
     }
     // All are read, so that none is reported as unknown.
@@ -62,8 +62,19 @@ fn one(table: &Section<'_>) -> Option<Track> {
     } else {
         None
     };
-    let what = by_interface.or(by_pool).or(by_script)?;
+    let by_self_test = self_test(table);
+    let what = by_interface.or(by_pool).or(by_script).or(by_self_test)?;
     Some(Track { what, weight })
+}
+
+fn self_test(table: &Section<'_>) -> Option<Tracked> {
+    let wanted = table.boolean("self_test")?;
+    if !wanted {
+        let fault = Fault::new("is tested all the same: every group depends on its data plane");
+        let allowed = "true, with a weight if a failed test is to lower the priority only";
+        table.fault("self_test", fault.value("false").allowed(allowed));
+    }
+    Some(Tracked::SelfTest)
 }
 
 fn script(table: &Section<'_>) -> Option<Script> {

@@ -6,6 +6,7 @@
 mod announce;
 mod backends;
 mod ha;
+mod ha_sync;
 mod ha_track;
 mod heartbeat;
 mod monitor;
@@ -39,6 +40,8 @@ struct Paths {
     backends: BackendPaths,
     /// HA groups: `ha.group[0]`.
     groups: HashMap<GroupName, String>,
+    /// `ha.sync_group[0]`.
+    sync_groups: HashMap<GroupName, String>,
 }
 
 /// Reads a document. `node_name` is the node's name if the file gives none; `ca_file_fault` says what
@@ -83,7 +86,7 @@ pub(super) fn document(
 fn everything(root: &Section<'_>, node_name: &str) -> (Config, Paths) {
     let mut paths = Paths::default();
     let node = node::node(root.table("node"), node_name);
-    let ha = ha::ha(root.table("ha"), &node.name, &mut paths.groups);
+    let ha = ha::ha(root.table("ha"), &node.name, &mut paths);
     let config = Config {
         node,
         dataplane: node::dataplane(root.table("dataplane")),
@@ -137,6 +140,10 @@ fn key_path(place: &Place, paths: &Paths) -> String {
             let pool_path = section::join("pool", pool.as_str());
             let path = paths.backends.get(&(pool.clone(), name.clone()));
             section::join(path.unwrap_or(&pool_path), field)
+        }
+        Place::SyncGroup(name, field) => {
+            let path = paths.sync_groups.get(name).map_or("ha", String::as_str);
+            section::join(path, field)
         }
         Place::Group(name, field) => {
             let path = paths.groups.get(name).map_or("ha", String::as_str);

@@ -141,7 +141,7 @@ fn check_peers(name: &GroupName, group: &HaGroup, breaches: &mut Vec<Breach>) {
 fn check_track(name: &GroupName, group: &HaGroup, config: &Config, breaches: &mut Vec<Breach>) {
     for track in &group.track {
         match &track.what {
-            Tracked::Interface(_) | Tracked::Script(_) => {}
+            Tracked::Interface(_) | Tracked::Script(_) | Tracked::SelfTest => {}
             Tracked::Pool { pool, .. } if config.pools.contains_key(pool) => {}
             Tracked::Pool { pool, .. } => {
                 let pools = config.pools.keys().map(PoolName::as_str);

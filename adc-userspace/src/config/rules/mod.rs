@@ -3,6 +3,7 @@
 
 mod address;
 mod ha;
+mod ha_sync;
 mod mode;
 mod monitors;
 mod place;
@@ -35,6 +36,7 @@ pub(super) fn check(config: &Config) -> Vec<Breach> {
     ports::check(config, &mut breaches);
     uniqueness::check(config, &mut breaches);
     ha::check(config, &mut breaches);
+    ha_sync::check(config, &mut breaches);
     check_totals(config, &mut breaches);
     breaches
 }

@@ -20,6 +20,8 @@ pub(in super::super) enum Place {
     Service(ServiceName, &'static str),
     /// An HA group.
     Group(GroupName, &'static str),
+    /// HA groups that move together.
+    SyncGroup(GroupName, &'static str),
 }
 
 /// A broken rule.
@@ -66,6 +68,7 @@ impl fmt::Display for Place {
             Self::Backend(pool, name, _) => write!(f, "pool {pool} backend {name}"),
             Self::Service(name, _) => write!(f, "service {name}"),
             Self::Group(name, _) => write!(f, "HA group {name}"),
+            Self::SyncGroup(name, _) => write!(f, "HA sync group {name}"),
         }
     }
 }
@@ -75,7 +78,7 @@ impl Place {
     /// backends too.
     pub(in super::super) fn same_thing(&self, edited: &Self) -> bool {
         match self {
-            Self::Limit(_) | Self::Monitor(..) | Self::Group(..) => false,
+            Self::Limit(_) | Self::Monitor(..) | Self::Group(..) | Self::SyncGroup(..) => false,
             Self::Service(name, _) => matches!(edited, Self::Service(edited, _) if edited == name),
             Self::Pool(name, _) => matches!(edited, Self::Pool(edited, _) if edited == name),
             Self::Backend(in_pool, name, _) => {
@@ -94,7 +97,8 @@ impl Place {
             | Self::Pool(_, field)
             | Self::Backend(_, _, field)
             | Self::Service(_, field)
-            | Self::Group(_, field) => field,
+            | Self::Group(_, field)
+            | Self::SyncGroup(_, field) => field,
         }
     }
 }

@@ -128,6 +128,7 @@ impl Connection {
                     .await?
             }
             Request::Say(statement) => self.send(Command::Say(statement)).await,
+            Request::SelfTest(found) => self.send(Command::SelfTest(found)).await,
             Request::Pools(pools) => self.send(Command::Pools(pools)).await,
             Request::Order(group, order) => {
                 self.command(|reply| Command::Order(group, order.into(), reply))

@@ -74,6 +74,8 @@ pub(in crate::ha) enum Request {
     Configure(Box<Settings>),
     /// So many backends of these pools take new flows.
     Pools(BTreeMap<PoolName, u32>),
+    /// This is what the agent found of the data plane; the error is what is wrong with it.
+    SelfTest(Result<(), String>),
     /// The agent works, and says this of the node.
     Say(Statement),
     /// Somebody wants something of a group.
@@ -121,6 +123,9 @@ pub(in crate::ha) struct SavedTask {
     pub(in crate::ha) settings: Settings,
     /// Backends that take new flows.
     pub(in crate::ha) pools: BTreeMap<PoolName, u32>,
+    /// What the agent found of the data plane.
+    #[serde(default)]
+    pub(in crate::ha) self_test: Option<Result<(), String>>,
     /// What it is for each group.
     pub(in crate::ha) groups: Vec<SavedRouter>,
     /// What the agent last said.

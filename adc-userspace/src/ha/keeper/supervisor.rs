@@ -49,6 +49,8 @@ pub(in crate::ha) enum Wish {
     Configure(Box<Settings>, Reply),
     /// So many backends of these pools take new flows.
     Pools(BTreeMap<PoolName, u32>),
+    /// This is what was found of the data plane.
+    SelfTest(Result<(), String>),
     /// This is how the node is.
     Say(Statement),
     /// A question.
@@ -66,6 +68,7 @@ pub(in crate::ha) fn start(place: Place, seen: Arc<Seen>, hook: RoleHook) -> mps
         hook,
         settings: None,
         pools: BTreeMap::new(),
+        self_test: None,
         statement: None,
         told: Ok(()),
         child: None,
@@ -86,6 +89,7 @@ struct Supervisor {
     /// What it is to do; `None` = nothing, so there is to be none.
     settings: Option<Settings>,
     pools: BTreeMap<PoolName, u32>,
+    self_test: Option<Result<(), String>>,
     statement: Option<Statement>,
     /// What came of telling the keeper that was last connected to.
     told: Result<(), ApiError>,
@@ -142,6 +146,14 @@ impl Supervisor {
                 self.pools.clone_from(&pools);
                 let (reply, _nobody_waits) = oneshot::channel();
                 self.pass(Request::Pools(pools), reply).await;
+            }
+            Wish::SelfTest(found) => {
+                if self.self_test.as_ref() == Some(&found) {
+                    return;
+                }
+                self.self_test = Some(found.clone());
+                let (reply, _nobody_waits) = oneshot::channel();
+                self.pass(Request::SelfTest(found), reply).await;
             }
             Wish::Say(statement) => {
                 self.statement = Some(statement);
@@ -282,6 +294,9 @@ impl Supervisor {
         let settings = self.settings.clone().unwrap_or_default();
         if !self.pools.is_empty() {
             self.settle(Request::Pools(self.pools.clone())).await?;
+        }
+        if let Some(found) = self.self_test.clone() {
+            self.settle(Request::SelfTest(found)).await?;
         }
         let told = self.settle(Request::Configure(Box::new(settings))).await;
         if let Some(statement) = self.statement {

@@ -16,7 +16,7 @@ use crate::{
         Role,
         heartbeat::{
             arbiter::{Command, CommandError, Memory, Why},
-            packet::Claim,
+            packet::{Claim, GroupId},
         },
         saved::monotonic,
     },
@@ -34,6 +34,8 @@ pub(in crate::ha) struct Brief {
     pub(in crate::ha) preempt: bool,
     /// After so long.
     pub(in crate::ha) preempt_delay: Duration,
+    /// It moves with the others that have the same here.
+    pub(in crate::ha) sync_group: Option<GroupId>,
 }
 
 /// What the heartbeat's thread decided about a group.

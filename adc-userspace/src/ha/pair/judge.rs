@@ -1,6 +1,10 @@
 //! Decides about every group in the heartbeat's thread, and writes what follows for the data plane.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use tokio::sync::mpsc;
 
@@ -11,13 +15,15 @@ use super::{
 };
 use crate::{
     ha::{
+        Role,
         heartbeat::{
-            arbiter::{Arbiter, CommandError, Local, Rules, Seen},
+            arbiter::{Arbiter, Command, CommandError, Local, Rules, Seen},
             detector::Verdict,
             packet::{GroupId, NodeId, SyncState},
             runner::{Judge, Judgement, Statement, View},
         },
         leases::Leases,
+        together::{Held, gives_way},
     },
     model::{GroupName, Timing},
 };
@@ -32,7 +38,12 @@ pub(super) struct PairJudge {
     pub(super) leases: Leases,
     pub(super) events: mpsc::Sender<PairEvent>,
     pub(super) cases: Vec<Case>,
+    /// Since when groups that move together are apart, by sync group.
+    pub(super) apart: BTreeMap<GroupId, Instant>,
 }
+
+/// Detection times for which groups that move together may be apart: a hand-over takes two at most.
+const APART: u32 = 4;
 
 /// One group.
 pub(super) struct Case {
@@ -41,6 +52,8 @@ pub(super) struct Case {
     brief: Brief,
     arbiter: Arbiter,
     lease: Option<Instant>,
+    /// Since when the group is given away.
+    gives: Option<Instant>,
 }
 
 impl Judge for PairJudge {
@@ -61,16 +74,20 @@ impl Judge for PairJudge {
             let local = Local {
                 node: self.own,
                 priority: case.brief.priority,
-                fit: case.brief.fit && view.statement.data_plane_ok,
+                // What the agent found of the data plane is among what is tracked.
+                fit: case.brief.fit,
                 in_sync: view.statement.sync != SyncState::Pulling,
                 witness,
             };
             let outcome = case.arbiter.step(&local, &seen, view.now);
             // Before the heartbeat that tells of it, whichever way it goes.
+            let mut granted = false;
             if outcome.lease != case.lease {
-                self.leases.set(&case.name, outcome.lease);
+                granted = self.leases.set(&case.name, outcome.lease) && outcome.lease.is_some();
                 case.lease = outcome.lease;
             }
+            let gives = outcome.claim.yields.then(|| case.gives.unwrap_or(view.now));
+            let gave = std::mem::replace(&mut case.gives, gives);
             if let Some(why) = outcome.news {
                 judgement.urgent = true;
                 let decision = Decision {
@@ -78,6 +95,8 @@ impl Judge for PairJudge {
                     role: outcome.role,
                     why,
                     last_heard: last_heard(&seen),
+                    gave,
+                    leased: granted.then(Instant::now),
                     at: view.now,
                 };
                 // Where there is no room for it, the HA thread finds out from the docket.
@@ -96,11 +115,47 @@ impl Judge for PairJudge {
             }
             judgement.claims.push(outcome.claim);
         }
+        self.mend_apart(view);
         judgement
     }
 }
 
 impl PairJudge {
+    /// Where groups that move together are apart, the node that comes second gives away what it has.
+    fn mend_apart(&mut self, view: &View<'_>) {
+        let cases = self.cases.iter();
+        let sync_groups: BTreeSet<_> = cases.filter_map(|case| case.brief.sync_group).collect();
+        for sync_group in sync_groups {
+            let members = self.cases.iter_mut();
+            let mut members: Vec<_> = members
+                .filter(|case| case.brief.sync_group == Some(sync_group))
+                .map(|case| (seen(view, self.peer, case.group), case))
+                .collect();
+            let held = members.iter().map(|(seen, case)| Held {
+                here: case.arbiter.role() == Role::Active,
+                there: matches!(seen.verdict, Verdict::Present(_))
+                    && seen.claim.is_some_and(|claim| claim.role == Role::Active),
+            });
+            let held: Vec<_> = held.collect();
+            let claims = members.iter().filter_map(|(seen, _)| seen.claim);
+            let theirs = claims.map(|claim| claim.priority).max().unwrap_or(0);
+            let ours = members.iter().map(|(_, case)| case.brief.priority).max();
+            if !gives_way(&held, (theirs, self.peer) > (ours.unwrap_or(0), self.own)) {
+                self.apart.remove(&sync_group);
+                continue;
+            }
+            // They move one after the other, and are apart for a moment then.
+            let since = *self.apart.entry(sync_group).or_insert(view.now);
+            if view.now.saturating_duration_since(since) < self.timing.detection() * APART {
+                continue;
+            }
+            for (seen, case) in &mut members {
+                // Refused where it is not active, or the peer would not take it now.
+                case.arbiter.command(Command::Failover, seen, view.now).ok();
+            }
+        }
+    }
+
     /// Takes in what the HA thread wants; true = the peer must know at once.
     fn read(&mut self, sheets: &mut Sheets, view: &View<'_>) -> bool {
         let mut urgent = false;
@@ -179,6 +234,7 @@ impl PairJudge {
             brief,
             arbiter,
             lease,
+            gives: None,
         });
     }
 }

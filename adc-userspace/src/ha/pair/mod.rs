@@ -11,7 +11,7 @@ mod follower;
 mod judge;
 mod witness;
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,10 @@ pub(super) struct Decision {
     pub(super) why: Why,
     /// When the peer was last heard.
     pub(super) last_heard: Option<Instant>,
+    /// Since when this node gave the group away.
+    pub(super) gave: Option<Instant>,
+    /// When the data plane was granted its lease.
+    pub(super) leased: Option<Instant>,
     pub(super) at: Instant,
 }
 
@@ -118,6 +122,7 @@ impl Pair {
             leases: Leases::of(&node.pins),
             events: events.clone(),
             cases: Vec::new(),
+            apart: BTreeMap::new(),
         };
         let tell = move |event| events.try_send(PairEvent::Heartbeat(event)).is_ok();
         let heartbeats = Heartbeats::start(setup, judge, tell).context(

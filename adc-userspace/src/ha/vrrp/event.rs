@@ -25,6 +25,8 @@ pub enum Input {
     Tracking(Tracking),
     /// The address that adverts of a family are sent from, or why there is none.
     Link(Family, Result<IpAddr, String>),
+    /// A group that it moves with became a backup, for this reason: so does this one.
+    LetGo(String),
     /// New numbers from the configuration.
     Timing(Timing),
     /// Somebody wants something.

@@ -167,6 +167,7 @@ impl Instance {
             Input::Advert(heard) => self.heard(now, heard, &mut actions),
             Input::Timer => self.timer(now, &mut actions),
             Input::Tracking(tracking) => self.tracking = tracking,
+            Input::LetGo(why) => self.let_go(now, why, &mut actions),
             Input::Link(family, own) => {
                 for wire in self.wires.iter_mut().filter(|wire| wire.family == family) {
                     wire.own.clone_from(&own);

@@ -2,6 +2,7 @@
 
 mod announcements;
 mod event;
+mod fellow;
 mod hearing;
 mod instance;
 pub mod packet;

@@ -157,6 +157,11 @@ fn every_wrong_value_of_a_group_is_told_with_its_place() {
         ),
         (
             "vrid = 51",
+            "vrid = 51\ntrack = [{ self_test = false }]",
+            "self_test: `false`: is tested all the same",
+        ),
+        (
+            "vrid = 51",
             "vrid = 51\ntrack = [{ script = \"well\" }]",
             "not an absolute path",
         ),

@@ -4,6 +4,7 @@ mod announce;
 mod damage;
 mod documents;
 mod ha;
+mod ha_sync;
 mod heartbeat;
 mod refused;
 mod sync;
