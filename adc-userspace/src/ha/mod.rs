@@ -16,6 +16,7 @@
 mod acting;
 mod announce;
 mod control;
+mod following;
 pub mod heartbeat;
 pub mod keeper;
 mod leases;

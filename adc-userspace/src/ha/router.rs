@@ -358,7 +358,7 @@ fn is_link_local(address: IpAddr) -> bool {
 pub(super) fn scripts(group: &HaGroup) -> Vec<Script> {
     let scripts = group.track.iter().filter_map(|track| match &track.what {
         Tracked::Script(script) => Some(script.clone()),
-        Tracked::Interface(_) | Tracked::Pool { .. } => None,
+        Tracked::Interface(_) | Tracked::Pool { .. } | Tracked::Bfd(_) => None,
     });
     scripts.collect()
 }

@@ -2,6 +2,7 @@
 //! runtime edits. Pure; every broken rule is reported, not only the first.
 
 mod address;
+mod bfd;
 mod ha;
 mod mode;
 mod monitors;
@@ -35,6 +36,7 @@ pub(super) fn check(config: &Config) -> Vec<Breach> {
     ports::check(config, &mut breaches);
     uniqueness::check(config, &mut breaches);
     ha::check(config, &mut breaches);
+    bfd::check(config, &mut breaches);
     check_totals(config, &mut breaches);
     breaches
 }

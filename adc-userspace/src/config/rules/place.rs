@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::error::Fault;
-use crate::model::{BackendName, GroupName, MonitorName, PoolName, ServiceName};
+use crate::model::{BackendName, BfdName, GroupName, MonitorName, PoolName, ServiceName};
 
 /// A value of a configuration: a thing and the key of one of its values (empty: the thing itself).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub(in super::super) enum Place {
     Service(ServiceName, &'static str),
     /// An HA group.
     Group(GroupName, &'static str),
+    /// A BFD session.
+    Bfd(BfdName, &'static str),
 }
 
 /// A broken rule.
@@ -66,6 +68,7 @@ impl fmt::Display for Place {
             Self::Backend(pool, name, _) => write!(f, "pool {pool} backend {name}"),
             Self::Service(name, _) => write!(f, "service {name}"),
             Self::Group(name, _) => write!(f, "HA group {name}"),
+            Self::Bfd(name, _) => write!(f, "BFD session {name}"),
         }
     }
 }
@@ -75,7 +78,7 @@ impl Place {
     /// backends too.
     pub(in super::super) fn same_thing(&self, edited: &Self) -> bool {
         match self {
-            Self::Limit(_) | Self::Monitor(..) | Self::Group(..) => false,
+            Self::Limit(_) | Self::Monitor(..) | Self::Group(..) | Self::Bfd(..) => false,
             Self::Service(name, _) => matches!(edited, Self::Service(edited, _) if edited == name),
             Self::Pool(name, _) => matches!(edited, Self::Pool(edited, _) if edited == name),
             Self::Backend(in_pool, name, _) => {
@@ -94,7 +97,8 @@ impl Place {
             | Self::Pool(_, field)
             | Self::Backend(_, _, field)
             | Self::Service(_, field)
-            | Self::Group(_, field) => field,
+            | Self::Group(_, field)
+            | Self::Bfd(_, field) => field,
         }
     }
 }
