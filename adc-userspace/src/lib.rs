@@ -7,6 +7,7 @@
 pub mod agent;
 mod announce;
 pub mod api;
+pub mod bfd;
 pub mod capture;
 pub mod challenge;
 pub mod cli;

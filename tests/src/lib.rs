@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 pub mod agent;
 pub mod bench;
+pub mod bfd;
 pub mod decap;
 pub mod demo;
 pub mod direct_return;

@@ -99,6 +99,14 @@ impl Pair {
         pair
     }
 
+    /// Both run, and neither need be active yet. With a profile the heartbeat decides.
+    pub fn unsettled(
+        profile: Option<&str>,
+        change: impl Fn(&[BackendHost], Config) -> Config,
+    ) -> Self {
+        Self::prepare(profile, None, change)
+    }
+
     /// The same, and the client's machine is the witness.
     pub fn with_witness(profile: &str) -> Self {
         let unwired = |_: [&Link; 2]| None;

@@ -7,10 +7,11 @@ use tokio::sync::mpsc;
 use super::state::Agent;
 use crate::{
     api::proto::{ApiError, Severity, Warning},
+    bfd,
     ha::{
         HaControl, NodeFacts, Role, RoleChange,
         heartbeat::{alike::config_hash, runner::Statement},
-        keeper::Place,
+        keeper::{Place, Settings},
     },
     model::{GroupName, PoolName, Tracked},
 };
@@ -56,10 +57,13 @@ impl Agent {
             state_dir: self.config.node.state_dir.clone(),
             pins: self.dataplane.pins.path().to_owned(),
         };
-        let configured = self
-            .ha
-            .configure(&place, &self.groups_now(), node, interfaces)
-            .await;
+        let settings = Settings {
+            ha: self.groups_now(),
+            node,
+            interfaces,
+            bfd: bfd::wanted(&self.config).into_iter().collect(),
+        };
+        let configured = self.ha.configure(&place, settings).await;
         match &configured {
             Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,
             Ok(()) => {}
@@ -108,7 +112,10 @@ impl Agent {
                 Tracked::Pool { pool, .. } => {
                     pools.insert(pool.clone(), self.available(pool));
                 }
-                Tracked::Interface(_) | Tracked::Script(_) | Tracked::SelfTest => {}
+                Tracked::Interface(_)
+                | Tracked::Bfd(_)
+                | Tracked::Script(_)
+                | Tracked::SelfTest => {}
             }
         }
         if !pools.is_empty() {

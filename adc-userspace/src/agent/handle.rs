@@ -11,10 +11,10 @@ use crate::{
     api::{
         Control,
         proto::{
-            AnnouncementView, ApiError, Applied, BackendFilter, BackendView, CaptureRequest,
-            ConfigApply, ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation,
-            FlowCount, FlowFilter, FlowPage, HaGroupView, HaOrder, HaView, ReasonRow, ServiceView,
-            Status,
+            AnnouncementView, ApiError, Applied, BackendFilter, BackendView, BfdView,
+            CaptureRequest, ConfigApply, ConfigChecked, ConfigDiff, ConfigView, Edit,
+            ExplainRequest, Explanation, FlowCount, FlowFilter, FlowPage, HaGroupView, HaOrder,
+            HaView, ReasonRow, ServiceView, Status,
         },
     },
     ha::HaControl,
@@ -130,6 +130,10 @@ impl Control for Handle {
         let view = self.control().await.view().await?;
         let sync = self.look(|agent| Ok(agent.sync_view())).await?;
         Ok(HaView { sync, ..view })
+    }
+
+    async fn bfd(&self) -> Result<BfdView, ApiError> {
+        self.control().await.bfd().await
     }
 
     async fn announcements(&self) -> Result<Vec<AnnouncementView>, ApiError> {

@@ -185,7 +185,7 @@ async fn bring_up(
         carried,
         refusals: Refusals::default(),
         obstacles: BTreeMap::new(),
-        checker: Checker::with_probes_in_flight(health_events, probes),
+        checker: Checker::following(health_events, probes, ha.sessions()),
         health: BTreeMap::new(),
         sweep: SweepReport::default(),
         swept: None,

@@ -215,6 +215,7 @@ impl Agent {
                 ..self.ha.known()
             },
             announcements: self.announcement_views(),
+            bfd: self.ha.sessions().borrow().clone(),
             config_generation: self.generation,
             config_edits: self.edits.len(),
             last_reload_successful: self.last_reload_error.is_none(),

@@ -258,5 +258,6 @@ const fn kind(kind: &MonitorKind) -> &'static str {
         MonitorKind::Icmp => "icmp",
         MonitorKind::Http(check) if check.tls.is_some() => "https",
         MonitorKind::Http(_) => "http",
+        MonitorKind::Bfd(_) => "bfd",
     }
 }

@@ -1,6 +1,7 @@
 //! A client for the control socket: one connection per request, as the command line needs it.
 
 mod announce;
+mod bfd;
 mod capture;
 mod ha;
 

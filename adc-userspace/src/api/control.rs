@@ -6,9 +6,9 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::proto::{
-    AnnouncementView, ApiError, Applied, BackendFilter, BackendView, CaptureRequest, ConfigApply,
-    ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation, FlowCount,
-    FlowFilter, FlowPage, HaGroupView, HaOrder, HaView, ReasonRow, ServiceView, Status,
+    AnnouncementView, ApiError, Applied, BackendFilter, BackendView, BfdView, CaptureRequest,
+    ConfigApply, ConfigChecked, ConfigDiff, ConfigView, Edit, ExplainRequest, Explanation,
+    FlowCount, FlowFilter, FlowPage, HaGroupView, HaOrder, HaView, ReasonRow, ServiceView, Status,
 };
 use crate::{
     model::{GroupName, ServiceName},
@@ -77,6 +77,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Every HA group as it is now, by name, and the heartbeat.
     fn ha(&self) -> impl Future<Output = Result<HaView, ApiError>> + Send;
+
+    /// Every BFD session as it is now, by peer.
+    fn bfd(&self) -> impl Future<Output = Result<BfdView, ApiError>> + Send;
 
     /// Every VIP that is announced while it is served, by address; empty = nothing is announced.
     fn announcements(&self)

@@ -1,6 +1,7 @@
 //! A fake agent and views for tests.
 
 mod announce;
+mod bfd;
 mod explained;
 mod ha;
 mod running;
@@ -25,6 +26,8 @@ use crate::{
     },
     telemetry::MetricsSnapshot,
 };
+
+pub(crate) use bfd::view as bfd_view;
 
 /// 2026-11-21T10:00:00Z.
 pub(crate) fn noon() -> Timestamp {
@@ -190,6 +193,7 @@ impl FakeControl {
             held_fragments: OrphanTotals::default(),
             ha: ha::view(),
             announcements: announce::views(),
+            bfd: bfd_view(),
             config_generation: 7,
             config_edits: 0,
             last_reload_successful: true,
@@ -352,6 +356,10 @@ impl Control for FakeControl {
 
     async fn ha(&self) -> Result<HaView, ApiError> {
         Ok(ha::view())
+    }
+
+    async fn bfd(&self) -> Result<BfdView, ApiError> {
+        Ok(bfd_view())
     }
 
     async fn announcements(&self) -> Result<Vec<AnnouncementView>, ApiError> {

@@ -97,6 +97,9 @@ pub(super) enum Command {
     /// HA groups: which node has which VIPs
     #[command(subcommand)]
     Ha(HaCommand),
+    /// BFD sessions with routers and backends
+    #[command(subcommand)]
+    Bfd(super::bfd_args::BfdCommand),
     /// VIPs that a routing daemon announces
     #[command(subcommand)]
     Announce(super::announce_args::AnnounceCommand),

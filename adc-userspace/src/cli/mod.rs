@@ -6,6 +6,7 @@
 
 mod announce_args;
 mod args;
+mod bfd_args;
 mod commands;
 mod decap_args;
 mod exit;

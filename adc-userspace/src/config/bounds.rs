@@ -62,5 +62,10 @@ pub(super) const MIN_UP: RangeInclusive<u32> = 1..=65_535;
 pub(super) const HOLD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 /// How long a node that stops goes on without its routes: less than `TimeoutStopSec` of `dist/adc.service`.
 pub(super) const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(20);
+/// Time between two BFD packets: as short as routing daemons take, and no longer than a health check would need.
+pub(super) const BFD_INTERVAL: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(10);
+/// Missing BFD packets that are silence (RFC 5880 §4.1: a byte, not 0).
+pub(super) const BFD_MULTIPLIER: RangeInclusive<u8> = 1..=255;
 /// Largest configuration file that is read, in bytes: room for 65 535 backends several times over.
 pub(super) const MAX_FILE: u64 = 32 << 20;

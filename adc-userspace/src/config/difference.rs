@@ -60,6 +60,7 @@ fn difference(path: &[&str], file: Option<&Value>, running: Option<&Value>) -> D
         ["pools", pool, key @ ..] => (format!("pool {pool}"), key),
         ["services", service, key @ ..] => (format!("service {service}"), key),
         ["ha", "groups", group, key @ ..] => (format!("HA group {group}"), key),
+        ["bfd", session, key @ ..] => (format!("BFD session {session}"), key),
         ["monitors", monitor, key @ ..] => (format!("monitor {monitor}"), key),
         [section, key @ ..] => ((*section).to_owned(), key),
         [] => ("configuration".to_owned(), path),

@@ -12,10 +12,13 @@ mod file;
 mod read;
 mod render;
 mod render_announce;
+mod render_bfd;
 mod render_ha;
 mod rules;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod samples_bfd;
 #[cfg(test)]
 mod samples_ha;
 mod words;

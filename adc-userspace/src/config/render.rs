@@ -41,6 +41,9 @@ pub fn render(config: &Config) -> String {
     if let Some(announce) = &config.announce {
         document["announce"] = super::render_announce::announce(announce);
     }
+    if !config.bfd.is_empty() {
+        document["bfd"] = super::render_bfd::sessions(&config.bfd);
+    }
     document.to_string()
 }
 
@@ -73,6 +76,13 @@ fn monitor(monitor: &Monitor) -> Item {
         MonitorKind::Icmp => MonitorType::Icmp,
         MonitorKind::Http(check) if check.tls.is_some() => MonitorType::Https,
         MonitorKind::Http(_) => MonitorType::Http,
+        MonitorKind::Bfd(check) => {
+            return table([
+                ("type", value(MonitorType::Bfd.word())),
+                ("interval", duration(monitor.interval)),
+                ("multiplier", number(check.multiplier)),
+            ]);
+        }
     };
     let mut entries = vec![
         ("type", value(kind.word())),
@@ -88,7 +98,7 @@ fn monitor(monitor: &Monitor) -> Item {
         entries.push(("send_proxy", value(true)));
     }
     match &monitor.kind {
-        MonitorKind::Tcp | MonitorKind::Icmp => {}
+        MonitorKind::Tcp | MonitorKind::Icmp | MonitorKind::Bfd(_) => {}
         MonitorKind::Http(check) => entries.extend(http_check(check)),
     }
     table(entries)

@@ -131,6 +131,7 @@ fn track(track: &Track) -> Value {
             ("min_up", i64::from(*min_up).into()),
         ],
         Tracked::SelfTest => vec![("self_test", true.into())],
+        Tracked::Bfd(session) => vec![("bfd", session.as_str().into())],
         Tracked::Script(script) => {
             let words = [script.program.to_string_lossy().into_owned()];
             let words = words.into_iter().chain(script.args.iter().cloned());

@@ -56,6 +56,8 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                 });
             let heartbeat = heartbeat(&dataplane, &node.name);
             let announce = announce(&dataplane);
+            let mut ha = ha;
+            let bfd = super::samples_bfd::sessions(&dataplane, &mut ha);
             let sync = sync(&dataplane);
             Config {
                 node,
@@ -67,6 +69,7 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                     ..ha
                 },
                 announce,
+                bfd,
                 monitors: monitors
                     .into_iter()
                     .map(|(name, m)| (name.parse().unwrap(), m))
@@ -215,6 +218,13 @@ fn service(index: usize, pool: usize, (protocol, hash, ping, timeouts): ServiceV
 }
 
 fn monitor() -> impl Strategy<Value = Monitor> {
+    prop_oneof![
+        4 => probing_monitor(),
+        1 => super::samples_bfd::monitor(),
+    ]
+}
+
+fn probing_monitor() -> impl Strategy<Value = Monitor> {
     let kind = prop_oneof![
         Just(MonitorKind::Tcp),
         Just(MonitorKind::Icmp),

@@ -23,13 +23,14 @@ pub(super) enum MonitorType {
     Http,
     Https,
     Icmp,
+    Bfd,
 }
 
 /// Methods an HTTP monitor may use.
 pub(super) const METHODS: &[&str] = &["GET", "HEAD", "OPTIONS", "POST", "PUT"];
 
 impl Words for MonitorType {
-    const ALL: &'static [Self] = &[Self::Tcp, Self::Http, Self::Https, Self::Icmp];
+    const ALL: &'static [Self] = &[Self::Tcp, Self::Http, Self::Https, Self::Icmp, Self::Bfd];
 
     fn word(self) -> &'static str {
         match self {
@@ -37,6 +38,7 @@ impl Words for MonitorType {
             Self::Http => "http",
             Self::Https => "https",
             Self::Icmp => "icmp",
+            Self::Bfd => "bfd",
         }
     }
 }

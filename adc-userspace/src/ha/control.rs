@@ -1,7 +1,7 @@
 //! The agent's hold on the keeper, and what the keeper's task is told.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -10,14 +10,15 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    NodeFacts, RoleChange,
+    RoleChange,
     heartbeat::runner::Statement,
     keeper::{self, Place, Request, SavedTask, Seen, Settings, Wish},
     vrrp::Order,
 };
 use crate::{
-    api::proto::{ApiError, ErrorCode, HaOrder, HaView},
-    model::{GroupName, Ha, PoolName},
+    api::proto::{ApiError, BfdView, ErrorCode, HaOrder, HaView},
+    bfd::Runner,
+    model::{GroupName, PoolName},
 };
 
 /// Called with every change of a role. In the keeper it is called **before** anything else is done about it: before the
@@ -27,6 +28,8 @@ pub type RoleHook = Arc<dyn Fn(&RoleChange) + Send + Sync>;
 /// What the task and others in the keeper both see.
 pub(super) struct Shared {
     view: watch::Sender<HaView>,
+    /// BFD sessions.
+    pub(super) bfd: Runner,
     agent: Mutex<Presence>,
 }
 
@@ -80,6 +83,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             view: watch::Sender::default(),
+            bfd: Runner::default(),
             agent: Mutex::new(Presence {
                 connections: 0,
                 gone: Instant::now(),
@@ -133,20 +137,14 @@ impl HaControl {
         }
     }
 
-    /// Makes these the groups and the peer; `interfaces` may have addresses of earlier ones. The first start the keeper, unless
+    /// Makes these the groups, the peer and the BFD sessions. The first start the keeper, unless
     /// one is there. Without any, one that is there is ended.
     ///
     /// # Errors
     /// The keeper can not be started, or does not answer. It is tried again until it does. Or the heartbeat can not be
     /// started: then groups that it would decide about are not run, and the others are.
-    pub async fn configure(
-        &mut self,
-        place: &Place,
-        ha: &Ha,
-        node: NodeFacts,
-        interfaces: BTreeSet<String>,
-    ) -> Result<(), ApiError> {
-        let wanted = !ha.is_empty();
+    pub async fn configure(&mut self, place: &Place, settings: Settings) -> Result<(), ApiError> {
+        let wanted = !settings.is_empty();
         if self.wishes.is_none() {
             if !wanted && !keeper::socket_path(&place.run_dir).exists() {
                 return Ok(());
@@ -154,13 +152,8 @@ impl HaControl {
             let (seen, hook) = (Arc::clone(&self.seen), Arc::clone(&self.hook));
             self.wishes = Some(keeper::start(place.clone(), seen, hook));
         }
-        let ha = ha.clone();
-        let settings = Box::new(Settings {
-            ha,
-            node,
-            interfaces,
-        });
-        self.ask(|reply| Wish::Configure(settings, reply)).await
+        self.ask(|reply| Wish::Configure(Box::new(settings), reply))
+            .await
     }
 
     /// Says how this node is; to be said again at least every three seconds.
@@ -241,6 +234,20 @@ impl HaControl {
     /// Groups, peer and keeper, as they were when a role last changed, or a second ago.
     pub fn known(&self) -> HaView {
         self.seen.view()
+    }
+
+    /// BFD sessions, as they are now.
+    ///
+    /// # Errors
+    /// The keeper does not answer.
+    pub async fn bfd(&self) -> Result<BfdView, ApiError> {
+        self.view().await?;
+        Ok(self.seen.sessions().borrow().clone())
+    }
+
+    /// BFD sessions as they are, and whenever they change; counters are a second old at most.
+    pub fn sessions(&self) -> watch::Receiver<BfdView> {
+        self.seen.sessions()
     }
 
     /// Gives up every role, and ends the keeper: other nodes are told, addresses are taken off.

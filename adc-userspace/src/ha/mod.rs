@@ -17,6 +17,7 @@ mod acting;
 mod announce;
 mod changes;
 mod control;
+mod following;
 pub mod heartbeat;
 pub mod keeper;
 mod leases;

@@ -367,7 +367,7 @@ fn is_link_local(address: IpAddr) -> bool {
 pub(super) fn scripts(group: &HaGroup) -> Vec<Script> {
     let scripts = group.track.iter().filter_map(|track| match &track.what {
         Tracked::Script(script) => Some(script.clone()),
-        Tracked::Interface(_) | Tracked::Pool { .. } | Tracked::SelfTest => None,
+        Tracked::Interface(_) | Tracked::Pool { .. } | Tracked::Bfd(_) | Tracked::SelfTest => None,
     });
     scripts.collect()
 }

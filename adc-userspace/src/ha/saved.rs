@@ -76,6 +76,7 @@ impl Task {
             self_test: self.known.self_test.clone(),
             groups: self.routers.values().map(|r| r.save(base)).collect(),
             statement: self.statement,
+            sessions: self.shared.bfd.save(base),
             cases: self
                 .pair
                 .as_ref()
@@ -84,7 +85,8 @@ impl Task {
     }
 
     /// Goes on with what another program knew. Nothing is done yet, and nothing begins anew.
-    pub(super) async fn restore(&mut self, saved: SavedTask) {
+    pub(super) async fn restore(&mut self, mut saved: SavedTask) {
+        self.restore_sessions(&mut saved);
         self.leases.reopen(&saved.settings.node.pins);
         if let Err(error) = self.pair_with(&saved.settings).await {
             tracing::error!("{}; its groups are given up", error.what);

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     announce::Bursts,
     control::{Command, RoleHook, Shared},
+    following,
     heartbeat::runner::Statement,
     keeper::Settings,
     leases::Leases,
@@ -73,6 +74,7 @@ impl Task {
         let (ports, mut arrivals) = Ports::new();
         let (pair_events, mut from_pair) = mpsc::channel(PAIR_EVENTS);
         let mut watch = Self::open_watch();
+        let mut sessions = shared.bfd.view();
         let mut task = Self {
             shared,
             hook,
@@ -116,6 +118,7 @@ impl Task {
                     }
                     Some(command) => task.command(command, watch.as_ref()).await,
                 },
+                () = following::said(&mut sessions) => task.sessions_changed().await,
                 () = changed(&mut watch) => task.look(watch.as_ref()).await,
                 Some(event) = from_pair.recv() => task.paired(event).await,
                 Some(verdict) = verdicts.recv() => task.verdict(verdict).await,
@@ -182,6 +185,7 @@ impl Task {
         match command {
             Command::Configure(settings, reply) => {
                 self.leases.reopen(&settings.node.pins);
+                self.follow_sessions(&settings);
                 let paired = self.pair_with(&settings).await;
                 let new = self.configure(settings.ha.clone()).await;
                 self.write_leases();
@@ -220,6 +224,7 @@ impl Task {
                 self.publish();
             }
             Command::Publish(reply) | Command::Stop(reply) => {
+                self.shared.bfd.publish();
                 self.publish();
                 answer(reply);
             }
@@ -338,6 +343,7 @@ impl Task {
 
     async fn stop_all(&mut self) {
         self.hand_over_all().await;
+        self.shared.bfd.stop();
         let names: Vec<_> = self.routers.keys().cloned().collect();
         for name in names {
             self.step(&name, Input::Stopped).await;

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::vrrp::Tracking;
 use crate::{
+    bfd::Verdict,
     model::{PoolName, Track, Tracked},
     neighbours::Devices,
 };
@@ -20,6 +21,8 @@ pub(super) struct Known {
     pub(super) pools: BTreeMap<PoolName, u32>,
     /// What the agent found of the data plane; the error is what is wrong with it.
     pub(super) self_test: Option<Result<(), String>>,
+    /// What BFD sessions say, by name.
+    pub(super) sessions: BTreeMap<String, Verdict>,
 }
 
 /// One tracked thing as it is now.
@@ -44,6 +47,7 @@ pub(super) fn judge(track: &[Track], known: &Known, scripts: &[Option<bool>]) ->
                 Some(known.devices.get(name).is_some_and(|device| device.usable))
             }
             Tracked::Pool { pool, min_up } => known.pools.get(pool).map(|up| up >= min_up),
+            Tracked::Bfd(session) => reaches(known.sessions.get(session.as_str())),
             Tracked::Script(_) => scripts.next().copied().flatten(),
             Tracked::SelfTest => return self_test(known, track.weight),
         };
@@ -106,6 +110,16 @@ pub(super) fn sum(findings: &[Finding]) -> Tracking {
     }
 }
 
+/// Whether a path is well. That the peer took its session down on purpose is no sign that it is not: else whoever works on a
+/// router's BFD takes the VIPs off every node.
+fn reaches(verdict: Option<&Verdict>) -> Option<bool> {
+    match verdict {
+        Some(Verdict::Up | Verdict::Withdrawn) => Some(true),
+        Some(Verdict::Down) => Some(false),
+        Some(Verdict::Unknown) | None => None,
+    }
+}
+
 /// For people.
 struct Thing<'a>(&'a Tracked);
 
@@ -115,6 +129,7 @@ impl fmt::Display for Thing<'_> {
             Tracked::Interface(name) => write!(f, "interface {name}"),
             Tracked::Pool { pool, min_up } => write!(f, "pool {pool} (at least {min_up} up)"),
             Tracked::SelfTest => f.write_str("the data plane"),
+            Tracked::Bfd(session) => write!(f, "BFD session {session}"),
             Tracked::Script(script) => write!(f, "script {}", script.program.display()),
         }
     }
@@ -138,6 +153,7 @@ mod tests {
             devices: [("eth1".to_owned(), device)].into(),
             pools: [("web".parse().unwrap(), up)].into(),
             self_test: None,
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -153,6 +169,30 @@ mod tests {
         Track {
             what: Tracked::Pool { pool, min_up },
             weight,
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_down_is_not_well_and_one_that_the_peer_gave_up_on_purpose_is() {
+        let track = [Track {
+            what: Tracked::Bfd("router".parse().unwrap()),
+            weight: None,
+        }];
+        let cases = [
+            (Some(Verdict::Up), true),
+            (Some(Verdict::Withdrawn), true),
+            (Some(Verdict::Down), false),
+            (Some(Verdict::Unknown), false),
+            (None, false),
+        ];
+        for (verdict, well) in cases {
+            let sessions = verdict.map(|verdict| ("router".to_owned(), verdict));
+            let known = Known {
+                sessions: sessions.into_iter().collect(),
+                ..Known::default()
+            };
+            let fault = sum(&judge(&track, &known, &[])).fault;
+            assert_eq!(fault.is_none(), well, "{verdict:?}: {fault:?}");
         }
     }
 

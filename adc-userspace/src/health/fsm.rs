@@ -96,6 +96,19 @@ impl RiseFall {
         Some(Transition { from, to })
     }
 
+    /// Forgets the verdict: whoever gave it took it back, which says nothing of the backend. `Some` if there was one.
+    pub fn withdraw(&mut self, detail: &str, now: SystemTime) -> Option<Transition> {
+        detail.clone_into(&mut self.detail);
+        (self.successes, self.failures) = (0, 0);
+        let to = Health::Unknown;
+        let from = std::mem::replace(&mut self.health, to);
+        if from == to {
+            return None;
+        }
+        self.since = now;
+        Some(Transition { from, to })
+    }
+
     /// The verdict that the counts call for.
     fn verdict(&self) -> Health {
         match self.health {

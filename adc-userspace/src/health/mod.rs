@@ -4,11 +4,14 @@
 //! monitors mean together. `probe` holds the sockets. `runner` joins them: one task per backend and
 //! monitor, a bound on the probes in flight, and one stream of [`HealthEvent`]s.
 //!
+//! A monitor of type `bfd` probes nothing: `bfd` reads what the keeper says of the backend's BFD session.
+//!
 //! ```text
 //! config ─► targets() ─► Checker::reconcile ─► task per (backend, monitor): sleep ─► Probe::run ─► RiseFall
 //!                                 events ◄─ dispatcher ◄─ rotation::combine ◄─────────────────────────┘
 //! ```
 
+mod bfd;
 mod finding;
 pub mod fsm;
 pub mod probe;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{BackendAddress, Config, Health, Monitor, MonitorName, PoolName};
+use crate::model::{BackendAddress, Config, Health, Monitor, MonitorKind, MonitorName, PoolName};
 
 use super::{InvalidMonitor, Probe};
 
@@ -24,7 +24,16 @@ pub struct CompiledMonitor {
     pub name: MonitorName,
     /// Its definition.
     pub monitor: Monitor,
-    pub(super) probe: Probe,
+    pub(super) method: Method,
+}
+
+/// How a monitor finds out.
+#[derive(Debug)]
+pub(super) enum Method {
+    /// It asks.
+    Probe(Box<Probe>),
+    /// It follows the backend's BFD session.
+    Session,
 }
 
 /// How one backend is checked.
@@ -40,11 +49,16 @@ pub struct Target {
 impl CompiledMonitor {
     /// Makes a monitor ready: compiles its pattern, reads its CA certificates.
     pub fn new(name: MonitorName, monitor: Monitor) -> Result<Self, InvalidMonitor> {
-        let probe = Probe::new(&monitor)?;
+        let method = match &monitor.kind {
+            MonitorKind::Bfd(_) => Method::Session,
+            MonitorKind::Tcp | MonitorKind::Icmp | MonitorKind::Http(_) => {
+                Method::Probe(Box::new(Probe::new(&monitor)?))
+            }
+        };
         Ok(Self {
             name,
             monitor,
-            probe,
+            method,
         })
     }
 }
@@ -173,6 +187,7 @@ mod tests {
             telemetry: Telemetry { listen: None },
             ha: Ha::default(),
             announce: None,
+            bfd: BTreeMap::new(),
             monitors: ["ping", "port"]
                 .map(|name| (name.parse().unwrap(), monitor(MonitorKind::Tcp)))
                 .into(),

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupName, HeartbeatSettings, PoolName, SyncSettings, monitor::humantime_duration};
+use super::{
+    BfdName, GroupName, HeartbeatSettings, PoolName, SyncSettings, monitor::humantime_duration,
+};
 
 /// What this node shares with others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,6 +149,8 @@ pub enum Tracked {
         /// Backends.
         min_up: u32,
     },
+    /// Well while this BFD session is up.
+    Bfd(BfdName),
     /// Well while it exits with 0.
     Script(Script),
     /// Well while the agent finds the data plane in order. Every group that does not say otherwise has it, without weight.

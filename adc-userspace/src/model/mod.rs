@@ -3,6 +3,7 @@
 //! Serialisable because runtime edits are kept as JSON and the API speaks it. Host order, `std::net`.
 
 mod announce;
+mod bfd;
 mod dataplane;
 mod ha;
 mod heartbeat;
@@ -16,15 +17,16 @@ mod sync;
 mod wire;
 
 pub use announce::{Require, RouteAnnouncement};
+pub use bfd::{BfdSession, BfdTiming};
 pub use dataplane::{AttachMode, Dataplane, Limits, Node, Telemetry};
 pub use ha::{
     Announce, Checksum, Election, GroupVip, Ha, HaGroup, Script, Track, Tracked, VrrpVersion,
 };
 pub use heartbeat::{HEARTBEAT_PORT, HeartbeatPath, HeartbeatSettings, Profile, Timing};
 pub use monitor::{
-    BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
+    BfdCheck, BodyMatch, HttpCheck, InitialState, Monitor, MonitorKind, StatusRange, TlsVerify,
 };
-pub use name::{BackendName, GroupName, InvalidName, MonitorName, PoolName, ServiceName};
+pub use name::{BackendName, BfdName, GroupName, InvalidName, MonitorName, PoolName, ServiceName};
 pub use pool::{AdminState, Backend, BackendAddress, InvalidAddress, OnDown, Pool, Weight};
 pub use ports::{InvalidPorts, PORTS, Ports};
 pub(crate) use service::answers_ping;
@@ -60,4 +62,7 @@ pub struct Config {
     /// VIPs that a routing daemon announces; `None` = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announce: Option<RouteAnnouncement>,
+    /// BFD sessions by name; those of monitors are not among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bfd: BTreeMap<BfdName, BfdSession>,
 }

@@ -40,6 +40,15 @@ pub enum MonitorKind {
     Icmp,
     /// An HTTP/1.1 request, over TLS if `tls` is set.
     Http(HttpCheck),
+    /// A BFD session with each backend, in place of probes.
+    Bfd(BfdCheck),
+}
+
+/// What a BFD monitor has beside its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BfdCheck {
+    /// So many missing packets are silence, 1 ..= 255.
+    pub multiplier: u8,
 }
 
 /// Request and expectation of an HTTP monitor.

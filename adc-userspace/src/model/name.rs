@@ -81,3 +81,7 @@ name!(
     /// Name of an HA group.
     GroupName
 );
+name!(
+    /// Name of a BFD session.
+    BfdName
+);

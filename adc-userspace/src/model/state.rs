@@ -49,7 +49,10 @@ impl EffectiveState {
         }
         if monitored {
             match health {
-                Health::Unknown => return none("unknown: no check has finished yet".into()),
+                Health::Unknown if detail.is_empty() => {
+                    return none("unknown: no check has finished yet".into());
+                }
+                Health::Unknown => return none(format!("unknown: {detail}")),
                 Health::Down => return none(format!("down: {detail}")),
                 Health::Up => {}
             }

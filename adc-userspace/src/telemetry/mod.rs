@@ -4,6 +4,7 @@
 //! metrics, the API and the command line can not disagree. `docs/cli.md` lists the metrics.
 
 mod announce;
+mod bfd;
 mod collector;
 mod families;
 mod ha;

@@ -3,8 +3,8 @@
 use adc_common::abi::{SelfCheckCounters, TableCounters};
 
 use crate::api::proto::{
-    AnnouncementView, BackendView, FlowCount, HaView, InterfaceView, ReasonRow, ServiceView,
-    SnatUse, Timestamp,
+    AnnouncementView, BackendView, BfdView, FlowCount, HaView, InterfaceView, ReasonRow,
+    ServiceView, SnatUse, Timestamp,
 };
 use crate::dataplane::OrphanTotals;
 
@@ -41,6 +41,8 @@ pub struct MetricsSnapshot {
     pub ha: HaView,
     /// VIPs that a routing daemon announces.
     pub announcements: Vec<AnnouncementView>,
+    /// BFD sessions.
+    pub bfd: BfdView,
     /// Generation of the running configuration.
     pub config_generation: u64,
     /// Runtime edits on top of the file.

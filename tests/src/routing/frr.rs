@@ -54,27 +54,10 @@ impl Frr {
             ("bfdd", bfdd(router)),
             ("bgpd", bgpd(id, router, bfd)),
         ];
-        let mut daemons = Vec::new();
-        for (name, config) in configs {
-            let file = |extension: &str| directory.join(format!("{name}.{extension}"));
-            fs::write(file("conf"), config).expect("writing FRR's configuration");
-            let mut command = daemon(name, &directory);
-            command
-                .arg("-f")
-                .arg(file("conf"))
-                .arg("-i")
-                .arg(file("pid"));
-            if name == "bfdd" {
-                command.arg("--bfdctl").arg(directory.join("bfd.sock"));
-            }
-            daemons.push(Process::spawn(namespace, name, &mut command, &directory));
-            if name == "zebra" {
-                let socket = directory.join("zserv.sock");
-                let within = std::time::Duration::from_secs(10);
-                eventually(within, "zebra listens", || socket.exists());
-            }
+        let daemons = configs.map(|(name, config)| spawn(namespace, name, &config, &directory));
+        Self {
+            daemons: daemons.into(),
         }
-        Self { daemons }
     }
 
     /// SIGKILL: no BGP session is closed.
@@ -83,6 +66,30 @@ impl Frr {
             daemon.kill9();
         }
     }
+}
+
+/// Starts one of the daemons; zebra listens when this returns.
+#[track_caller]
+pub(super) fn spawn(namespace: &Namespace, name: &str, config: &str, directory: &Path) -> Process {
+    let file = |extension: &str| directory.join(format!("{name}.{extension}"));
+    fs::write(file("conf"), config).expect("writing FRR's configuration");
+    let mut command = daemon(name, directory);
+    command
+        .arg("-f")
+        .arg(file("conf"))
+        .arg("-i")
+        .arg(file("pid"));
+    if name == "bfdd" {
+        command.arg("--bfdctl").arg(directory.join("bfd.sock"));
+    }
+    let process = Process::spawn(namespace, name, &mut command, directory);
+    let socket = match name {
+        "zebra" => directory.join("zserv.sock"),
+        _ => directory.join(format!("{name}.vty")),
+    };
+    let what = format!("{name} listens");
+    eventually(super::LONG, &what, || socket.exists());
+    process
 }
 
 /// As root, so that the files may be in a directory of root's.

@@ -7,6 +7,7 @@
 
 mod announce;
 mod backend;
+mod bfd;
 mod capture;
 mod config;
 mod edit;
@@ -29,6 +30,7 @@ mod time;
 
 pub use announce::AnnouncementView;
 pub use backend::{BackendFilter, BackendView, HealthView, MonitorView, Traffic, WeightView};
+pub use bfd::{BfdCounters, BfdSessionView, BfdView};
 pub use capture::{CaptureFilter, CaptureRequest, FILTER_HELP, FilterTerm};
 pub use config::{
     Applied, ConfigApply, ConfigCheck, ConfigChecked, ConfigDiff, ConfigSource, ConfigView,

@@ -7,6 +7,7 @@
 mod access;
 mod announce;
 mod audit;
+mod bfd;
 pub(crate) mod connections;
 mod extract;
 mod ha;

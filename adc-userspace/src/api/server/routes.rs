@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    Caller, announce, audit,
+    Caller, announce, audit, bfd,
     extract::{Body, Change, Params, Segments},
     ha, packets,
 };
@@ -57,6 +57,7 @@ pub(super) fn router<C: Control>(control: Arc<C>) -> Router {
         .route("/explain", post(packets::explain::<C>))
         .route("/capture", post(packets::capture::<C>))
         .route("/announcements", get(announce::list::<C>))
+        .route("/bfd", get(bfd::view::<C>))
         .route("/ha", get(ha::view::<C>))
         .route("/ha/{group}/failover", post(ha::failover::<C>))
         .route("/ha/{group}/hold", post(ha::hold::<C>))

@@ -39,6 +39,7 @@ pub(super) fn config() -> Config {
         telemetry: Telemetry { listen: None },
         ha: Ha::default(),
         announce: None,
+        bfd: BTreeMap::new(),
         monitors: BTreeMap::new(),
         pools: [("web".parse().unwrap(), pool)].into(),
         services: BTreeMap::new(),

@@ -16,6 +16,7 @@ use super::{
     DecapOptions, Exit, Local, RunOptions,
     announce_args::AnnounceCommand,
     args::{Cli, Command, Format, RunArgs},
+    bfd_args::BfdCommand,
     decap_args::DecapArgs,
     keeper_args::KeeperArgs,
     output,
@@ -119,6 +120,10 @@ pub(super) fn run(local: &impl Local, cli: Cli) -> Done {
         Command::Announce(AnnounceCommand::Status) => {
             let views = block_on(agent.client.announcements())?;
             agent.show(&views, |views| output::announcements(views))
+        }
+        Command::Bfd(BfdCommand::Status) => {
+            let view = block_on(agent.client.bfd())?;
+            agent.show(&view, output::bfd)
         }
         Command::Ha(command) => ha::run(local, &agent, command, format),
         Command::Config(command) => agent.config(local, command),

@@ -5,6 +5,7 @@
 
 mod announce;
 mod backend;
+mod bfd;
 mod config;
 mod explain;
 mod flow;
@@ -18,6 +19,7 @@ mod sync;
 pub(super) use self::{
     announce::announcements,
     backend::{backend, backends, pools},
+    bfd::bfd,
     config::{applied, checked, config, diff, findings},
     explain::explanation,
     flow::{decap, drops, flow_count, flows},

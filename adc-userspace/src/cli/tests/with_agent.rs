@@ -235,6 +235,26 @@ fn a_capture_refuses_what_it_does_not_understand_before_it_makes_a_file() {
 }
 
 #[test]
+fn bfd_status_says_what_was_agreed_with_whom_and_why_the_rest_is_down() {
+    let agent = Agent::start();
+    let ran = agent.run("bfd status");
+    assert_eq!(ran.exit, Exit::Ok, "{}", ran.err);
+    for said in [
+        "router1",
+        "sends every 50ms, down after 150ms of silence",
+        "4711 here, 815 there",
+        "hop_limit 3",
+        "the peer was not heard yet",
+    ] {
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+    }
+    assert!(!ran.out.contains("version 0"), "{}", ran.out);
+    let json = agent.run("bfd status -o json").json();
+    assert_eq!(json["sessions"][1]["state"], "up");
+    assert_eq!(json["sessions"][0]["detection_micros"], json!(null));
+}
+
+#[test]
 fn announce_status_says_what_has_its_route_and_why_the_rest_has_none() {
     let agent = Agent::start();
     let ran = agent.run("announce status");

@@ -253,7 +253,11 @@ impl EditError {
                 Some(pool) => closest(name.as_str(), pool.backends.keys().map(BackendName::as_str)),
                 None => closest(pool.as_str(), config.pools.keys().map(PoolName::as_str)),
             },
-            Place::Limit(_) | Place::Monitor(..) | Place::Group(..) | Place::SyncGroup(..) => None,
+            Place::Limit(_)
+            | Place::Monitor(..)
+            | Place::Group(..)
+            | Place::SyncGroup(..)
+            | Place::Bfd(..) => None,
         };
         Self::Missing {
             thing,

@@ -9,7 +9,7 @@ use super::{
     ha::interface,
     section::{Section, wrong_value_type},
 };
-use crate::model::{PoolName, Script, Track, Tracked};
+use crate::model::{BfdName, PoolName, Script, Track, Tracked};
 
 const TRACK: &str = "an array of tables, such as [{ interface = \"eth1\" }, { pool = \"web\", min_up = 1, weight = -50 }, { script = \"/usr/local/bin/well\", interval = \"2s\" }]";
 
@@ -35,7 +35,7 @@ fn one(table: &Section<'_>) -> Option<Track> {
         let allowed = "a weight, or none: then this node is not active while the thing is not well";
         table.fault("weight", fault.allowed(allowed));
     }
-    let kinds = ["interface", "pool", "script", "self_test"];
+    let kinds = ["interface", "pool", "bfd", "script", "self_test"];
     let given: Vec<_> = kinds.into_iter().filter(|key| table.has(key)).collect();
     if given.len() != 1 {
         let fault = Fault::new(match given.len() {
@@ -44,7 +44,7 @@ fn one(table: &Section<'_>) -> Option<Track> {
         });
         table.fault_at(
             table.path(),
-            fault.allowed("one of interface, pool, script, self_test"),
+            fault.allowed("one of interface, pool, bfd, script, self_test"),
         );
     }
     // All are read, so that none is reported as unknown.
@@ -63,7 +63,11 @@ fn one(table: &Section<'_>) -> Option<Track> {
         None
     };
     let by_self_test = self_test(table);
-    let what = by_interface.or(by_pool).or(by_script).or(by_self_test)?;
+    let bfd = table.text("bfd");
+    let bfd = bfd.and_then(|name| table.name_at::<BfdName>(&table.key("bfd"), name));
+    let by_bfd = bfd.map(Tracked::Bfd);
+    let what = by_interface.or(by_pool).or(by_bfd).or(by_script);
+    let what = what.or(by_self_test)?;
     Some(Track { what, weight })
 }
 

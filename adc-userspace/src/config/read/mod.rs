@@ -5,6 +5,7 @@
 
 mod announce;
 mod backends;
+mod bfd;
 mod ha;
 mod ha_sync;
 mod ha_track;
@@ -29,7 +30,7 @@ use super::{
     error::{ConfigError, Fault},
     rules::{self, Breach, Place},
 };
-use crate::model::{BackendName, Config, GroupName, MonitorKind, PoolName};
+use crate::model::{BackendName, BfdName, Config, GroupName, MonitorKind, PoolName};
 
 /// Key paths of backends: `pool.web.backends[2]`.
 type BackendPaths = HashMap<(PoolName, BackendName), String>;
@@ -42,6 +43,8 @@ struct Paths {
     groups: HashMap<GroupName, String>,
     /// `ha.sync_group[0]`.
     sync_groups: HashMap<GroupName, String>,
+    /// BFD sessions: `bfd[0]`.
+    bfd: HashMap<BfdName, String>,
 }
 
 /// Reads a document. `node_name` is the node's name if the file gives none; `ca_file_fault` says what
@@ -96,6 +99,7 @@ fn everything(root: &Section<'_>, node_name: &str) -> (Config, Paths) {
         services: service::services(root),
         ha,
         announce: announce::announce(root),
+        bfd: bfd::sessions(root, &mut paths.bfd),
     };
     (config, paths)
 }
@@ -147,6 +151,10 @@ fn key_path(place: &Place, paths: &Paths) -> String {
         }
         Place::Group(name, field) => {
             let path = paths.groups.get(name).map_or("ha", String::as_str);
+            section::join(path, field)
+        }
+        Place::Bfd(name, field) => {
+            let path = paths.bfd.get(name).map_or("bfd", String::as_str);
             section::join(path, field)
         }
     }

@@ -8,6 +8,7 @@ use super::{
         error::Fault,
         words::{METHODS, MonitorType},
     },
+    bfd,
     node::absolute_path,
     section::{Section, wrong_value_type},
 };
@@ -33,8 +34,14 @@ pub(super) fn monitors(root: &Section<'_>) -> BTreeMap<MonitorName, Monitor> {
 }
 
 fn monitor(section: &Section<'_>) -> Monitor {
-    section.require("type", "tcp, http, https, icmp");
+    section.require("type", "tcp, http, https, icmp, bfd");
     let kind = section.word::<MonitorType>("type");
+    if kind == Some(MonitorType::Bfd) {
+        refuse(section, &HTTP_KEYS, "http and https");
+        refuse(section, &TLS_KEYS, "https");
+        return bfd::monitor(section);
+    }
+    refuse(section, &["multiplier"], "bfd");
     let interval = section.duration("interval", bounds::INTERVAL);
     let timeout = section.duration("timeout", bounds::PROBE_TIMEOUT);
     let interval = interval.unwrap_or(DEFAULT_INTERVAL);
@@ -84,6 +91,7 @@ fn monitor_kind(section: &Section<'_>, kind: Option<MonitorType>) -> MonitorKind
             refuse(section, &TLS_KEYS, "https");
             MonitorKind::Icmp
         }
+        Some(MonitorType::Bfd) => bfd::monitor(section).kind,
         Some(MonitorType::Http) => {
             refuse(section, &TLS_KEYS, "https");
             MonitorKind::Http(http_check(section, None))

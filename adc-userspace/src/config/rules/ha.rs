@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use super::{
     super::{bounds, error::Fault, words::closest},
     address::address_fault,
+    bfd,
     place::{Breach, Place},
 };
 use crate::{
@@ -142,6 +143,8 @@ fn check_track(name: &GroupName, group: &HaGroup, config: &Config, breaches: &mu
     for track in &group.track {
         match &track.what {
             Tracked::Interface(_) | Tracked::Script(_) | Tracked::SelfTest => {}
+            Tracked::Bfd(session) if config.bfd.contains_key(session) => {}
+            Tracked::Bfd(session) => breaches.push(bfd::missing(name, session, config)),
             Tracked::Pool { pool, .. } if config.pools.contains_key(pool) => {}
             Tracked::Pool { pool, .. } => {
                 let pools = config.pools.keys().map(PoolName::as_str);

@@ -2,6 +2,7 @@
 //! runtime edits. Pure; every broken rule is reported, not only the first.
 
 mod address;
+mod bfd;
 mod ha;
 mod ha_sync;
 mod mode;
@@ -37,6 +38,7 @@ pub(super) fn check(config: &Config) -> Vec<Breach> {
     uniqueness::check(config, &mut breaches);
     ha::check(config, &mut breaches);
     ha_sync::check(config, &mut breaches);
+    bfd::check(config, &mut breaches);
     check_totals(config, &mut breaches);
     breaches
 }

@@ -35,6 +35,6 @@ pub(super) fn check(
 fn needs_port(monitor: &Monitor) -> bool {
     match monitor.kind {
         MonitorKind::Tcp | MonitorKind::Http(_) => monitor.port.is_none(),
-        MonitorKind::Icmp => false,
+        MonitorKind::Icmp | MonitorKind::Bfd(_) => false,
     }
 }

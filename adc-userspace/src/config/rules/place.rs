@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::error::Fault;
-use crate::model::{BackendName, GroupName, MonitorName, PoolName, ServiceName};
+use crate::model::{BackendName, BfdName, GroupName, MonitorName, PoolName, ServiceName};
 
 /// A value of a configuration: a thing and the key of one of its values (empty: the thing itself).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub(in super::super) enum Place {
     Group(GroupName, &'static str),
     /// HA groups that move together.
     SyncGroup(GroupName, &'static str),
+    /// A BFD session.
+    Bfd(BfdName, &'static str),
 }
 
 /// A broken rule.
@@ -69,6 +71,7 @@ impl fmt::Display for Place {
             Self::Service(name, _) => write!(f, "service {name}"),
             Self::Group(name, _) => write!(f, "HA group {name}"),
             Self::SyncGroup(name, _) => write!(f, "HA sync group {name}"),
+            Self::Bfd(name, _) => write!(f, "BFD session {name}"),
         }
     }
 }
@@ -78,7 +81,11 @@ impl Place {
     /// backends too.
     pub(in super::super) fn same_thing(&self, edited: &Self) -> bool {
         match self {
-            Self::Limit(_) | Self::Monitor(..) | Self::Group(..) | Self::SyncGroup(..) => false,
+            Self::Limit(_)
+            | Self::Monitor(..)
+            | Self::Group(..)
+            | Self::SyncGroup(..)
+            | Self::Bfd(..) => false,
             Self::Service(name, _) => matches!(edited, Self::Service(edited, _) if edited == name),
             Self::Pool(name, _) => matches!(edited, Self::Pool(edited, _) if edited == name),
             Self::Backend(in_pool, name, _) => {
@@ -98,7 +105,8 @@ impl Place {
             | Self::Backend(_, _, field)
             | Self::Service(_, field)
             | Self::Group(_, field)
-            | Self::SyncGroup(_, field) => field,
+            | Self::SyncGroup(_, field)
+            | Self::Bfd(_, field) => field,
         }
     }
 }

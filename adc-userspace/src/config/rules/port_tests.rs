@@ -140,7 +140,7 @@ fn a_monitor_of_backends_without_port_has_one_of_its_own() {
     assert_eq!(
         errors,
         [
-            "adc.toml:3: pool.web.monitors: `m`: probes the backend's own port, and 10.0.0.1 has none; give the monitor a `port`, or use one of type icmp; first backend without: pool web backend 10.0.0.1 (line 4)",
+            "adc.toml:3: pool.web.monitors: `m`: probes the backend's own port, and 10.0.0.1 has none; give the monitor a `port`, or use one of type icmp or bfd; first backend without: pool web backend 10.0.0.1 (line 4)",
             "1 error"
         ]
     );

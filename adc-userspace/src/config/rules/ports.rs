@@ -58,7 +58,7 @@ fn monitors_know_a_port(name: &PoolName, pool: &Pool, config: &Config, breaches:
         return;
     };
     let asks = |monitor: &Monitor| match monitor.kind {
-        MonitorKind::Icmp => false,
+        MonitorKind::Icmp | MonitorKind::Bfd(_) => false,
         MonitorKind::Tcp | MonitorKind::Http(_) => monitor.port.is_none(),
     };
     for monitor_name in &pool.monitors {
@@ -66,7 +66,7 @@ fn monitors_know_a_port(name: &PoolName, pool: &Pool, config: &Config, breaches:
             continue;
         }
         let fault = Fault::new(format!(
-            "probes the backend's own port, and {} has none; give the monitor a `port`, or use one of type icmp; first backend without:",
+            "probes the backend's own port, and {} has none; give the monitor a `port`, or use one of type icmp or bfd; first backend without:",
             backend.address
         ));
         let at = Place::Pool(name.clone(), "monitors");

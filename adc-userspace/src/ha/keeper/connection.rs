@@ -14,7 +14,7 @@ use super::{
     message::{Build, Event, FromAgent, FromKeeper, Hello, Request},
 };
 use crate::{
-    api::proto::{ApiError, ErrorCode, HaView},
+    api::proto::{ApiError, BfdView, ErrorCode, HaView},
     ha::control::{Command, Shared},
 };
 
@@ -78,6 +78,10 @@ impl Connection {
         let mut events = self.events.subscribe();
         let mut view = self.shared.view();
         view.mark_changed();
+        let mut sessions = self.shared.bfd.view();
+        if !sessions.borrow().sessions.is_empty() {
+            sessions.mark_changed();
+        }
         let (sender, mut asked) = mpsc::channel(ASKED);
         // Read to its end in one go: a message that is read half-way can not be dropped.
         let mut reading = pin!(async move {
@@ -99,6 +103,7 @@ impl Connection {
                     let result = self.answer(request).await;
                     // What the answer rests on comes before it.
                     show(&mut to, &mut view).await?;
+                    show_sessions(&mut to, &mut sessions).await?;
                     frame::write(&mut to, &FromKeeper::Answer(number, result)).await?;
                     if last {
                         return Ok(());
@@ -110,6 +115,13 @@ impl Connection {
                     Err(broadcast::error::RecvError::Lagged(_)) => view.mark_changed(),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
+                changed = sessions.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    sessions.mark_changed();
+                    show_sessions(&mut to, &mut sessions).await?;
+                }
                 changed = view.changed() => {
                     if changed.is_err() {
                         return Ok(());
@@ -180,4 +192,16 @@ async fn show(
     }
     let now = view.borrow_and_update().clone();
     frame::write(to, &FromKeeper::Event(Event::View(Box::new(now)))).await
+}
+
+/// The same for BFD sessions.
+async fn show_sessions(
+    to: &mut (impl AsyncWrite + Unpin),
+    sessions: &mut watch::Receiver<BfdView>,
+) -> io::Result<()> {
+    if !sessions.has_changed().unwrap_or(false) {
+        return Ok(());
+    }
+    let now = sessions.borrow_and_update().clone();
+    frame::write(to, &FromKeeper::Event(Event::Bfd(now))).await
 }

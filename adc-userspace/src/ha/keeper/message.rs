@@ -14,7 +14,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::proto::{ApiError, HaOrder, HaView},
+    api::proto::{ApiError, BfdView, HaOrder, HaView},
+    bfd::{Path, SavedSession, Wanted},
     ha::{
         NodeFacts, RoleChange, heartbeat::runner::Statement, pair::SavedCase, saved::SavedRouter,
     },
@@ -102,6 +103,9 @@ pub struct Settings {
     pub node: NodeFacts,
     /// Interfaces on which addresses of earlier groups may be.
     pub interfaces: BTreeSet<String>,
+    /// BFD sessions.
+    #[serde(default)]
+    pub bfd: Vec<(Path, Wanted)>,
 }
 
 /// What the keeper tells.
@@ -112,6 +116,8 @@ pub(super) enum Event {
     Role(RoleChange),
     /// How groups and peer are.
     View(Box<HaView>),
+    /// How BFD sessions are.
+    Bfd(BfdView),
 }
 
 /// All that a keeper knows, for the program that takes its place.
@@ -134,6 +140,16 @@ pub(in crate::ha) struct SavedTask {
     /// What the heartbeat decided.
     #[serde(default)]
     pub(in crate::ha) cases: Vec<SavedCase>,
+    /// BFD sessions.
+    #[serde(default)]
+    pub(in crate::ha) sessions: Vec<SavedSession>,
+}
+
+impl Settings {
+    /// Whether there is nothing to do.
+    pub(in crate::ha) fn is_empty(&self) -> bool {
+        self.ha.is_empty() && self.bfd.is_empty()
+    }
 }
 
 impl Hello {

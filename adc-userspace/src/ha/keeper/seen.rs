@@ -2,24 +2,38 @@
 
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
+use tokio::sync::watch;
+
 use crate::{
-    api::proto::{HaView, KeeperView},
+    api::proto::{BfdView, HaView, KeeperView},
     ha::RoleChange,
 };
 
 /// What the keeper told.
 #[derive(Debug, Default)]
-pub(in crate::ha) struct Seen(RwLock<HaView>);
+pub(in crate::ha) struct Seen {
+    ha: RwLock<HaView>,
+    bfd: watch::Sender<BfdView>,
+}
 
 impl Seen {
     /// As last told, with the keeper that was last there; without one, none is wanted.
     pub(in crate::ha) fn view(&self) -> HaView {
-        let view = self.0.read();
+        let view = self.ha.read();
         view.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HaView> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.ha.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// BFD sessions, now and whenever they change.
+    pub(in crate::ha) fn sessions(&self) -> watch::Receiver<BfdView> {
+        self.bfd.subscribe()
+    }
+
+    pub(super) fn follow(&self, view: BfdView) {
+        self.bfd.send_replace(view);
     }
 
     pub(super) fn meet(&self, keeper: Option<KeeperView>) {

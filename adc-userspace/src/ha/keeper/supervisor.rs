@@ -17,7 +17,7 @@ use super::{
     socket_path,
 };
 use crate::{
-    api::proto::{ApiError, ErrorCode, HaView, KeeperView},
+    api::proto::{ApiError, BfdView, ErrorCode, HaView, KeeperView},
     ha::{control::RoleHook, heartbeat::runner::Statement},
     model::PoolName,
 };
@@ -129,6 +129,7 @@ impl Supervisor {
                 (self.hook)(&change);
             }
             Event::View(view) => self.seen.show(*view),
+            Event::Bfd(view) => self.seen.follow(view),
         }
     }
 
@@ -181,10 +182,11 @@ impl Supervisor {
     }
 
     async fn configure(&mut self, settings: Settings) -> Result<(), ApiError> {
-        if settings.ha.is_empty() {
+        if settings.is_empty() {
             self.settings = None;
             let ended = self.end().await;
             self.seen.show(HaView::default());
+            self.seen.follow(BfdView::default());
             return ended;
         }
         self.settings = Some(settings);

@@ -49,6 +49,9 @@ pub struct ProbeOutcome {
 /// A monitor cannot be made ready; the text says what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMonitor {
+    /// Not probed at all.
+    #[error("a bfd monitor probes nothing: its backend's BFD session says how it is")]
+    NotProbed,
     /// Not a method token of RFC 9110 section 9.
     #[error("`{0}` is not an HTTP method; use GET, HEAD, OPTIONS or any other but CONNECT")]
     Method(String),
@@ -109,6 +112,7 @@ impl Probe {
             MonitorKind::Tcp => Kind::Tcp,
             MonitorKind::Icmp => Kind::Icmp,
             MonitorKind::Http(check) => Kind::Http(Box::new(http::HttpProbe::new(check)?)),
+            MonitorKind::Bfd(_) => return Err(InvalidMonitor::NotProbed),
         };
         Ok(Self {
             kind,

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::{
     health::{
         CompiledMonitor, Target, TargetKey,
+        bfd::Sessions,
         fsm::Start,
         rotation::{Opinion, combine},
     },
@@ -34,6 +35,7 @@ pub(super) struct Board {
     untold: Mutex<BTreeSet<TargetKey>>,
     news: Notify,
     places: Places,
+    sessions: Sessions,
 }
 
 #[derive(Debug)]
@@ -45,14 +47,20 @@ struct Entry {
 }
 
 impl Board {
-    pub(super) fn new(probes_in_flight: usize) -> Self {
+    pub(super) fn new(probes_in_flight: usize, sessions: Sessions) -> Self {
         Self {
             entries: Mutex::default(),
             totals: Mutex::default(),
             untold: Mutex::default(),
             news: Notify::new(),
             places: Places::new(probes_in_flight),
+            sessions,
         }
+    }
+
+    /// What BFD sessions say.
+    pub(super) fn sessions(&self) -> Sessions {
+        self.sessions.clone()
     }
 
     pub(super) fn places(&self) -> &Places {

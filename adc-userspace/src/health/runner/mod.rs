@@ -14,11 +14,14 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
-use crate::model::Health;
+use crate::{api::proto::BfdView, model::Health};
 
-use super::{Target, TargetKey};
+use super::{Target, TargetKey, bfd};
 use board::Board;
 pub use load::{ProbeLoad, ResultTotals};
 pub use snapshot::{MonitorStatus, Snapshot, TargetStatus};
@@ -80,7 +83,16 @@ impl Checker {
     /// Backends that answer hold a place for milliseconds, dead ones for the monitor's whole timeout:
     /// if [`ProbeLoad::queue_delay_max`] grows, raise the bound and the process's limit of open files.
     pub fn with_probes_in_flight(events: mpsc::Sender<HealthEvent>, bound: usize) -> Self {
-        let board = Arc::new(Board::new(bound));
+        Self::following(events, bound, bfd::nothing())
+    }
+
+    /// The same; monitors of type `bfd` go by these sessions.
+    pub fn following(
+        events: mpsc::Sender<HealthEvent>,
+        bound: usize,
+        sessions: watch::Receiver<BfdView>,
+    ) -> Self {
+        let board = Arc::new(Board::new(bound, sessions));
         let dispatcher = Task::spawn(dispatcher::run(board.clone(), events));
         Self {
             board,

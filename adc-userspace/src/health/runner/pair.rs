@@ -11,8 +11,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     health::{
         CompiledMonitor, ProbeOutcome, TargetKey,
+        bfd::{Word, word_on},
         fsm::{RiseFall, Start},
         schedule::Schedule,
+        targets::Method,
     },
     model::Health,
 };
@@ -65,7 +67,10 @@ impl Pair {
             compiled: Mutex::new(monitor.clone()),
             totals: board.totals_of(&monitor.name),
         });
-        let task = Task::spawn(watch(board.clone(), key.clone(), shared.clone()));
+        let task = match monitor.method {
+            Method::Probe(_) => Task::spawn(watch(board.clone(), key.clone(), shared.clone())),
+            Method::Session => Task::spawn(follow(board.clone(), key.clone(), shared.clone())),
+        };
         Self {
             monitor,
             shared,
@@ -121,6 +126,25 @@ impl Shared {
             .clone()
     }
 
+    /// Takes in what a session says; whether the verdict changed.
+    fn take_word(&self, word: &Word, now: SystemTime) -> bool {
+        let (detail, withdrawn) = match word {
+            Word::Verdict(finding) => {
+                let elapsed = Duration::ZERO;
+                let finding = finding.clone();
+                return self.record(&ProbeOutcome { finding, elapsed }, now);
+            }
+            Word::Withdrawn(detail) => (detail, true),
+            Word::Silence(detail) => (detail, false),
+        };
+        let mut state = self.state();
+        if withdrawn {
+            return state.rise_fall.withdraw(detail, now).is_some();
+        }
+        let nothing = Finding::NotRun(detail.clone());
+        state.rise_fall.record(&nothing, now).is_some()
+    }
+
     /// Whether the verdict changed.
     fn record(&self, outcome: &ProbeOutcome, now: SystemTime) -> bool {
         self.totals.count(&outcome.finding);
@@ -145,7 +169,11 @@ async fn watch(board: Arc<Board>, key: TargetKey, shared: Arc<Shared>) {
             return;
         };
         let started = Instant::now();
-        let outcome = shared.compiled().probe.run(key.backend.0).await;
+        let compiled = shared.compiled();
+        let Method::Probe(probe) = &compiled.method else {
+            return;
+        };
+        let outcome = probe.run(key.backend.0).await;
         drop(place);
         let now = SystemTime::now();
         if shared.record(&outcome, now) {
@@ -153,6 +181,27 @@ async fn watch(board: Arc<Board>, key: TargetKey, shared: Arc<Shared>) {
         }
         // A probe that had to wait shifts the following ones; missed ones are not made up for.
         due = started + schedule.next_interval();
+    }
+}
+
+/// Follows a BFD session for ever; the owner of the task ends it.
+async fn follow(board: Arc<Board>, key: TargetKey, shared: Arc<Shared>) {
+    let mut sessions = board.sessions();
+    let backend = key.backend.ip();
+    let mut last = None;
+    loop {
+        let word = word_on(&sessions.borrow_and_update(), backend);
+        // Counters change every second; what is said of the backend does not.
+        if last.as_ref() != Some(&word) {
+            let now = SystemTime::now();
+            if shared.take_word(&word, now) {
+                board.refresh(&key, now);
+            }
+            last = Some(word);
+        }
+        if sessions.changed().await.is_err() {
+            return;
+        }
     }
 }
 

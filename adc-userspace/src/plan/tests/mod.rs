@@ -46,6 +46,7 @@ fn empty_config() -> Config {
         telemetry: Telemetry { listen: None },
         ha: Ha::default(),
         announce: None,
+        bfd: BTreeMap::new(),
         monitors: BTreeMap::new(),
         pools: BTreeMap::new(),
         services: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! What a file may say.
 
 mod announce;
+mod bfd;
 mod damage;
 mod documents;
 mod ha;
@@ -97,6 +98,12 @@ port = 9554
 witness = "192.0.2.1"
 paths = [{ interface = "eth2", peer = "192.168.99.2" }]
 [announce]
+
+[[bfd]]
+name = "router1"
+peer = "203.0.113.1"
+interface = "eth0"
+local = "203.0.113.2"
 "#;
 
 fn read(text: &str) -> Result<Config, ConfigErrors> {

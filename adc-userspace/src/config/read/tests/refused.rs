@@ -210,7 +210,7 @@ fn wrong_values_are_refused_one_by_one() {
         (
             "[service.www]",
             "[servcie.www]",
-            "servcie: unknown key; allowed: announce, dataplane, ha, metrics, monitor, node, pool, service; did you mean `service`?",
+            "servcie: unknown key; allowed: announce, bfd, dataplane, ha, metrics, monitor, node, pool, service; did you mean `service`?",
         ),
         (
             "port = 80",

@@ -1,6 +1,7 @@
 //! The checker against backends on loopback.
 
 mod backend;
+mod bfd;
 mod events;
 mod lifecycle;
 mod load;
