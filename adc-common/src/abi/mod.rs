@@ -12,6 +12,7 @@ mod counters;
 mod decap;
 mod flow;
 mod fragment;
+mod handover;
 mod hop;
 mod lease;
 mod orphan;
@@ -34,6 +35,7 @@ pub use counters::{
 pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
+pub use handover::{HANDOVER_EARLIER, HANDOVER_OWN, HANDOVER_PROGRAMS};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES, OTHER_MACS};
 pub use lease::{GROUP_VIPS_MAX, GroupSlot, LEASE_SLOTS, LeaseEntry};
 pub use orphan::{ORPHAN_BYTES, ORPHAN_RING_BYTES, Orphan, OrphanRecord};
