@@ -10,9 +10,9 @@ use bytemuck::Pod;
 /// Entries of another layout.
 pub(super) trait Earlier<A> {
     /// Value of its main table.
-    type Entry: Pod;
+    type Entry: Pod + PartialEq;
     /// Value of its half-open table.
-    type HalfOpen: Pod;
+    type HalfOpen: Pod + PartialEq;
 
     /// What it says, as this release says it.
     fn entry(earlier: &Self::Entry) -> FlowEntry<A>;

@@ -86,9 +86,7 @@ where
 
     /// Moves what there is; true if that was nothing. In the same order, for the same reason.
     pub(super) fn pass(&mut self, moved: &mut Moved) -> Result<bool, DataplaneError> {
-        let half_open = self
-            .half_open
-            .pass(&mut moved.half_open, &mut moved.lost)?;
+        let half_open = self.half_open.pass(&mut moved.half_open, &mut moved.lost)?;
         let main = self.main.pass(&mut moved.established, &mut moved.lost)?;
         Ok(half_open && main)
     }

@@ -1,0 +1,161 @@
+//! An agent that finds flow tables of an earlier layout takes their flows over, under traffic.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use adc_tests::{
+    agent::Backend,
+    announce,
+    drive::{HeldConnections, Stream},
+    earlier::turn_back,
+    require,
+    scene::{ECHO, ECHO_PORT, Scene},
+    serve::UdpEcho,
+    topology::{Topology, VIP_V4, VIP_V6},
+};
+
+const ECHO6: SocketAddr = SocketAddr::new(IpAddr::V6(VIP_V6), 7);
+const DNS: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 53);
+const DNS_PORT: u16 = 5353;
+const PER_SECOND: u32 = 1_000;
+const HELD: usize = 200;
+
+/// The balancer's own addresses towards the backends.
+const LOCAL: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 2, 0, 100)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x100)),
+];
+
+/// A node that an earlier release has left, with connections and a stream through it.
+struct Node {
+    held: Vec<HeldConnections>,
+    stream: Stream,
+    udp: Vec<UdpEcho>,
+    /// Where the earlier release has its pins.
+    earlier: PathBuf,
+    scene: Scene,
+}
+
+impl Node {
+    fn start(mode: &str) -> Self {
+        let topology = Topology::two_arm(2);
+        let hosts = topology.backends.clone();
+        let udp = hosts.iter().map(|host| UdpEcho::start(host, DNS_PORT));
+        let udp = udp.collect();
+        let mut scene = Scene::with(topology, |config| {
+            let v4 = hosts.iter().map(|host| Backend::v4(host, DNS_PORT));
+            let v6 = hosts.iter().map(|host| Backend::v6(host, ECHO_PORT));
+            let config = config
+                .pool("dns", &[], v4.collect())
+                .pool("echo6", &[], v6.collect())
+                .service("dns", DNS, "udp", "dns")
+                .service("echo6", ECHO6, "tcp", "echo6");
+            match mode {
+                "nat" => config,
+                _ => config.full_nat(&LOCAL),
+            }
+        });
+        scene.agent.kill9();
+        let earlier = turn_back(scene.topology.pin_path());
+        let client = &scene.topology.client;
+        let held = [ECHO, ECHO6].map(|vip| HeldConnections::open(client, vip, HELD));
+        let stream = Stream::start(client, DNS, PER_SECOND);
+        stream.wait_for(500);
+        Self {
+            held: held.into(),
+            stream,
+            udp,
+            earlier,
+            scene,
+        }
+    }
+
+    /// Not one datagram is missing, and every connection lives.
+    fn assert_nothing_lost(self) {
+        self.stream.wait_for(500);
+        for held in &self.held {
+            held.assert_all_alive();
+        }
+        assert!(!self.earlier.exists(), "what was taken over is gone");
+        let (sent, returned) = self.stream.stop();
+        let arrived: u64 = self.udp.iter().map(UdpEcho::received).sum();
+        announce(format_args!(
+            "{sent} sent, {arrived} arrived, {returned} came back"
+        ));
+        assert_eq!((arrived, returned), (sent, sent), "arrived and came back");
+    }
+}
+
+/// What the agent says of flows that it moved.
+fn said(log: &str, word: &str) -> u64 {
+    let line = log
+        .lines()
+        .rfind(|line| line.contains("took over the maps of an earlier layout"))
+        .unwrap_or_else(|| panic!("nothing was taken over: {log}"));
+    announce(format_args!("{line}"));
+    let (_, value) = line
+        .split_once(&format!("{word}="))
+        .unwrap_or_else(|| panic!("no {word} in {line}"));
+    let digits = value.split(|digit: char| !digit.is_ascii_digit()).next();
+    digits.unwrap_or_default().parse().expect("a number")
+}
+
+#[test]
+fn flows_of_an_earlier_layout_live_on_and_no_packet_is_lost() {
+    require!(namespaces, agent, earlier);
+    let mut node = Node::start("nat");
+    node.scene.agent.restart();
+    let log = node.scene.agent.process().log();
+    // Each connection, and the stream.
+    assert!(said(&log, "established") > 2 * HELD as u64);
+    assert_eq!(said(&log, "lost"), 0);
+    let status = node.scene.agent.json(&["status"]);
+    for interface in status["interfaces"].as_array().unwrap() {
+        assert_eq!(interface["adopted"], true, "{interface}");
+    }
+    assert!(node.scene.agent.flow_count() > 2 * HELD as u64);
+    node.assert_nothing_lost();
+}
+
+#[test]
+fn ports_of_full_nat_move_with_their_flows() {
+    require!(namespaces, agent, earlier);
+    let mut node = Node::start("full-nat");
+    node.scene.agent.restart();
+    let log = node.scene.agent.process().log();
+    assert!(said(&log, "established") > 2 * HELD as u64);
+    // What new connections get now is nobody else's.
+    let more = HeldConnections::open(&node.scene.topology.client, ECHO, HELD);
+    more.assert_all_alive();
+    node.assert_nothing_lost();
+}
+
+#[test]
+fn a_newer_layout_that_serves_is_left_alone_and_the_agent_says_what_to_do() {
+    require!(namespaces, agent, earlier);
+    let mut scene = Scene::new(Topology::two_arm(1));
+    let held = HeldConnections::open(&scene.topology.client, ECHO, 10);
+    scene.agent.kill9();
+    let pins = scene.topology.pin_path().to_owned();
+    let version = adc_common::abi::ABI_VERSION;
+    let own = pins.join(format!("v{version}"));
+    let newer = pins.join(format!("v{}", version + 1));
+    // As a release with one layout more would have named it.
+    fs::rename(&own, &newer).unwrap();
+    let mut process = scene.agent.spawn_beside("downgraded");
+    let status = process.wait(std::time::Duration::from_secs(20));
+    assert!(!status.success());
+    let log = process.log();
+    assert!(
+        log.contains(&newer.display().to_string()) && log.contains("start the newer adc again"),
+        "{log}"
+    );
+    assert!(!own.exists(), "nothing was made");
+    held.assert_all_alive();
+    fs::rename(&newer, &own).unwrap();
+    scene.agent.restart();
+    held.assert_all_alive();
+}
