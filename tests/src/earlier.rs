@@ -7,10 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adc_common::abi::ABI_VERSION;
+use adc_common::abi::{
+    ABI_VERSION, Addr4, BackendId, FlowEntry, FlowFlags, FlowKey, Phase, Port, Protocol, Tuple,
+};
+use adc_userspace::dataplane::now;
 use aya::{
     EbpfLoader,
-    maps::{MapData, MapInfo},
+    maps::{HashMap, Map, MapData, MapInfo},
     programs::{
         Xdp,
         links::{FdLink, PinnedLink},
@@ -26,6 +29,14 @@ const FLOWS: [&str; 4] = ["FLOWS4", "FLOWS6", "HALF_OPEN4", "HALF_OPEN6"];
 
 /// Maps that every program has for itself.
 const OWN: [&str; 3] = ["SCRATCH4", "SCRATCH6", "PROGRAMS"];
+
+/// What stands before an entry there, and the sizes of keys and values of `FLOWS4`, bytes.
+const HEAD: usize = 8;
+const KEY: usize = size_of::<FlowKey<Addr4>>();
+const VALUE: usize = HEAD + size_of::<FlowEntry<Addr4>>();
+
+/// How many flows [`sampled`] looks at.
+pub const SAMPLE: u32 = 64;
 
 /// The object with another layout, or what to do to get one.
 ///
@@ -94,6 +105,85 @@ pub fn turn_back(pin_path: &Path) -> PathBuf {
     }
     fs::remove_dir_all(&now).expect("removing the pins of this layout");
     earlier
+}
+
+/// Puts so many established IPv4 flows of backend 1 into the tables of that layout; no packet belongs to any of them.
+///
+/// # Panics
+/// If the kernel refuses.
+pub fn fill(earlier: &Path, flows: u32) {
+    let data = MapData::from_pin(earlier.join("FLOWS4")).expect("FLOWS4");
+    let map = Map::from_map_data(data).expect("a hash");
+    let mut map = HashMap::<_, [u8; KEY], [u8; VALUE]>::try_from(map).expect("its sizes");
+    for number in 0..flows {
+        let (arriving, answering) = directions(number);
+        for (own, other, flags) in [
+            (arriving, answering, FlowFlags::default()),
+            (answering, arriving, FlowFlags::REPLY),
+        ] {
+            let entry = FlowEntry {
+                other,
+                last_seen: now(),
+                backend: BackendId(1),
+                phase: Phase::ESTABLISHED,
+                flags,
+                ..FlowEntry::default()
+            };
+            let mut value = [0xff; VALUE];
+            value[HEAD..].copy_from_slice(bytemuck::bytes_of(&entry));
+            let key = FlowKey::new(own, Protocol::TCP);
+            let key: [u8; KEY] = bytemuck::bytes_of(&key).try_into().expect("a key");
+            map.insert(key, value, 0).expect("room for another flow");
+        }
+    }
+}
+
+fn tuple(src: Addr4, dst: Addr4, port: [u8; 2]) -> Tuple<Addr4> {
+    Tuple {
+        src,
+        dst,
+        sport: Port(port),
+        dport: Port(port),
+    }
+}
+
+/// How many of a sample of [`SAMPLE`] of those flows are still in the tables of that layout.
+///
+/// # Panics
+/// If the kernel refuses.
+pub fn sampled(earlier: &Path, flows: u32) -> u32 {
+    let data = MapData::from_pin(earlier.join("FLOWS4")).expect("FLOWS4");
+    let map = Map::from_map_data(data).expect("a hash");
+    let map = HashMap::<_, [u8; KEY], [u8; VALUE]>::try_from(map).expect("its sizes");
+    let is_there = |number: &u32| {
+        let (arriving, _) = directions(number * (flows / SAMPLE));
+        let key = FlowKey::new(arriving, Protocol::TCP);
+        let key: [u8; KEY] = bytemuck::bytes_of(&key).try_into().expect("a key");
+        map.get(&key, 0).is_ok()
+    };
+    let there = (0..SAMPLE).filter(is_there).count();
+    u32::try_from(there).expect("at most all")
+}
+
+/// The two directions of a flow of [`fill`].
+fn directions(number: u32) -> (Tuple<Addr4>, Tuple<Addr4>) {
+    let [_, high, middle, low] = number.to_be_bytes();
+    let client = Addr4([100, 64 + high, middle, low]);
+    (
+        tuple(client, Addr4([10, 1, 0, 100]), [7, 7]),
+        tuple(Addr4([10, 2, 0, 1]), client, [9, 9]),
+    )
+}
+
+/// How many entries a map of that layout has.
+///
+/// # Panics
+/// If there is none.
+pub fn entries(earlier: &Path, name: &str) -> usize {
+    let data = MapData::from_pin(earlier.join(name)).expect("a map");
+    let map = Map::from_map_data(data).expect("a hash");
+    let map = HashMap::<_, [u8; KEY], [u8; VALUE]>::try_from(map).expect("its sizes");
+    map.keys().count()
 }
 
 fn is_map(name: &str) -> bool {

@@ -4,17 +4,19 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use adc_tests::{
     agent::Backend,
     announce,
     drive::{HeldConnections, Stream},
-    earlier::turn_back,
+    earlier::{SAMPLE, entries, fill, sampled, turn_back},
     require,
     scene::{ECHO, ECHO_PORT, Scene},
     serve::UdpEcho,
     topology::{Topology, VIP_V4, VIP_V6},
+    wait::eventually,
 };
 
 const ECHO6: SocketAddr = SocketAddr::new(IpAddr::V6(VIP_V6), 7);
@@ -22,6 +24,10 @@ const DNS: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 53);
 const DNS_PORT: u16 = 5353;
 const PER_SECOND: u32 = 1_000;
 const HELD: usize = 200;
+/// So many that moving them takes a while.
+const MANY: u32 = 100_000;
+/// Longer than a start takes.
+const LONG: Duration = Duration::from_secs(30);
 
 /// The balancer's own addresses towards the backends.
 const LOCAL: [IpAddr; 2] = [
@@ -73,6 +79,20 @@ impl Node {
         }
     }
 
+    /// The agent is killed; what it has begun goes on without it.
+    fn die(&mut self) {
+        self.scene.agent.kill9();
+        let left = entries(&self.earlier, "FLOWS4");
+        announce(format_args!("{left} entries are left to be moved"));
+        assert!(left > 0, "it died too late to show anything");
+        self.stream.wait_for(500);
+        for held in &self.held {
+            held.assert_all_alive();
+        }
+        // Made while two programs serve.
+        HeldConnections::open(&self.scene.topology.client, ECHO, 20).close();
+    }
+
     /// Not one datagram is missing, and every connection lives.
     fn assert_nothing_lost(self) {
         self.stream.wait_for(500);
@@ -107,6 +127,11 @@ fn said(log: &str, word: &str) -> u64 {
 fn flows_of_an_earlier_layout_live_on_and_no_packet_is_lost() {
     require!(namespaces, agent, earlier);
     let mut node = Node::start("nat");
+    // A flow that is lost, and picked up again, would go to the other backend.
+    for (_name, pool) in &mut node.scene.config.pools {
+        pool.backends[0].weight = 0;
+    }
+    node.scene.agent.write_config(&node.scene.config);
     node.scene.agent.restart();
     let log = node.scene.agent.process().log();
     // Each connection, and the stream.
@@ -116,7 +141,10 @@ fn flows_of_an_earlier_layout_live_on_and_no_packet_is_lost() {
     for interface in status["interfaces"].as_array().unwrap() {
         assert_eq!(interface["adopted"], true, "{interface}");
     }
-    assert!(node.scene.agent.flow_count() > 2 * HELD as u64);
+    let name = &node.scene.topology.backends[0].name;
+    for pool in ["echo", "echo6"] {
+        assert!(node.scene.agent.flows(pool, name) > 0, "{pool}/{name}");
+    }
     node.assert_nothing_lost();
 }
 
@@ -134,6 +162,54 @@ fn ports_of_full_nat_move_with_their_flows() {
 }
 
 #[test]
+fn an_agent_that_dies_while_flows_move_is_carried_on_by_the_next() {
+    require!(namespaces, agent, earlier);
+    let mut node = Node::start("full-nat");
+    fill(&node.earlier, MANY);
+    let begun = |node: &mut Node, words: &str| {
+        eventually(LONG, words, || {
+            node.scene.agent.process().log().contains(words)
+        });
+    };
+    node.scene.agent.spawn();
+    begun(&mut node, "copying the flows");
+    node.die();
+    node.scene.agent.spawn();
+    begun(&mut node, "moving the flows");
+    node.die();
+    node.scene.agent.spawn();
+    eventually(LONG, "a quarter of the flows was moved", || {
+        sampled(&node.earlier, MANY) < SAMPLE / 4 * 3
+    });
+    node.die();
+    node.scene.agent.restart();
+    said(&node.scene.agent.process().log(), "established");
+    assert!(node.scene.agent.flow_count() > u64::from(MANY));
+    node.assert_nothing_lost();
+}
+
+#[test]
+fn a_start_that_fails_before_flows_move_leaves_everything_to_the_earlier_release() {
+    require!(namespaces, agent, earlier);
+    let mut node = Node::start("nat");
+    let mut wrong = node.scene.config.clone();
+    wrong.interfaces.push("nosuch0".into());
+    node.scene.agent.write_config(&wrong);
+    let mut process = node.scene.agent.spawn_beside("mistaken");
+    assert!(!process.wait(LONG).success());
+    assert!(process.log().contains("nosuch0"), "{}", process.log());
+    let own = node.scene.topology.pin_path();
+    let own = own.join(format!("v{}", adc_common::abi::ABI_VERSION));
+    assert_eq!(fs::read_dir(&own).unwrap().count(), 0, "nothing is left");
+    for held in &node.held {
+        held.assert_all_alive();
+    }
+    node.scene.agent.write_config(&node.scene.config);
+    node.scene.agent.restart();
+    node.assert_nothing_lost();
+}
+
+#[test]
 fn a_newer_layout_that_serves_is_left_alone_and_the_agent_says_what_to_do() {
     require!(namespaces, agent, earlier);
     let mut scene = Scene::new(Topology::two_arm(1));
@@ -146,7 +222,7 @@ fn a_newer_layout_that_serves_is_left_alone_and_the_agent_says_what_to_do() {
     // As a release with one layout more would have named it.
     fs::rename(&own, &newer).unwrap();
     let mut process = scene.agent.spawn_beside("downgraded");
-    let status = process.wait(std::time::Duration::from_secs(20));
+    let status = process.wait(LONG);
     assert!(!status.success());
     let log = process.log();
     assert!(

@@ -85,7 +85,7 @@ pub struct Dataplane {
     /// The program that stands in for it at the moment.
     pub(super) capture: Option<Running>,
     /// What is still to be taken over of an earlier layout.
-    pub(super) migration: Option<Migration>,
+    pub(super) migration: Option<Box<Migration>>,
 }
 
 impl Dataplane {
@@ -146,7 +146,7 @@ impl Dataplane {
         let orphans = OrphanKeeper::start(&mut maps)?;
         let attachments = Attachments::default();
         let migration = match inheritance {
-            Some(inheritance) => Some(Migration::prepare(inheritance, &pins)?),
+            Some(inheritance) => Some(Box::new(Migration::prepare(inheritance, &pins)?)),
             None => None,
         };
         Ok((

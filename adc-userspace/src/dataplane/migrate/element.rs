@@ -1,7 +1,6 @@
 //! Single elements of a map whose value has a shape of another release. aya 0.14 has no lookup that deletes.
 
 use std::{
-    fmt::{self, Display},
     io,
     marker::PhantomData,
     os::fd::{AsFd as _, AsRawFd as _},
@@ -146,11 +145,5 @@ impl<K: Pod, V: Pod> Elements<K, V> {
                 return Err(error);
             }
         }
-    }
-}
-
-impl<K, V> Display for Elements<K, V> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name)
     }
 }

@@ -45,7 +45,7 @@ impl Handover {
         // As for the normal program.
         loader.verifier_log_level(VerifierLogLevel::STATS);
         for (name, pin) in EARLIER.iter().zip(FLOWS4.iter().chain(&FLOWS6)) {
-            loader.map_pin_path(*name, earlier.join(pin));
+            loader.map_pin_path(name, earlier.join(pin));
         }
         loader.map_pin_path(HANDOVER, pins.map(HANDOVER));
         let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(&error))?;

@@ -72,6 +72,7 @@ impl Migration {
                     v6: FamilyMove::open(&earlier, pins, FLOWS6)?,
                     moved: Moved::default(),
                 };
+                tracing::info!(from = %earlier.display(), "copying the flows of an earlier layout");
                 flows.v4.copy()?;
                 flows.v6.copy()?;
                 Some(flows)
@@ -92,6 +93,7 @@ impl Migration {
         };
         flows.handover.attach(pins)?;
         flows.handover.switch(own)?;
+        tracing::info!(from = %self.earlier.display(), "moving the flows of an earlier layout");
         for _pass in 0..MOST_PASSES {
             let v4 = flows.v4.pass(&mut flows.moved)?;
             let v6 = flows.v6.pass(&mut flows.moved)?;
