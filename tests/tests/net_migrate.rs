@@ -133,6 +133,11 @@ fn flows_of_an_earlier_layout_live_on_and_no_packet_is_lost() {
     }
     node.scene.agent.write_config(&node.scene.config);
     node.scene.agent.restart();
+    // The connections were counted by the earlier program, in counters of another size; this one has made a check or two.
+    let operations = [("operation", "inserted")];
+    let metrics = node.scene.agent.metrics();
+    let inserted = metrics.sum("adc_flow_table_operations_total", &operations);
+    assert!(inserted > 2 * HELD as u64, "{inserted}");
     let log = node.scene.agent.process().log();
     // Each connection, and the stream.
     assert!(said(&log, "established") > 2 * HELD as u64);

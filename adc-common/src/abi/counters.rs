@@ -56,9 +56,16 @@ abi_struct! {
     }
 }
 
+/// Bytes of a value of `TABLE_COUNTERS` that only the layout has which tests of the migration begin with.
+const DROPPED: usize = if cfg!(feature = "earlier-layout") {
+    16
+} else {
+    0
+};
+
 abi_struct! {
     /// Value of `TABLE_COUNTERS` (one element): what the packet walk did to the flow tables.
-    pub struct TableCounters [32] {
+    pub struct TableCounters [32] plus DROPPED {
         /// Flows inserted into the main tables.
         pub inserted: u64,
         /// Flows removed from the main tables by the packet walk (expired on read, or a reused 5-tuple).
@@ -67,6 +74,9 @@ abi_struct! {
         pub full: u64,
         /// Half-open entries found without their other direction (evicted by the LRU) and ignored.
         pub orphans: u64,
+        /// What this release does without.
+        #[cfg(feature = "earlier-layout")]
+        pub dropped: [u64; 2],
     }
 }
 

@@ -51,14 +51,15 @@ pub use tick::Tick;
 /// Version of every layout in this module; part of the pin directory's name.
 pub const ABI_VERSION: u32 = 1;
 
-/// Declares a map key or value: `repr(C)`, `Pod`, comparable, with its size asserted.
+/// Declares a map key or value: `repr(C)`, `Pod`, comparable, with its size asserted; `plus` names bytes that only the layout
+/// of a feature has.
 macro_rules! abi_struct {
-    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] $(align $align:literal)? { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] $(align $align:literal)? $(plus $extra:ident)? { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C $(, align($align))?)]
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct $name { $($(#[$fmeta])* $fvis $field: $ty),* }
-        const _: () = assert!(size_of::<$name>() == $size && align_of::<$name>() <= 8);
+        const _: () = assert!(size_of::<$name>() == $size $(+ $extra)? && align_of::<$name>() <= 8);
     };
 }
 

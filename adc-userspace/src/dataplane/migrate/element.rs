@@ -13,8 +13,8 @@ use bytemuck::Pod;
 use super::super::{batch, error::DataplaneError};
 
 // enum bpf_cmd, include/uapi/linux/bpf.h.
-const LOOKUP: libc::c_long = 1;
-const UPDATE: libc::c_long = 2;
+pub(super) const LOOKUP: libc::c_long = 1;
+pub(super) const UPDATE: libc::c_long = 2;
 const DELETE: libc::c_long = 3;
 /// For hash tables since Linux 5.14.
 const TAKE: libc::c_long = 21;
@@ -118,32 +118,46 @@ impl<K: Pod, V: Pod> Elements<K, V> {
     }
 
     fn operate(&self, command: libc::c_long, key: &K, value: Option<&mut V>) -> io::Result<()> {
-        let mut attr = ElementAttr {
-            map_fd: u32::try_from(self.data.fd().as_fd().as_raw_fd()).map_err(io::Error::other)?,
-            padding: 0,
-            key: std::ptr::from_ref(key) as u64,
-            value: value.map_or(0, |value| std::ptr::from_mut(value) as u64),
-            flags: 0,
+        let value = value.map_or(std::ptr::null_mut(), std::ptr::from_mut);
+        // SAFETY: `open` has checked that key and value are as large as the map's.
+        unsafe { operate(&self.data, command, key, value) }
+    }
+}
+
+/// One operation on one element.
+///
+/// # Safety
+/// `key` is as large as a key of the map, and `value`, unless the command needs none, as large as what the kernel copies.
+pub(super) unsafe fn operate<K, V>(
+    map: &MapData,
+    command: libc::c_long,
+    key: *const K,
+    value: *mut V,
+) -> io::Result<()> {
+    let mut attr = ElementAttr {
+        map_fd: u32::try_from(map.fd().as_fd().as_raw_fd()).map_err(io::Error::other)?,
+        padding: 0,
+        key: key as u64,
+        value: value as u64,
+        flags: 0,
+    };
+    loop {
+        // SAFETY: a full, initialised member of `union bpf_attr`; for what it points to the caller answers.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                &raw mut attr,
+                size_of::<ElementAttr>(),
+            )
         };
-        loop {
-            // SAFETY: a full, initialised member of `union bpf_attr`. `open` has checked that key and value are as large as
-            // the map's, and both outlive the call.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_bpf,
-                    command,
-                    &raw mut attr,
-                    size_of::<ElementAttr>(),
-                )
-            };
-            if result >= 0 {
-                return Ok(());
-            }
-            let error = io::Error::last_os_error();
-            // A program on this CPU held the bucket for a moment (`htab_lock_bucket`, kernel/bpf/hashtab.c).
-            if error.raw_os_error() != Some(libc::EBUSY) {
-                return Err(error);
-            }
+        if result >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        // A program on this CPU held the bucket for a moment (`htab_lock_bucket`, kernel/bpf/hashtab.c).
+        if error.raw_os_error() != Some(libc::EBUSY) {
+            return Err(error);
         }
     }
 }

@@ -27,12 +27,22 @@ use super::{
 /// Maps that belong to one program and are made anew with it. What is in them is of no use to another one.
 const OWN: [&str; 3] = ["SCRATCH4", "SCRATCH6", "PROGRAMS"];
 
+/// Maps whose counts are carried over if their layout has changed.
+const COUNTERS: [&str; 4] = [
+    "REASON_COUNTERS",
+    "BACKEND_COUNTERS",
+    "TABLE_COUNTERS",
+    "SELF_CHECKS",
+];
+
 /// What an earlier layout leaves us.
 pub(in super::super) struct Inheritance {
     /// Its directory.
     pub(super) earlier: PathBuf,
     /// Its flow tables; `None` if their flows were moved before.
     pub(super) layout: Option<FlowLayout>,
+    /// Counters to be carried over.
+    pub(super) counters: Vec<&'static str>,
 }
 
 impl Inheritance {
@@ -51,6 +61,7 @@ impl Inheritance {
             abandon(earlier, pins)?;
         }
         let layout = flow_layout(earlier, switched)?;
+        let mut counters = Vec::new();
         for shape in shapes {
             let there = earlier.join(shape.name);
             if OWN.contains(&shape.name) || !there.exists() {
@@ -61,6 +72,13 @@ impl Inheritance {
                 None if of_flows => {}
                 Some(FlowLayout::Headed) if of_flows => {
                     shape.entries = shape.entries.max(info(&there)?.max_entries());
+                }
+                _ if COUNTERS.contains(&shape.name) && is_other(shape, &there)? => {
+                    shape.entries = shape.entries.max(info(&there)?.max_entries());
+                    // Once: they count already.
+                    if !switched {
+                        counters.push(shape.name);
+                    }
                 }
                 None | Some(FlowLayout::Headed | FlowLayout::Same) => {
                     share(shape, &there, earlier, pins)?;
@@ -73,8 +91,14 @@ impl Inheritance {
         Ok(Self {
             earlier: earlier.into(),
             layout,
+            counters,
         })
     }
+}
+
+/// Whether the values of a map have another size there.
+fn is_other(shape: &MapShape, there: &Path) -> Result<bool, DataplaneError> {
+    Ok(info(there)?.value_size() as usize != shape.value)
 }
 
 /// One map for both programs, until the other is gone.

@@ -4,6 +4,7 @@
 //! programs. Flow tables that have changed are moved flow by flow, while a third program sends each packet to the program
 //! that holds its flow. Every step may be the last of this process; the next start sees what was done and goes on.
 
+mod counters;
 mod element;
 mod handover;
 mod inherit;
@@ -42,6 +43,8 @@ const MOST_PASSES: u32 = 64;
 pub(super) struct Migration {
     earlier: PathBuf,
     began: Instant,
+    /// Counters to be carried over.
+    counters: Vec<&'static str>,
     /// `None` if the flow tables are as they were.
     flows: Option<FlowMove>,
 }
@@ -61,7 +64,11 @@ impl Migration {
         pins: &PinDirectory,
     ) -> Result<Self, DataplaneError> {
         let began = Instant::now();
-        let Inheritance { earlier, layout } = inheritance;
+        let Inheritance {
+            earlier,
+            layout,
+            counters,
+        } = inheritance;
         let flows = match layout {
             None | Some(FlowLayout::Same) => None,
             Some(FlowLayout::Headed) => {
@@ -82,16 +89,20 @@ impl Migration {
         Ok(Self {
             earlier,
             began,
+            counters,
             flows,
         })
     }
 
     /// Moves all flows to `own`, the program that is to serve alone afterwards.
     fn hand_over(&mut self, own: &Xdp, pins: &PinDirectory) -> Result<(), DataplaneError> {
+        let carry = |name| counters::carry(&self.earlier.join(name), &pins.map(name), name);
         let Some(flows) = &mut self.flows else {
-            return Ok(());
+            return self.counters.iter().copied().try_for_each(carry);
         };
         flows.handover.attach(pins)?;
+        // What the earlier program counts from here on is not told any more.
+        self.counters.iter().copied().try_for_each(carry)?;
         flows.handover.switch(own)?;
         tracing::info!(from = %self.earlier.display(), "moving the flows of an earlier layout");
         for _pass in 0..MOST_PASSES {
