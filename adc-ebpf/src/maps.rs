@@ -1,11 +1,11 @@
 //! Every map. `docs/MAPS.md` says who writes and who reads each; the agent sets the sizes at load.
 
 use adc_common::abi::{
-    Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
-    FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry, InterfaceEntry, LEASE_SLOTS,
-    LeaseEntry, MAX_INTERFACES, ORPHAN_RING_BYTES, OrphanRecord, RangeKey, Reason, ReasonCounters,
-    Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
-    TableCounters,
+    Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FLOW_NEWS_BYTES, FRAGMENT_ENTRIES,
+    FlowEntry, FlowKey, FlowNews, FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry,
+    InterfaceEntry, LEASE_SLOTS, LeaseEntry, MAX_INTERFACES, ORPHAN_RING_BYTES, OrphanRecord,
+    RangeKey, Reason, ReasonCounters, Ring, SELF_CHECK_PROGRAMS, SelfCheckCounters, ServiceEntry,
+    ServiceIndexEntry, ServiceKey, TableCounters,
 };
 use adc_common::datapath::Scratch;
 use aya_ebpf::{
@@ -92,6 +92,11 @@ pub(crate) static GROUP_VIPS: HashMap<
 #[btf_map]
 pub(crate) static ORPHANS: RingBuf<OrphanRecord, { ORPHAN_RING_BYTES as usize }> = RingBuf::new();
 
+/// Of both families: a record's length tells which.
+#[btf_map]
+pub(crate) static FLOW_NEWS: RingBuf<FlowNews<Addr6>, { FLOW_NEWS_BYTES as usize }> =
+    RingBuf::new();
+
 #[btf_map]
 pub(crate) static INTERFACES: Array<InterfaceEntry, INTERFACES_MAX> = Array::new();
 
@@ -144,4 +149,16 @@ impl RingArray {
         // SAFETY: an element of an array stays where it is while a program runs (RCU); any bytes are a valid `Ring`.
         unsafe { ring.cast::<Ring>().as_ref() }
     }
+}
+
+/// 1 if there is another node to be told of flows. The agent sets it before the programs are loaded; the map that holds it is
+/// frozen by then, so the verifier knows the value and drops what it excludes.
+#[unsafe(no_mangle)]
+static TELL_FLOWS: u32 = 0;
+
+/// Whether there is another node to be told of flows.
+#[inline(always)]
+pub(crate) fn tells() -> bool {
+    // SAFETY: a static. Volatile, because the compiler takes the value above for the last word.
+    unsafe { (&raw const TELL_FLOWS).read_volatile() != 0 }
 }

@@ -3,7 +3,7 @@
 use adc_common::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        FlowNews, FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
         InterfaceId, LeaseEntry, OrphanRecord, RING_SLOTS, RangeKey, Reason, SelfCheckCounters,
         ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
@@ -17,8 +17,8 @@ use aya_ebpf::{
 };
 
 use crate::maps::{
-    BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOWS4, FLOWS6, FRAGMENTS4, FRAGMENTS6,
-    GROUP_VIPS, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, LEASES, ORPHANS,
+    BACKEND_ADDRESSES, BACKEND_COUNTERS, BACKENDS, FLOW_NEWS, FLOWS4, FLOWS6, FRAGMENTS4,
+    FRAGMENTS6, GROUP_VIPS, HALF_OPEN4, HALF_OPEN6, INTERFACE_INDEX, INTERFACES, LEASES, ORPHANS,
     REASON_COUNTERS, RINGS, RangeBits, RingArray, SCRATCH4, SCRATCH6, SELF_CHECKS, SERVICE_INDEX,
     SERVICE_RANGES, SERVICES, SNAT_CURSORS, TABLE_COUNTERS,
 };
@@ -59,6 +59,24 @@ macro_rules! flow_tables {
                 entry: &FlowEntry<$family>,
             ) -> Result<(), InsertError> {
                 outcome($flows.insert(key, entry, u64::from(BPF_NOEXIST)))
+            }
+
+            #[inline(always)]
+            fn tell(&self, key: &FlowKey<$family>) {
+                if !crate::maps::tells() {
+                    return;
+                }
+                let Some(entry) = $flows.get_ptr_mut(key) else {
+                    return;
+                };
+                let Some(mut news) = FLOW_NEWS.reserve_untyped::<FlowNews<$family>>(0) else {
+                    self.count_table(|table| table.untold = table.untold.wrapping_add(1));
+                    return;
+                };
+                // SAFETY: as for `with_flow`.
+                let entry = unsafe { *entry };
+                news.write(FlowNews { key: *key, entry });
+                news.submit(0);
             }
 
             #[inline(always)]

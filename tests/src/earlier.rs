@@ -28,7 +28,13 @@ const OBJECT: &str = "adc-xdp-earlier";
 const FLOWS: [&str; 4] = ["FLOWS4", "FLOWS6", "HALF_OPEN4", "HALF_OPEN6"];
 
 /// Maps that every program has for itself, and counters that have another layout.
-const OWN: [&str; 4] = ["SCRATCH4", "SCRATCH6", "PROGRAMS", "TABLE_COUNTERS"];
+const OWN: [&str; 5] = [
+    "SCRATCH4",
+    "SCRATCH6",
+    "PROGRAMS",
+    "FLOW_NEWS",
+    "TABLE_COUNTERS",
+];
 
 /// What stands before an entry there, and the sizes of keys and values of `FLOWS4`, bytes.
 const HEAD: usize = 8;

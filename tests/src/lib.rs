@@ -26,6 +26,8 @@ pub mod require;
 pub mod routing;
 pub mod scene;
 pub mod serve;
+pub mod sync_bench;
+pub mod sync_pair;
 pub mod topology;
 pub mod wait;
 pub mod walk;

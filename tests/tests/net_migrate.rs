@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use adc_common::abi::ABI_VERSION;
 use adc_tests::{
     agent::Backend,
     announce,
@@ -167,6 +168,40 @@ fn ports_of_full_nat_move_with_their_flows() {
 }
 
 #[test]
+fn flow_tables_that_have_not_changed_are_taken_over_as_they_are() {
+    require!(namespaces, agent);
+    let topology = Topology::two_arm(2);
+    let hosts = topology.backends.clone();
+    let udp = hosts.iter().map(|host| UdpEcho::start(host, DNS_PORT));
+    let udp: Vec<_> = udp.collect();
+    let mut scene = Scene::with(topology, |config| {
+        let v4 = hosts.iter().map(|host| Backend::v4(host, DNS_PORT));
+        config
+            .pool("dns", &[], v4.collect())
+            .service("dns", DNS, "udp", "dns")
+    });
+    let client = &scene.topology.client;
+    let held = HeldConnections::open(client, ECHO, HELD);
+    let stream = Stream::start(client, DNS, PER_SECOND);
+    stream.wait_for(500);
+    scene.agent.kill9();
+    let [own, earlier] = [ABI_VERSION, ABI_VERSION - 1]
+        .map(|version| scene.topology.pin_path().join(format!("v{version}")));
+    fs::rename(&own, &earlier).unwrap();
+    // An older release had no program pinned.
+    fs::remove_file(earlier.join("program")).unwrap();
+    scene.agent.restart();
+    assert_eq!(said(&scene.agent.process().log(), "established"), 0);
+    assert!(scene.agent.flow_count() > HELD as u64);
+    stream.wait_for(500);
+    held.assert_all_alive();
+    assert!(!earlier.exists());
+    let (sent, returned) = stream.stop();
+    let arrived: u64 = udp.iter().map(UdpEcho::received).sum();
+    assert_eq!((arrived, returned), (sent, sent), "arrived and came back");
+}
+
+#[test]
 fn an_agent_that_dies_while_flows_move_is_carried_on_by_the_next() {
     require!(namespaces, agent, earlier);
     let mut node = Node::start("full-nat");
@@ -204,7 +239,7 @@ fn a_start_that_fails_before_flows_move_leaves_everything_to_the_earlier_release
     assert!(!process.wait(LONG).success());
     assert!(process.log().contains("nosuch0"), "{}", process.log());
     let own = node.scene.topology.pin_path();
-    let own = own.join(format!("v{}", adc_common::abi::ABI_VERSION));
+    let own = own.join(format!("v{}", ABI_VERSION));
     assert_eq!(fs::read_dir(&own).unwrap().count(), 0, "nothing is left");
     for held in &node.held {
         held.assert_all_alive();
@@ -221,7 +256,7 @@ fn a_newer_layout_that_serves_is_left_alone_and_the_agent_says_what_to_do() {
     let held = HeldConnections::open(&scene.topology.client, ECHO, 10);
     scene.agent.kill9();
     let pins = scene.topology.pin_path().to_owned();
-    let version = adc_common::abi::ABI_VERSION;
+    let version = ABI_VERSION;
     let own = pins.join(format!("v{version}"));
     let newer = pins.join(format!("v{}", version + 1));
     // As a release with one layout more would have named it.

@@ -50,6 +50,12 @@ fn program_that_checks_itself_stays_within_its_verifier_budget() {
 }
 
 #[test]
+fn program_that_tells_of_flows_stays_within_its_verifier_budget() {
+    require!(object);
+    check(&mut Program::load_telling(LIMITS), "-telling");
+}
+
+#[test]
 fn program_that_captures_stays_within_its_verifier_budget() {
     require!(object, capture);
     let setup = CaptureSetup::default();
@@ -61,6 +67,13 @@ fn program_that_captures_stays_within_its_verifier_budget() {
 fn program_between_two_others_stays_within_its_verifier_budget() {
     require!(object, handover);
     check_info(&Between::load().info(), "-handover");
+}
+
+#[test]
+fn program_that_captures_and_tells_stays_within_its_verifier_budget() {
+    require!(object, capture);
+    let (mut program, _records) = Program::capturing_telling(LIMITS, CaptureSetup::default());
+    check(&mut program, "-capture-telling");
 }
 
 /// Tests run side by side; blessing rewrites one file.

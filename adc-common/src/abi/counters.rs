@@ -65,7 +65,7 @@ const DROPPED: usize = if cfg!(feature = "earlier-layout") {
 
 abi_struct! {
     /// Value of `TABLE_COUNTERS` (one element): what the packet walk did to the flow tables.
-    pub struct TableCounters [32] plus DROPPED {
+    pub struct TableCounters [40] plus DROPPED {
         /// Flows inserted into the main tables.
         pub inserted: u64,
         /// Flows removed from the main tables by the packet walk (expired on read, or a reused 5-tuple).
@@ -74,6 +74,8 @@ abi_struct! {
         pub full: u64,
         /// Half-open entries found without their other direction (evicted by the LRU) and ignored.
         pub orphans: u64,
+        /// News of flows that did not fit into `FLOW_NEWS`.
+        pub untold: u64,
         /// What this release does without.
         #[cfg(feature = "earlier-layout")]
         pub dropped: [u64; 2],

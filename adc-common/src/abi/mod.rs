@@ -15,6 +15,7 @@ mod fragment;
 mod handover;
 mod hop;
 mod lease;
+mod news;
 mod orphan;
 mod range;
 mod reason;
@@ -38,6 +39,7 @@ pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentK
 pub use handover::{HANDOVER_EARLIER, HANDOVER_OWN, HANDOVER_PROGRAMS};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES, OTHER_MACS};
 pub use lease::{GROUP_VIPS_MAX, GroupSlot, LEASE_SLOTS, LeaseEntry};
+pub use news::{FLOW_NEWS_BYTES, FlowNews};
 pub use orphan::{ORPHAN_BYTES, ORPHAN_RING_BYTES, Orphan, OrphanRecord};
 pub use range::{MAX_RANGE_PREFIXES, RangeKey};
 pub use reason::{Reason, ReasonClass};
@@ -49,7 +51,7 @@ pub use service::{
 pub use tick::Tick;
 
 /// Version of every layout in this module; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Declares a map key or value: `repr(C)`, `Pod`, comparable, with its size asserted; `plus` names bytes that only the layout
 /// of a feature has.

@@ -10,6 +10,7 @@ use core::mem::replace;
 use super::{
     decide::follow,
     family::Family,
+    news,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     schedule::{is_still_chosen, last_hop},
     scratch::{Scratch, Seen},
@@ -119,6 +120,7 @@ where
             tables.count_backend(delivery.backend, |backend| {
                 backend.flows_established = backend.flows_established.wrapping_add(1);
             });
+            news::tell(tables, &seen.key);
         }
         Some(Err(InsertError::Refused)) => {
             tables.count_table(|table| table.full = table.full.wrapping_add(1));
@@ -153,13 +155,17 @@ where
         return false;
     }
     let hop = last_hop(packet, &seen.frame);
+    let next = next_phase(seen, phase);
     let _entry = tables.with_flow(&seen.key, |entry| {
         entry.last_seen = seen.now;
-        entry.phase = next_phase(seen, phase);
+        entry.phase = next;
         if hop.interface != InterfaceId(0) {
             let _before = replace(&mut entry.hop, hop);
         }
     });
+    if next != phase {
+        news::tell(tables, &seen.key);
+    }
     true
 }
 

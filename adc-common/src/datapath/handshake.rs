@@ -7,7 +7,7 @@ use super::{
     direct,
     down::follow,
     family::Family,
-    fence,
+    fence, news,
     ports::{FlowTables, InsertError, PacketBuf, Tables},
     preface,
     schedule::{is_still_chosen, last_hop},
@@ -359,6 +359,7 @@ where
             tables.count_backend(delivery.backend, |backend| {
                 backend.flows_established = backend.flows_established.wrapping_add(1);
             });
+            news::tell(tables, &seen.key);
         }
         // Another CPU is promoting it. It may still need the half-open entries, and removes them itself.
         Err(InsertError::Exists) => return,

@@ -26,6 +26,7 @@ mod icmp_cross;
 mod icmp_error;
 mod icmp_write;
 mod mss;
+mod news;
 mod parse;
 mod piece;
 mod pipeline;

@@ -96,6 +96,9 @@ pub trait FlowTables<A> {
     /// Inserts into the main table unless the key exists.
     fn insert_flow(&self, key: &FlowKey<A>, entry: &FlowEntry<A>) -> Result<(), InsertError>;
 
+    /// Tells the agent how the entry in the main table stands now, if there is another node to know it.
+    fn tell(&self, key: &FlowKey<A>);
+
     /// Removes from the main table; false if it was not there.
     fn remove_flow(&self, key: &FlowKey<A>) -> bool;
 

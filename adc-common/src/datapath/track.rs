@@ -3,6 +3,7 @@
 use super::{
     direct,
     family::Family,
+    news,
     ports::{FlowTables, PacketBuf, Tables},
     preface, schedule,
     scratch::{Scratch, Seen},
@@ -61,6 +62,7 @@ where
     });
     if phase != own.phase {
         let _other = tables.with_flow(other_key, |entry| entry.phase = phase);
+        news::tell(tables, &seen.key);
     }
     true
 }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     abi::{
         Addr4, Addr6, Addr16, BackendCounters, BackendEntry, BackendId, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
+        FlowNews, FragmentEntry, FragmentKey, GroupSlot, HalfOpenEntry, IndexFlags, InterfaceEntry,
         InterfaceId, LeaseEntry, OrphanRecord, Port, RangeKey, Reason, ReasonCounters,
         SelfCheckCounters, ServiceEntry, ServiceId, ServiceKey, TableCounters,
     },
@@ -24,6 +24,8 @@ pub struct FlowMaps<A> {
     pub flows: RefCell<HashMap<FlowKey<A>, FlowEntry<A>>>,
     /// Half-open flows.
     pub half_open: RefCell<HashMap<FlowKey<A>, HalfOpenEntry<A>>>,
+    /// What the agent was told of validated flows; never full.
+    pub news: RefCell<Vec<FlowNews<A>>>,
     /// First fragments.
     pub fragments: RefCell<HashMap<FragmentKey<A>, FragmentEntry>>,
     /// Entries that the main table takes.
@@ -37,6 +39,7 @@ impl<A> Default for FlowMaps<A> {
         Self {
             flows: RefCell::default(),
             half_open: RefCell::default(),
+            news: RefCell::default(),
             fragments: RefCell::default(),
             capacity: 1 << 20,
             half_open_capacity: usize::MAX,
@@ -133,6 +136,16 @@ macro_rules! flow_tables {
                     key,
                     entry,
                 )
+            }
+
+            fn tell(&self, key: &FlowKey<$family>) {
+                if let Some(entry) = self.$field.flows.borrow().get(key) {
+                    let news = FlowNews {
+                        key: *key,
+                        entry: *entry,
+                    };
+                    self.$field.news.borrow_mut().push(news);
+                }
             }
 
             fn remove_flow(&self, key: &FlowKey<$family>) -> bool {

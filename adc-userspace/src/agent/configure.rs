@@ -198,6 +198,7 @@ impl Agent {
             telemetry: self.config.telemetry.clone(),
             ha: Ha {
                 heartbeat: self.config.ha.heartbeat.clone(),
+                sync: self.config.ha.sync.clone(),
                 ..config.ha
             },
             ..config
@@ -282,6 +283,7 @@ impl Agent {
             "ha.heartbeat",
             file.ha.heartbeat == self.config.ha.heartbeat,
         );
+        differs("ha.sync", file.ha.sync == self.config.ha.sync);
         notes
     }
 

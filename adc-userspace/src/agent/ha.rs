@@ -9,7 +9,7 @@ use crate::{
     api::proto::{ApiError, Severity, Warning},
     ha::{
         HaControl, NodeFacts, Role, RoleChange,
-        heartbeat::{alike::config_hash, packet::SyncState, runner::Statement},
+        heartbeat::{alike::config_hash, runner::Statement},
         keeper::Place,
     },
     model::{GroupName, PoolName, Tracked},
@@ -57,7 +57,7 @@ impl Agent {
         };
         let configured = self
             .ha
-            .configure(&place, &self.config.ha, node, interfaces)
+            .configure(&place, &self.groups_now(), node, interfaces)
             .await;
         match &configured {
             Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,
@@ -75,7 +75,7 @@ impl Agent {
         if self.config.ha.heartbeat.is_some() {
             self.ha.say(Statement {
                 data_plane_ok: self.forwards(),
-                sync: SyncState::Off,
+                sync: self.sync_state(),
                 config_hash: config_hash(&self.config),
             });
         }
@@ -100,6 +100,7 @@ impl Agent {
             group, role, why, ..
         } = change;
         tracing::debug!(%group, %role, "the keeper says: {why}");
+        self.publish_names();
         self.announcer.look();
     }
 

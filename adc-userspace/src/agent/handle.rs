@@ -127,7 +127,9 @@ impl Control for Handle {
 
     async fn ha(&self) -> Result<HaView, ApiError> {
         // The groups' thread is asked without the agent's lock: it may need the agent itself.
-        self.control().await.view().await
+        let view = self.control().await.view().await?;
+        let sync = self.look(|agent| Ok(agent.sync_view())).await?;
+        Ok(HaView { sync, ..view })
     }
 
     async fn announcements(&self) -> Result<Vec<AnnouncementView>, ApiError> {

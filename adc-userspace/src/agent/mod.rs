@@ -22,6 +22,8 @@ mod snat;
 mod start;
 mod state;
 mod status;
+mod sweep;
+mod sync;
 mod view;
 
 pub use monitors::check;
@@ -121,6 +123,7 @@ async fn serve(options: &RunOptions) -> Result<()> {
     } = started;
     let agent = Arc::new(Mutex::new(agent));
     let (stop, stopped) = watch::channel(false);
+    let sync = sync::follow(&agent, stopped.clone()).await;
     let handle = Handle::new(Arc::clone(&agent), stopped.clone(), told_to_stop);
     let servers = spawn_servers(handle, server, metrics, &stopped);
     let ending = match events(&agent, inputs).await {
@@ -140,6 +143,10 @@ async fn serve(options: &RunOptions) -> Result<()> {
     }
     stop.send_replace(true);
     servers.await;
+    if let Some(task) = sync {
+        // It only ends; a panic in it was printed.
+        drop(task.await);
+    }
     match ending {
         Ending::Leave => Ok(()),
         // A change that outlived its connection ends first; one that still waits is refused after this.

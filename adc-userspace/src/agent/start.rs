@@ -160,6 +160,7 @@ async fn bring_up(
         &config.dataplane.pin_path,
         &config.dataplane.limits,
         config.dataplane.self_check,
+        config.ha.sync.is_some(),
     )?;
     let interfaces = interfaces(&config, &facts, &dataplane)?;
     let carried = Carried::on(&config.dataplane.interfaces);
@@ -198,6 +199,7 @@ async fn bring_up(
         challenger: Challenger::start(),
         ha,
         announcer: Announcer::default(),
+        replication: None,
         troubles: Troubles::default(),
         stopping: false,
         _locks: locks,
@@ -235,11 +237,15 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     }
     detach_others(agent)?;
     agent.dataplane.finish_migration()?;
-    if let Err(error) = agent.configure_ha().await
-        && !adopted
-    {
-        agent.shut_down().await?;
-        return Err(error.into());
+    // What an earlier agent left goes on without other nodes; an agent that made everything itself does not begin.
+    let synced = agent.start_sync();
+    let grouped = agent.configure_ha().await;
+    if let Err(error) = synced.and(grouped.map_err(Into::into)) {
+        if !adopted {
+            agent.shut_down().await?;
+            return Err(error);
+        }
+        tracing::error!("{error:#}");
     }
     agent.reconcile_addresses().await;
     tracing::info!(

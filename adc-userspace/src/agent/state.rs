@@ -5,21 +5,21 @@ use std::{
     fs::File,
     net::IpAddr,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use adc_common::abi::{BackendId, Hop};
+use adc_common::abi::Hop;
 use anyhow::{Context as _, Result};
 use nix::fcntl::Flock;
 
 use super::{
     addresses::Carried, announce::Announcer, challenges::Challenger, interfaces::Interface,
-    monitors::Monitors, snat::Refusals,
+    monitors::Monitors, snat::Refusals, sync::Replication,
 };
 use crate::{
     api::proto::{Timestamp, sentence},
     config::edit::{EditProblem, Edits},
-    dataplane::{self, Dataplane, LoadReport, SweepReport, Timeouts},
+    dataplane::{Dataplane, LoadReport, SweepReport},
     ha::HaControl,
     health::{self, Checker, HealthEvent, TargetKey},
     model::{AttachMode, Backend, Config, EffectiveState, Health, Pool, PoolName, Weight},
@@ -27,9 +27,6 @@ use crate::{
     plan::{self, Down, DrainingOut, EffectiveWeights, Hops, Plan, PlanError},
     telemetry::LogFormat,
 };
-
-/// How old the flow figures of a metrics scrape may be; people and programs that ask get them fresh.
-const FRESH_ENOUGH: Duration = Duration::from_secs(1);
 
 /// Addresses without a next hop that get a log line each; of more at once only these many are named.
 const NAMED_IN_LOG: usize = 5;
@@ -76,6 +73,8 @@ pub(super) struct Agent {
     pub(super) challenger: Challenger,
     pub(super) ha: HaControl,
     pub(super) announcer: Announcer,
+    /// Replication of flows, if it is configured.
+    pub(super) replication: Option<Replication>,
     pub(super) troubles: Troubles,
     /// Set once: from then on nothing may be changed any more.
     pub(super) stopping: bool,
@@ -282,6 +281,7 @@ impl Agent {
         self.report_pools();
         self.announcer.look();
         if !plan.is_empty() {
+            self.publish_names();
             self.challenge();
         }
         Ok(plan)
@@ -318,61 +318,6 @@ impl Agent {
         addresses
     }
 
-    /// The periodic sweep; also the next try of whatever failed, and the look after what others may have changed.
-    pub(super) async fn on_sweep(&mut self) {
-        if let Err(error) = self.sweep_now() {
-            tracing::error!("sweeping flows: {}", sentence(error.as_ref()));
-            return;
-        }
-        if !self.draining_out.is_empty() || self.troubles.plan.is_some() {
-            match self.replan_counted() {
-                Ok(_plan) => {}
-                Err(error) => self.troubles.plan = Some(sentence(error.as_ref())),
-            }
-        }
-        self.challenge();
-        if let Err(error) = self.note_refusals() {
-            tracing::error!("counting refused flows: {}", sentence(error.as_ref()));
-        }
-        self.mend_interfaces();
-        self.reconcile_addresses().await;
-        self.announcer.look_at_routes();
-    }
-
-    /// Removes flows that are over and counts the others.
-    pub(super) fn sweep_now(&mut self) -> Result<()> {
-        let timeouts = self.timeouts();
-        let retiring: BTreeSet<BackendId> =
-            self.draining_out.iter().map(|backend| backend.id).collect();
-        let flows = &mut self.dataplane.flows;
-        let swept =
-            tokio::task::block_in_place(|| flows.sweep(dataplane::now(), &timeouts, &retiring));
-        self.troubles.sweep = swept.as_ref().err().map(ToString::to_string);
-        self.sweep = swept?;
-        self.swept = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Idle timeouts of the flows of every backend in the tables.
-    pub(super) fn timeouts(&self) -> Timeouts {
-        let observed = self.dataplane.tables.observed();
-        let backends = observed.backends.iter();
-        let timeouts = backends
-            .filter_map(|(id, entry)| Some((*id, observed.services.get(&entry.service)?.timeouts)));
-        Timeouts(timeouts.collect())
-    }
-
-    /// The same, unless it was done a moment ago: a scrape must not walk the tables over and over.
-    pub(super) fn sweep_if_stale(&mut self) -> Result<()> {
-        if self
-            .swept
-            .is_some_and(|swept| swept.elapsed() < FRESH_ENOUGH)
-        {
-            return Ok(());
-        }
-        self.sweep_now()
-    }
-
     /// Nothing is changed after this: the next agent finds things as they are, and so do packets.
     pub(super) fn leave(&mut self) {
         self.stopping = true;
@@ -388,6 +333,9 @@ impl Agent {
         self.ha.stop().await;
         self.remove_addresses().await;
         self.remove_kept_addresses().await;
+        // After the roles: whoever takes them over has been told of the last flows.
+        let replication = self.replication.take();
+        tokio::task::block_in_place(|| drop(replication));
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api::proto::{
-        BackendFilter, ConfigSummary, FlowTableView, InterfaceView, ReasonRow, ServiceSummary,
-        Severity, Status, Timestamp, Warning, warnings_about,
+        BackendFilter, ConfigSummary, FlowTableView, HaView, InterfaceView, ReasonRow,
+        ServiceSummary, Severity, Status, Timestamp, Warning, warnings_about,
     },
     model::AttachMode,
     telemetry::MetricsSnapshot,
@@ -204,7 +204,10 @@ impl Agent {
             tables: self.dataplane.counters.tables()?,
             self_checks: self.dataplane.counters.self_checks()?,
             held_fragments: self.dataplane.orphans.counts().totals(),
-            ha: self.ha.known(),
+            ha: HaView {
+                sync: self.sync_view(),
+                ..self.ha.known()
+            },
             announcements: self.announcement_views(),
             config_generation: self.generation,
             config_edits: self.edits.len(),

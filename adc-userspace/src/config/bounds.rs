@@ -36,6 +36,8 @@ pub(super) const MAX_INTERFACES: usize = 63;
 pub(super) const MAX_INTERFACE_NAME: usize = 15;
 /// Ways to the other node of a pair, as many as a heartbeat can tell of.
 pub(super) const MAX_HEARTBEAT_PATHS: usize = 16;
+/// How long a node without the other's flows does not preempt; 0 = it does at once.
+pub(super) const WAIT_AT_MOST: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 /// Time between two VRRP adverts: twelve bits of hundredths of a second (RFC 9568 §5.2.7).
 pub(super) const ADVERT_INTERVAL: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_millis(40_950);

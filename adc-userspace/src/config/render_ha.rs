@@ -6,7 +6,9 @@ use super::{
     render::{duration, number, path, table},
     words::Words,
 };
-use crate::model::{GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, Track, Tracked};
+use crate::model::{
+    GroupVip, Ha, HaGroup, HeartbeatPath, HeartbeatSettings, SyncSettings, Track, Tracked,
+};
 
 pub(super) fn ha(ha: &Ha) -> Item {
     let groups: ArrayOfTables = ha
@@ -23,7 +25,18 @@ pub(super) fn ha(ha: &Ha) -> Item {
             .as_ref()
             .map(|settings| ("heartbeat", heartbeat(settings))),
     );
+    entries.extend(ha.sync.as_ref().map(|settings| ("sync", sync(settings))));
     table(entries)
+}
+
+fn sync(sync: &SyncSettings) -> Item {
+    table([
+        ("interface", value(&sync.interface)),
+        ("peer", value(sync.peer.to_string())),
+        ("port", number(sync.port)),
+        ("key_file", path(&sync.key_file)),
+        ("wait_at_most", duration(sync.wait_at_most)),
+    ])
 }
 
 fn heartbeat(heartbeat: &HeartbeatSettings) -> Item {

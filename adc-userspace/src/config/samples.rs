@@ -13,7 +13,7 @@ use crate::model::{
     AdminState, AttachMode, Backend, BackendAddress, BodyMatch, Config, Dataplane, Ha, Hash,
     HeartbeatPath, HeartbeatSettings, HttpCheck, InitialState, Limits, Mode, Monitor, MonitorKind,
     MssClamp, Node, OnDown, Pool, Ports, Profile, Require, RouteAnnouncement, Scheduler, Service,
-    StatusRange, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
+    StatusRange, SyncSettings, Telemetry, Timeouts, TlsVerify, TransportProtocol, Tunnel, Weight,
 };
 
 /// Names that TOML has to quote are among them.
@@ -56,11 +56,16 @@ pub(super) fn config() -> impl Strategy<Value = Config> {
                 });
             let heartbeat = heartbeat(&dataplane, &node.name);
             let announce = announce(&dataplane);
+            let sync = sync(&dataplane);
             Config {
                 node,
                 dataplane,
                 telemetry,
-                ha: Ha { heartbeat, ..ha },
+                ha: Ha {
+                    heartbeat,
+                    sync,
+                    ..ha
+                },
                 announce,
                 monitors: monitors
                     .into_iter()
@@ -307,6 +312,18 @@ fn heartbeat(dataplane: &Dataplane, node: &str) -> Option<HeartbeatSettings> {
         witness: number
             .is_multiple_of(5)
             .then(|| IpAddr::from([10, 99, 0, 1])),
+    })
+}
+
+/// As arbitrary, too.
+fn sync(dataplane: &Dataplane) -> Option<SyncSettings> {
+    let number = dataplane.self_check;
+    number.is_multiple_of(2).then(|| SyncSettings {
+        interface: dataplane.interfaces.first().unwrap().clone(),
+        peer: IpAddr::from([10, 99, 0, 2]),
+        port: 1 + u16::try_from(number).unwrap(),
+        key_file: "/etc/adc/sync.key".into(),
+        wait_at_most: Duration::from_secs(number.into()),
     })
 }
 

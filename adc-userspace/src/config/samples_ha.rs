@@ -13,6 +13,7 @@ pub(super) fn ha() -> impl Strategy<Value = Ha> {
     prop::collection::vec(values(), 0..3).prop_map(|groups| Ha {
         heartbeat: None,
         agent_grace: Ha::AGENT_GRACE,
+        sync: None,
         groups: groups
             .into_iter()
             .enumerate()

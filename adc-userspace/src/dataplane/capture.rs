@@ -109,6 +109,7 @@ impl Dataplane {
         let mut loader = EbpfLoader::new();
         // As for the normal program.
         loader.verifier_log_level(VerifierLogLevel::STATS);
+        loader.override_global("TELL_FLOWS", &self.tell_flows, true);
         for shape in shapes(limits) {
             loader.map_pin_path(shape.name, self.pins.map(shape.name));
         }

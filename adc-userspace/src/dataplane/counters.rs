@@ -73,6 +73,7 @@ impl Counters {
             sum.inserted = sum.inserted.wrapping_add(cpu.inserted);
             sum.removed = sum.removed.wrapping_add(cpu.removed);
             sum.full = sum.full.wrapping_add(cpu.full);
+            sum.untold = sum.untold.wrapping_add(cpu.untold);
             sum.orphans = sum.orphans.wrapping_add(cpu.orphans);
         }
         Ok(sum)

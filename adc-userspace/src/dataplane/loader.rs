@@ -8,11 +8,12 @@ use std::{
 
 use adc_common::{
     abi::{
-        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FRAGMENT_ENTRIES, FlowEntry, FlowKey,
-        FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry, InterfaceEntry, LEASE_SLOTS,
-        LeaseEntry, MAX_INTERFACES, MAX_RANGE_PREFIXES, ORPHAN_RING_BYTES, RangeKey, Reason,
-        ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS, SELF_CHECK_WALK, SelfCheckCounters,
-        ServiceEntry, ServiceIndexEntry, ServiceKey, TableCounters,
+        Addr4, Addr6, Addr16, BackendCounters, BackendEntry, FLOW_NEWS_BYTES, FRAGMENT_ENTRIES,
+        FlowEntry, FlowKey, FragmentEntry, FragmentKey, GROUP_VIPS_MAX, HalfOpenEntry,
+        InterfaceEntry, LEASE_SLOTS, LeaseEntry, MAX_INTERFACES, MAX_RANGE_PREFIXES,
+        ORPHAN_RING_BYTES, RangeKey, Reason, ReasonCounters, SELF_CHECK_JUDGE, SELF_CHECK_PROGRAMS,
+        SELF_CHECK_WALK, SelfCheckCounters, ServiceEntry, ServiceIndexEntry, ServiceKey,
+        TableCounters,
     },
     datapath::Scratch,
 };
@@ -82,6 +83,8 @@ pub struct Dataplane {
     pub attachments: Attachments,
     /// One packet of so many is checked, or none (0).
     self_check: u32,
+    /// 1 if the program tells of flows.
+    pub(super) tell_flows: u32,
     /// The program that stands in for it at the moment.
     pub(super) capture: Option<Running>,
     /// What is still to be taken over of an earlier layout.
@@ -89,11 +92,13 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads the program, adopting pinned maps; attaches nothing yet. One packet of `self_check` is verified, or none (0).
+    /// Loads the program, adopting pinned maps; attaches nothing yet. One packet of `self_check` is verified, or none (0);
+    /// the program tells of flows if `tell_flows`.
     pub fn load(
         pin_path: &Path,
         limits: &Limits,
         self_check: u32,
+        tell_flows: bool,
     ) -> Result<(Self, LoadReport), DataplaneError> {
         if OBJECT.is_empty() {
             return Err(DataplaneError::NoObject);
@@ -113,6 +118,8 @@ impl Dataplane {
         // (EINVAL), and hides why.
         loader.verifier_log_level(VerifierLogLevel::STATS);
         loader.override_global("SELF_CHECK_EVERY", &self_check, true);
+        let tell_flows = u32::from(tell_flows);
+        loader.override_global("TELL_FLOWS", &tell_flows, true);
         for shape in &shapes {
             if let Some(capacity) = pins.adoptable(shape)? {
                 report.adopted = true;
@@ -160,6 +167,7 @@ impl Dataplane {
                 orphans,
                 attachments,
                 self_check,
+                tell_flows,
                 capture: None,
                 migration,
             },
@@ -291,6 +299,7 @@ pub(super) fn shapes(limits: &Limits) -> Vec<MapShape> {
         shape::<u32, LeaseEntry>("LEASES", LEASE_SLOTS),
         shape::<Addr16, u32>("GROUP_VIPS", GROUP_VIPS_MAX),
         shape::<(), ()>("ORPHANS", ORPHAN_RING_BYTES),
+        shape::<(), ()>("FLOW_NEWS", FLOW_NEWS_BYTES),
         shape::<u32, InterfaceEntry>("INTERFACES", MAX_INTERFACES),
         shape::<u32, u32>("INTERFACE_INDEX", MAX_INTERFACES),
         shape::<u32, [u32; 2]>("REDIRECT", MAX_INTERFACES),

@@ -24,6 +24,7 @@ mod orphans;
 mod packet_log;
 mod pins;
 mod ranges;
+mod replica;
 mod tables;
 
 pub use capture::CaptureReader;
@@ -39,4 +40,5 @@ pub use live::Live;
 pub use loader::{Dataplane, LoadReport};
 pub use orphans::{OrphanCounts, OrphanTotals};
 pub use pins::PinDirectory;
+pub use replica::{FlowFeed, Inserted, MainTable, News};
 pub use tables::Tables;

@@ -106,6 +106,9 @@ macro_rules! flow_tables {
                 self.insert(Table::Main, sheet, key, *entry, taken, FlowFacts::of)
             }
 
+            /// Nobody: nothing of this happens.
+            fn tell(&self, _key: &FlowKey<$family>) {}
+
             fn remove_flow(&self, key: &FlowKey<$family>) -> bool {
                 let sheet = &self.$field.flows;
                 let found = look(sheet, key, || self.read(self.source.flow(key))).is_some();

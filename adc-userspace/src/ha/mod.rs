@@ -30,6 +30,7 @@ mod ruled;
 mod saved;
 mod script;
 mod socket;
+pub mod sync;
 mod task;
 mod tracking;
 pub mod vrrp;

@@ -337,8 +337,9 @@ impl Task {
         self.shared.publish(HaView {
             groups: groups.collect(),
             heartbeat: self.pair.as_ref().map(Pair::view),
-            // The agent knows.
+            // The agent knows these.
             keeper: None,
+            sync: None,
         });
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupName, HeartbeatSettings, PoolName, monitor::humantime_duration};
+use super::{GroupName, HeartbeatSettings, PoolName, SyncSettings, monitor::humantime_duration};
 
 /// What this node shares with others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Ha {
     /// The other node of a pair; `None` = no heartbeat.
     #[serde(default)]
     pub heartbeat: Option<HeartbeatSettings>,
+    /// Replication of flows to the other node; `None` = they stay here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncSettings>,
     /// How long this node is as good as others without an agent.
     #[serde(default = "agent_grace", with = "humantime_duration")]
     pub agent_grace: Duration,
@@ -179,6 +182,7 @@ impl Default for Ha {
         Self {
             groups: BTreeMap::new(),
             heartbeat: None,
+            sync: None,
             agent_grace: Self::AGENT_GRACE,
         }
     }
@@ -191,7 +195,7 @@ impl Ha {
 
     /// Whether there is nothing to share.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.heartbeat.is_none()
+        self.groups.is_empty() && self.heartbeat.is_none() && self.sync.is_none()
     }
 
     /// The group that an address belongs to.

@@ -12,6 +12,7 @@ mod pool;
 mod ports;
 mod service;
 mod state;
+mod sync;
 mod wire;
 
 pub use announce::{Require, RouteAnnouncement};
@@ -31,6 +32,7 @@ pub use service::{
     Hash, MAX_SNAT_ADDRESSES, Mode, Scheduler, Service, Timeouts, TransportProtocol,
 };
 pub use state::{EffectiveState, Health};
+pub use sync::{SYNC_PORT, SyncSettings};
 pub use wire::{MssClamp, ProxyProtocol, Tunnel};
 
 use std::collections::BTreeMap;

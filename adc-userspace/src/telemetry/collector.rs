@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{MetricsSnapshot, announce, families::Families, ha, heartbeat, snat};
+use super::{MetricsSnapshot, announce, families::Families, ha, heartbeat, snat, sync};
 use crate::{
     api::proto::{BackendView, ReasonKind, ServiceView, Traffic},
     model::{AdminState, AttachMode, Health},
@@ -46,6 +46,7 @@ impl Collector for SnapshotCollector {
         held_fragments(&mut out, snapshot)?;
         ha::render(&mut out, &snapshot.ha)?;
         heartbeat::render(&mut out, snapshot.ha.heartbeat.as_ref())?;
+        sync::render(&mut out, snapshot.ha.sync.as_ref())?;
         announce::render(&mut out, &snapshot.announcements)
     }
 }

@@ -56,6 +56,19 @@ impl Families<'_> {
         Ok(())
     }
 
+    /// A counter without labels; see [`Self::counter`] and [`Self::single`].
+    pub(super) fn count<V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: V,
+    ) -> fmt::Result {
+        let descriptor = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(descriptor)
+    }
+
     /// A gauge without labels; an empty label set would be written as `{}`.
     pub(super) fn single<V: EncodeGaugeValue>(
         &mut self,

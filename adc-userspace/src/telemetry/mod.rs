@@ -12,6 +12,7 @@ mod logging;
 mod server;
 mod snapshot;
 mod snat;
+mod sync;
 #[cfg(test)]
 mod tests;
 

@@ -106,7 +106,7 @@ impl Node {
         }
         let here = self.link.addresses();
         for address in self.moving.iter().filter(|address| here.contains(address)) {
-            self.remove_address(*address);
+            self.link.remove_address(*address);
         }
     }
 
@@ -125,17 +125,6 @@ impl Node {
     /// SIGKILL to everything that runs on it.
     fn kill_all(&self) {
         signal(&self.pids(), Signal::SIGKILL);
-    }
-
-    fn remove_address(&self, address: IpAddr) {
-        let namespace = &self.link.namespace;
-        let shown = namespace.ip(&["-json", "address", "show", "dev", &self.link.name]);
-        let list: serde_json::Value = serde_json::from_str(&shown).unwrap_or_default();
-        let entries = list[0]["addr_info"].as_array().into_iter().flatten();
-        for entry in entries.filter(|entry| entry["local"] == address.to_string()) {
-            let with_length = format!("{address}/{}", entry["prefixlen"]);
-            namespace.ip(&["address", "del", &with_length, "dev", &self.link.name]);
-        }
     }
 }
 

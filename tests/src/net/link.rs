@@ -92,18 +92,32 @@ impl Link {
 
     /// Its addresses without prefix length, link-local ones left out.
     pub fn addresses(&self) -> Vec<std::net::IpAddr> {
+        let entries = self.address_entries().into_iter();
+        entries
+            .filter(|entry| entry["scope"] != "link")
+            .filter_map(|entry| entry["local"].as_str()?.parse().ok())
+            .collect()
+    }
+
+    /// Takes an address off, with whatever prefix length it has; nothing if it is not there.
+    pub fn remove_address(&self, address: std::net::IpAddr) {
+        for entry in self.address_entries() {
+            if entry["local"] == address.to_string() {
+                let with_length = format!("{address}/{}", entry["prefixlen"]);
+                self.namespace
+                    .ip(&["address", "del", &with_length, "dev", &self.name]);
+            }
+        }
+    }
+
+    fn address_entries(&self) -> Vec<serde_json::Value> {
         let text = self
             .namespace
             .ip(&["-json", "address", "show", "dev", &self.name]);
         let list: serde_json::Value = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("`ip -json address show` printed `{text}`: {error}"));
-        list[0]["addr_info"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|entry| entry["scope"] != "link")
-            .filter_map(|entry| entry["local"].as_str()?.parse().ok())
-            .collect()
+        let entries = list[0]["addr_info"].as_array();
+        entries.cloned().unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use adc_common::abi::{CaptureCounters, CaptureRecord, CaptureSetup};
 use aya::maps::{Array, Map, MapError, PerCpuArray, RingBuf};
 
-use super::{Limits, Program, raw::Raw};
+use super::{Globals, Limits, Program, raw::Raw};
 
 /// Name of the object beside the one under test.
 const OBJECT: &str = "adc-xdp-capture";
@@ -41,8 +41,20 @@ impl Program {
     /// # Panics
     /// If there is no object, or the kernel refuses it.
     pub fn capturing(limits: Limits, setup: CaptureSetup) -> (Self, Records) {
+        Self::load_capturing(limits, setup, Globals::default())
+    }
+
+    /// The same, and the agent is told of flows.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn capturing_telling(limits: Limits, setup: CaptureSetup) -> (Self, Records) {
+        Self::load_capturing(limits, setup, Globals::TELLING)
+    }
+
+    fn load_capturing(limits: Limits, setup: CaptureSetup, globals: Globals) -> (Self, Records) {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        let mut program = Self::load_entry(&path, ENTRY, limits, 0);
+        let mut program = Self::load_entry(&path, ENTRY, limits, globals);
         let mut wanted: Array<_, Raw<CaptureSetup>> = program.take_map("CAPTURE_SETUP");
         wanted.set(0, Raw(setup), 0).expect("CAPTURE_SETUP");
         let records = Records {

@@ -92,6 +92,20 @@ fn beside_the_tests() -> PathBuf {
     target.join("bpf/adc-xdp")
 }
 
+/// What the agent tells the program before it is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Globals {
+    self_check: u32,
+    tell_flows: u32,
+}
+
+impl Globals {
+    const TELLING: Self = Self {
+        self_check: 0,
+        tell_flows: 1,
+    };
+}
+
 impl Program {
     /// Loads the object into the kernel, with empty tables.
     ///
@@ -99,7 +113,16 @@ impl Program {
     /// If the kernel refuses it; the verifier's log is in the message.
     pub fn load(limits: Limits) -> Self {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        Self::load_entry(&path, ENTRY, limits, 0)
+        Self::load_entry(&path, ENTRY, limits, Globals::default())
+    }
+
+    /// The same, and the agent is told of flows.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn load_telling(limits: Limits) -> Self {
+        let path = object().unwrap_or_else(|missing| panic!("{missing}"));
+        Self::load_entry(&path, ENTRY, limits, Globals::TELLING)
     }
 
     /// The same, and every packet has its checksums verified on its way through.
@@ -108,7 +131,11 @@ impl Program {
     /// As above.
     pub fn load_checked(limits: Limits) -> Self {
         let path = object().unwrap_or_else(|missing| panic!("{missing}"));
-        let mut program = Self::load_entry(&path, ENTRY, limits, 1);
+        let globals = Globals {
+            self_check: 1,
+            ..Globals::default()
+        };
+        let mut program = Self::load_entry(&path, ENTRY, limits, globals);
         let ebpf = &mut program.ebpf;
         let map = ebpf.take_map("PROGRAMS").expect("PROGRAMS");
         let mut chain = ProgramArray::try_from(map).expect("an array of programs");
@@ -126,7 +153,7 @@ impl Program {
         program
     }
 
-    fn load_entry(path: &Path, name: &'static str, limits: Limits, self_check: u32) -> Self {
+    fn load_entry(path: &Path, name: &'static str, limits: Limits, globals: Globals) -> Self {
         // The walk may tell CPUs apart (`Tables::cpu`), and the host twin is CPU 0. A test run runs where its caller does.
         let mut first = CpuSet::new();
         first.set(0).expect("CPU 0");
@@ -138,7 +165,12 @@ impl Program {
             .map_max_entries("FLOWS6", limits.flows)
             .map_max_entries("HALF_OPEN4", limits.half_open)
             .map_max_entries("HALF_OPEN6", limits.half_open)
-            .override_global("SELF_CHECK_EVERY", &self_check, self_check != 0)
+            .override_global(
+                "SELF_CHECK_EVERY",
+                &globals.self_check,
+                globals.self_check != 0,
+            )
+            .override_global("TELL_FLOWS", &globals.tell_flows, true)
             .load(&bytes)
             .unwrap_or_else(|error| panic!("cannot create the maps: {}", chain_of(&error)));
         entry(&mut ebpf, name)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeartbeatView, Timestamp};
+use super::{HeartbeatView, SyncView, Timestamp};
 use crate::{
     ha::Role,
     model::{Election, GroupName},
@@ -18,6 +18,9 @@ pub struct HaView {
     /// The heartbeat; absent if no peer is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatView>,
+    /// Replication of flows; absent if it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncView>,
     /// The process that has the groups; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeper: Option<KeeperView>,

@@ -20,6 +20,7 @@ mod refusal;
 mod service;
 mod snat;
 mod status;
+mod sync;
 mod tcp_flags;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use reason::{ReasonKind, ReasonRow};
 pub use service::{Origin, ServiceSummary, ServiceView};
 pub use snat::SnatUse;
 pub use status::{ConfigSummary, InterfaceView, Severity, Status, Warning, warnings_about};
+pub use sync::SyncView;
 pub use tcp_flags::TcpFlags;
 pub use time::Timestamp;
 

@@ -3,7 +3,7 @@
 use super::{
     super::proto::{
         HaCounters, HaGroupView, HaPeerView, HaPriority, HaTrackedView, HaView, HeartbeatPathView,
-        HeartbeatView, KeeperView,
+        HeartbeatView, KeeperView, SyncView,
     },
     noon,
 };
@@ -37,6 +37,7 @@ pub(super) fn view() -> HaView {
             version: "0.1.0".into(),
             restarts: 1,
         }),
+        sync: Some(sync_view()),
     }
 }
 
@@ -80,5 +81,32 @@ pub(super) fn group_view() -> HaGroupView {
             adverts_refused: [("checksum".to_owned(), 3), ("length".to_owned(), 0)].into(),
             ..HaCounters::default()
         },
+    }
+}
+
+fn sync_view() -> SyncView {
+    SyncView {
+        interface: "eth2".into(),
+        peer: "192.168.99.2".parse().unwrap(),
+        in_sync: true,
+        following: true,
+        serving: true,
+        sent: 5_000,
+        unnamed: 0,
+        waiting: 12,
+        lag_ms: 3,
+        untold: 0,
+        resyncs: 0,
+        received: 700,
+        inserted: 650,
+        pulls: 1,
+        pulled_flows: 600,
+        pulled_ms: 25,
+        skipped: [
+            ("unknown_backend".to_owned(), 4),
+            ("conflict".to_owned(), 0),
+        ]
+        .into(),
+        refused: [("key".to_owned(), 1), ("silent".to_owned(), 0)].into(),
     }
 }

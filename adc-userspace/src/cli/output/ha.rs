@@ -24,6 +24,10 @@ pub(in crate::cli) fn ha(view: &HaView) -> String {
         text.push('\n');
         text += &heartbeat(seen);
     }
+    if let Some(seen) = &view.sync {
+        text.push('\n');
+        text += &super::sync::sync(seen);
+    }
     text
 }
 

@@ -13,6 +13,7 @@ mod jitter;
 mod layout;
 mod service;
 mod status;
+mod sync;
 
 pub(super) use self::{
     announce::announcements,

@@ -11,6 +11,7 @@ use super::{
     ha_track, heartbeat,
     node::interface_fault,
     section::{Section, wrong_value_type},
+    sync,
 };
 use crate::model::{Announce, Checksum, Election, GroupName, GroupVip, Ha, HaGroup, VrrpVersion};
 
@@ -30,6 +31,7 @@ pub(super) fn ha(
     paths: &mut HashMap<GroupName, String>,
 ) -> Ha {
     let heartbeat = heartbeat::heartbeat(&section, own_name);
+    let sync = sync::sync(&section, heartbeat.as_ref());
     let mut groups = BTreeMap::new();
     for table in section.tables("group") {
         table.require("name", "a name for the group");
@@ -54,6 +56,7 @@ pub(super) fn ha(
         groups,
         heartbeat,
         agent_grace: agent_grace.unwrap_or(Ha::AGENT_GRACE),
+        sync,
     }
 }
 

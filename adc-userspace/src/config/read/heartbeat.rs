@@ -10,7 +10,7 @@ use super::{
 use crate::model::{HEARTBEAT_PORT, HeartbeatPath, HeartbeatSettings};
 
 const PEER: &str = "the `node.name` of the other node";
-const KEY_FILE: &str =
+pub(super) const KEY_FILE: &str =
     "an absolute path of a file with 32 to 4096 bytes, mode 600, the same on both nodes";
 const PATHS: &str = "1 to 16 tables, one per interface, such as [{ interface = \"eth2\", peer = \"192.168.99.2\" }], in the same order on both nodes";
 const ADDRESS: &str = "an IP address of one host, such as \"192.168.99.2\" or \"fe80::2\"";
@@ -89,7 +89,7 @@ fn paths(section: &Section<'_>) -> Vec<HeartbeatPath> {
 }
 
 /// The address of one other host.
-fn address(section: &Section<'_>, key: &'static str) -> Option<IpAddr> {
+pub(super) fn address(section: &Section<'_>, key: &'static str) -> Option<IpAddr> {
     let text = section.text(key)?;
     let fault = match text.parse::<IpAddr>() {
         Err(_) => Fault::new("not an IP address"),

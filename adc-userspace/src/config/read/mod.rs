@@ -13,6 +13,7 @@ mod node;
 mod report;
 mod section;
 mod service;
+mod sync;
 mod wire;
 
 #[cfg(test)]

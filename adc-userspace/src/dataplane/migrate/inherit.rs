@@ -24,8 +24,9 @@ use super::{
     layout::FlowLayout,
 };
 
-/// Maps that belong to one program and are made anew with it. What is in them is of no use to another one.
-const OWN: [&str; 3] = ["SCRATCH4", "SCRATCH6", "PROGRAMS"];
+/// Maps that belong to one program and are made anew with it. What is in them is of no use to another one: news of flows
+/// have the layout of flows, and the other node of a pair fetches everything when this agent connects.
+const OWN: [&str; 4] = ["SCRATCH4", "SCRATCH6", "PROGRAMS", "FLOW_NEWS"];
 
 /// Maps whose counts are carried over if their layout has changed.
 const COUNTERS: [&str; 4] = [

@@ -101,7 +101,7 @@ impl Key {
         Ok(Self::new(&bytes))
     }
 
-    pub(super) fn mac(&self) -> &Hmac<Sha256> {
+    pub(in crate::ha) fn mac(&self) -> &Hmac<Sha256> {
         &self.0
     }
 }

@@ -83,6 +83,7 @@ const ONE: TableCounters = TableCounters {
     removed: 0,
     full: 0,
     orphans: 0,
+    untold: 0,
 };
 
 fn syn() -> Segment {

@@ -6,6 +6,7 @@ mod documents;
 mod ha;
 mod heartbeat;
 mod refused;
+mod sync;
 
 use std::{path::Path, time::Duration};
 

@@ -1,0 +1,172 @@
+//! Two adc nodes with each other's flows: connections outlive the node that made them.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr, TcpStream},
+};
+
+use adc_tests::{
+    lan::LONG,
+    require,
+    sync_pair::{CABLE, FULL_NAT, NAT, Node, ON_CABLE, SyncPair, write_key},
+    wait::eventually,
+};
+use adc_userspace::ha::sync::greeting::Hello;
+use socket2::{Domain, Socket, Type};
+
+/// Connections per mode.
+const HELD: usize = 500;
+/// Connections where their number does not matter.
+const FEW: usize = 20;
+
+#[test]
+fn a_thousand_connections_outlive_the_node_that_made_them_and_come_back_with_it() {
+    require!(namespaces, agent);
+    let mut pair = SyncPair::start();
+    let nat = pair.hold(NAT, HELD);
+    let full_nat = pair.hold(FULL_NAT, HELD);
+    pair.second.wait_for_flows(2 * HELD as u64);
+
+    pair.first.power_off();
+    pair.wait_for_second_alone();
+    for held in [&nat, &full_nat] {
+        held.assert_all_alive();
+    }
+
+    pair.first.power_on();
+    pair.wait_for(0);
+    assert!(
+        pair.first.is_in_sync(),
+        "it preempted before it had the flows"
+    );
+    for held in [&nat, &full_nat] {
+        held.assert_all_alive();
+    }
+}
+
+#[test]
+fn after_a_cut_cable_everything_is_fetched_again() {
+    require!(namespaces, agent);
+    let pair = SyncPair::start();
+    pair.first.cable.down();
+    eventually(LONG, "the second node notices", || {
+        pair.second.sync()["following"] == false
+    });
+    assert!(!pair.second.is_in_sync());
+    let _held = [pair.hold(NAT, FEW), pair.hold(FULL_NAT, FEW)];
+    assert_eq!(pair.second.established(), 0);
+    pair.first.cable.up();
+    pair.second.wait_for_flows(2 * FEW as u64);
+    eventually(LONG, "the second node is in sync", || {
+        pair.second.is_in_sync()
+    });
+    assert!(pair.second.sync_count("pulls") >= 2);
+    assert_eq!(
+        pair.second.role(),
+        "backup",
+        "roles do not hang on the cable"
+    );
+}
+
+#[test]
+fn flows_of_what_the_other_node_does_not_have_are_skipped_until_it_does() {
+    require!(namespaces, agent);
+    let mut pair = SyncPair::with(|number, config| {
+        if number == 1 {
+            config.services.retain(|(name, _)| name == "nat");
+        }
+    });
+    let _held = [pair.hold(NAT, FEW), pair.hold(FULL_NAT, FEW)];
+    eventually(LONG, "flows are skipped", || {
+        skipped(&pair.second, "unknown_backend") >= FEW as u64
+    });
+    pair.second.wait_for_flows(FEW as u64);
+    assert_eq!(pair.second.established(), FEW as u64);
+    let mut whole = pair.second.config.clone();
+    whole.services.clone_from(&pair.first.config.services);
+    pair.second.agent.reload(&whole);
+    pair.second.wait_for_flows(2 * FEW as u64);
+}
+
+#[test]
+fn a_node_with_another_key_gets_nothing_and_tells_nothing() {
+    require!(namespaces, agent);
+    let pair = SyncPair::started(|number, config| {
+        if number == 1 {
+            write_key(config, &[8; 64]);
+        }
+    });
+    for node in [&pair.first, &pair.second] {
+        eventually(LONG, "the other's key is refused", || {
+            refused(node, "key") > 0
+        });
+    }
+    let _held = pair.hold(NAT, FEW);
+    pair.first.wait_for_flows(FEW as u64);
+    let before = refused(&pair.second, "key");
+    eventually(LONG, "it is tried again", || {
+        refused(&pair.second, "key") > before
+    });
+    assert_eq!(pair.second.established(), 0);
+    assert!(!pair.second.is_in_sync());
+}
+
+#[test]
+fn strangers_are_refused_by_reason_and_disturb_nobody() {
+    require!(namespaces, agent);
+    let pair = SyncPair::start();
+    let hello = Hello {
+        life: 1,
+        nonce: [0; 32],
+    };
+    let mut newer = hello.write();
+    newer[4] = 99;
+    let proofless = [&hello.write()[..], &[0; 32]].concat();
+    let said: [(&str, &[u8]); 4] = [
+        ("greeting", &[b'x'; 48]),
+        ("version", &newer),
+        ("key", &proofless),
+        ("silent", b"adcS"),
+    ];
+    for (reason, bytes) in said {
+        let mut stream = stranger(&pair, None);
+        stream.write_all(bytes).expect("a connection");
+        eventually(LONG, reason, || refused(&pair.first, reason) > 0);
+    }
+    pair.second
+        .cable
+        .add_address("10.99.0.9/24".parse().expect("an address"));
+    let _stream = stranger(&pair, Some([10, 99, 0, 9].into()));
+    eventually(LONG, "the address is refused", || {
+        refused(&pair.first, "address") > 0
+    });
+    // Nothing of that was a word of the other node.
+    let _held = pair.hold(NAT, FEW);
+    pair.second.wait_for_flows(FEW as u64);
+    assert_eq!(pair.second.sync_count("pulls"), 1);
+}
+
+/// A connection to the first node's port, by the cable.
+fn stranger(pair: &SyncPair, from: Option<IpAddr>) -> TcpStream {
+    pair.second.link.namespace.enter(|| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket
+            .bind_device(Some(CABLE.as_bytes()))
+            .expect("the cable");
+        if let Some(from) = from {
+            let from = SocketAddr::new(from, 0).into();
+            socket.bind(&from).expect("an address");
+        }
+        let to = SocketAddr::new(IpAddr::from(ON_CABLE[0]), 9554).into();
+        socket.connect(&to).expect("the first node's port");
+        socket.into()
+    })
+}
+
+fn skipped(node: &Node, reason: &str) -> u64 {
+    node.sync()["skipped"][reason].as_u64().unwrap_or_default()
+}
+
+fn refused(node: &Node, reason: &str) -> u64 {
+    node.sync()["refused"][reason].as_u64().unwrap_or_default()
+}
