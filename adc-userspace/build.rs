@@ -18,6 +18,9 @@ const OBJECT: &str = "adc-xdp";
 /// The program that stands in for it while somebody captures.
 const CAPTURE: &str = "adc-xdp-capture";
 
+/// The program that stands before two others while flows move between layouts.
+const HANDOVER: &str = "adc-xdp-handover";
+
 /// The decapsulator for backends.
 const DECAP: &str = "adc-xdp-decap";
 
@@ -43,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     embed(&object, &out.join(OBJECT))?;
     embed(&object.with_file_name(CAPTURE), &out.join(CAPTURE))?;
+    embed(&object.with_file_name(HANDOVER), &out.join(HANDOVER))?;
     embed(&object.with_file_name(DECAP), &out.join(DECAP))
 }
 

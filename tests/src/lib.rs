@@ -14,6 +14,7 @@ pub mod demo;
 pub mod direct_return;
 pub mod drill;
 pub mod drive;
+pub mod earlier;
 pub mod interrupt;
 pub mod keepalived;
 pub mod lan;

@@ -104,7 +104,7 @@ impl Pair {
         profile: Option<&str>,
         change: impl Fn(&[BackendHost], Config) -> Config,
     ) -> Self {
-        Self::prepare(profile, None, change)
+        Self::prepare(profile, None, |_nodes| None, change)
     }
 
     /// The same, and the client's machine is the witness.

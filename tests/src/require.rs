@@ -27,6 +27,8 @@ macro_rules! require {
     (@check agent) => { $crate::require::agent() };
     (@check object) => { $crate::require::object() };
     (@check capture) => { $crate::program::capture::object().map(drop) };
+    (@check handover) => { $crate::program::handover::object().map(drop) };
+    (@check earlier) => { $crate::earlier::object().map(drop) };
     (@check bonds) => { $crate::require::bonds() };
     (@check frr) => { $crate::routing::Frr::installed() };
     (@check vlans) => { $crate::require::vlans() };

@@ -2,6 +2,7 @@
 
 use std::{fs, net::IpAddr, path::Path, process::Command, time::Duration};
 
+use adc_common::abi::ABI_VERSION;
 use adc_tests::{
     agent::Agent,
     drive::{HeldConnections, get_in},
@@ -115,7 +116,7 @@ fn an_interrupt_during_the_start_leaves_no_trace() {
     let mut agent = Agent::prepare(&topology, &Scene::config(&topology));
     agent.spawn();
     eventually(A_START, "the start has begun to make maps", || {
-        let version = topology.pin_path().join("v1");
+        let version = topology.pin_path().join(format!("v{ABI_VERSION}"));
         entries(&version).iter().any(|name| name == "FLOWS4")
     });
     agent.process().signal(Signal::SIGINT);

@@ -10,9 +10,10 @@ use std::{
 use adc_common::abi::CaptureSetup;
 use adc_tests::{
     announce,
-    program::{Limits, Program},
+    program::{Limits, Program, handover::Between},
     require,
 };
+use aya::programs::ProgramInfo;
 
 /// Set to anything, the numbers of this kernel are written instead of compared.
 const BLESS: &str = "ADC_BLESS";
@@ -63,6 +64,12 @@ fn program_that_captures_stays_within_its_verifier_budget() {
 }
 
 #[test]
+fn program_between_two_others_stays_within_its_verifier_budget() {
+    require!(object, handover);
+    check_info(&Between::load().info(), "-handover");
+}
+
+#[test]
 fn program_that_captures_and_tells_stays_within_its_verifier_budget() {
     require!(object, capture);
     let (mut program, _records) = Program::capturing_telling(LIMITS, CaptureSetup::default());
@@ -74,7 +81,10 @@ static BLESSING: Mutex<()> = Mutex::new(());
 
 /// Compares a program with the line of this kernel and `kind`.
 fn check(program: &mut Program, kind: &str) {
-    let info = program.info();
+    check_info(&program.info(), kind);
+}
+
+fn check_info(info: &ProgramInfo, kind: &str) {
     let now = Size {
         verified: info
             .verified_instruction_count()

@@ -25,20 +25,43 @@ pub(crate) struct Args {
     /// Log a record per packet through aya-log: for developers, slow
     #[arg(long)]
     log: bool,
+    /// Also build the object with another layout of the maps, for tests of the migration between layouts
+    #[arg(long)]
+    earlier: bool,
 }
 
 /// Runs the command.
 pub(crate) fn command(args: &Args) -> Result<ExitCode> {
-    build_with(&Workspace::find()?, args.route, args.log)?;
+    let extras = Extras {
+        log: args.log,
+        earlier: args.earlier,
+    };
+    build_with(&Workspace::find()?, args.route, extras)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a build may be asked for beside the objects that are shipped.
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    log: bool,
+    earlier: bool,
 }
 
 /// Builds with `only`, or with the first route that works.
 pub(crate) fn build(workspace: &Workspace, only: Option<Route>) -> Result<()> {
-    build_with(workspace, only, false)
+    build_with(workspace, only, Extras::default())
 }
 
-fn build_with(workspace: &Workspace, only: Option<Route>, log: bool) -> Result<()> {
+/// The same, and what only tests need.
+pub(crate) fn build_for_tests(workspace: &Workspace) -> Result<()> {
+    let extras = Extras {
+        earlier: true,
+        ..Extras::default()
+    };
+    build_with(workspace, None, extras)
+}
+
+fn build_with(workspace: &Workspace, only: Option<Route>, extras: Extras) -> Result<()> {
     let scratch = scratch_directory(workspace);
     let linker = find_linker(workspace)?;
     let mut missing = Vec::new();
@@ -50,7 +73,7 @@ fn build_with(workspace: &Workspace, only: Option<Route>, log: bool) -> Result<(
             continue;
         }
         step(format_args!("BPF object: {}", route.describe()));
-        match compile(workspace, *route, &linker, &scratch, log) {
+        match compile(workspace, *route, &linker, &scratch, extras) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 eprintln!("    did not build: {error:#}");
@@ -149,13 +172,13 @@ fn compile(
     route: Route,
     linker: &Linker,
     scratch: &Path,
-    log: bool,
+    extras: Extras,
 ) -> Result<()> {
     let mut command = route.cargo("build", linker)?;
     command
         .current_dir(&workspace.root)
         .env("CARGO_TARGET_DIR", scratch);
-    if log {
+    if extras.log {
         command.args(["--features", "log"]);
     }
     run(&mut command)?;
@@ -163,19 +186,49 @@ fn compile(
     for object in [
         workspace.xdp_object(),
         workspace.capture_object(),
+        workspace.handover_object(),
         workspace.bench_object(),
         workspace.decap_object(),
     ] {
-        publish(&built, &object)?;
+        publish(&source_of(&built, &object)?, &object)?;
+    }
+    if extras.earlier {
+        compile_earlier(workspace, route, linker, scratch)?;
     }
     Ok(())
 }
 
-/// Copies `built/NAME` to `object`, unless it is the same: a new time stamp would rebuild the agent.
-fn publish(built: &Path, object: &Path) -> Result<()> {
+/// The walk over maps of another layout. In a target directory of its own: cargo would otherwise compile everything anew for
+/// the one or the other.
+fn compile_earlier(
+    workspace: &Workspace,
+    route: Route,
+    linker: &Linker,
+    scratch: &Path,
+) -> Result<()> {
+    let scratch = scratch.join("earlier");
+    let mut command = route.cargo("build", linker)?;
+    command
+        .current_dir(&workspace.root)
+        .env("CARGO_TARGET_DIR", &scratch)
+        .args(["--features", "earlier-layout", "--bin", "adc-xdp"]);
+    run(&mut command)?;
+    let built = scratch.join(BPF_TARGET).join("bpf");
+    publish(
+        &source_of(&built, &workspace.xdp_object())?,
+        &workspace.earlier_object(),
+    )
+}
+
+/// Where cargo put what is to be `object`.
+fn source_of(built: &Path, object: &Path) -> Result<PathBuf> {
     let name = object.file_name().context("object path has no name")?;
-    let source = built.join(name);
-    let bytes = fs::read(&source).with_context(|| {
+    Ok(built.join(name))
+}
+
+/// Copies `source` to `object`, unless it is the same: a new time stamp would rebuild the agent.
+fn publish(source: &Path, object: &Path) -> Result<()> {
+    let bytes = fs::read(source).with_context(|| {
         format!(
             "reading {} (adc-ebpf has no such binary?)",
             source.display()
@@ -219,12 +272,12 @@ mod tests {
         let object = directory.path().join("bpf/adc-xdp");
         let built = directory.path().join("adc-xdp");
         fs::write(&built, "one").unwrap();
-        publish(directory.path(), &object).unwrap();
+        publish(&built, &object).unwrap();
         let first = fs::metadata(&object).unwrap().modified().unwrap();
-        publish(directory.path(), &object).unwrap();
+        publish(&built, &object).unwrap();
         assert_eq!(fs::metadata(&object).unwrap().modified().unwrap(), first);
         fs::write(&built, "two").unwrap();
-        publish(directory.path(), &object).unwrap();
+        publish(&built, &object).unwrap();
         assert_eq!(fs::read_to_string(&object).unwrap(), "two");
     }
 }

@@ -88,6 +88,16 @@ impl Workspace {
         self.target.join("bpf").join("adc-xdp-capture")
     }
 
+    /// The object with the program of a hand-over between layouts.
+    pub(crate) fn handover_object(&self) -> PathBuf {
+        self.target.join("bpf").join("adc-xdp-handover")
+    }
+
+    /// The object with another layout of the maps, which tests of the migration begin with.
+    pub(crate) fn earlier_object(&self) -> PathBuf {
+        self.target.join("bpf").join("adc-xdp-earlier")
+    }
+
     /// The object with the benchmark's wrapper programs.
     pub(crate) fn bench_object(&self) -> PathBuf {
         self.target.join("bpf").join("adc-xdp-bench")

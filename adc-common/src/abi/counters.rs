@@ -56,9 +56,16 @@ abi_struct! {
     }
 }
 
+/// Bytes of a value of `TABLE_COUNTERS` that only the layout has which tests of the migration begin with.
+const DROPPED: usize = if cfg!(feature = "earlier-layout") {
+    16
+} else {
+    0
+};
+
 abi_struct! {
     /// Value of `TABLE_COUNTERS` (one element): what the packet walk did to the flow tables.
-    pub struct TableCounters [40] {
+    pub struct TableCounters [40] plus DROPPED {
         /// Flows inserted into the main tables.
         pub inserted: u64,
         /// Flows removed from the main tables by the packet walk (expired on read, or a reused 5-tuple).
@@ -69,6 +76,9 @@ abi_struct! {
         pub orphans: u64,
         /// News of flows that did not fit into `FLOW_NEWS`.
         pub untold: u64,
+        /// What this release does without.
+        #[cfg(feature = "earlier-layout")]
+        pub dropped: [u64; 2],
     }
 }
 

@@ -141,6 +141,9 @@ pub struct FlowKey<A> {
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowEntry<A> {
+    /// Eight bytes that this release does without: every other field stands elsewhere, and the entry is longer.
+    #[cfg(feature = "earlier-layout")]
+    pub dropped: u64,
     /// The tuple of packets that arrive in the other direction (its key). With [`FlowFlags::DIRECT`] those never
     /// arrive here, and it is the key's own tuple reversed.
     pub other: Tuple<A>,
@@ -224,9 +227,45 @@ pod_instance!(Tuple<Addr4>, 12 = Addr4, Addr4, Port, Port);
 pod_instance!(Tuple<Addr6>, 36 = Addr6, Addr6, Port, Port);
 pod_instance!(FlowKey<Addr4>, 16 = Tuple<Addr4>, Protocol, [u8; 3]);
 pod_instance!(FlowKey<Addr6>, 40 = Tuple<Addr6>, Protocol, [u8; 3]);
+#[cfg(not(feature = "earlier-layout"))]
 pod_instance!(FlowEntry<Addr4>, 32 = Tuple<Addr4>, Hop, Tick, BackendId, Phase, FlowFlags);
+#[cfg(not(feature = "earlier-layout"))]
 pod_instance!(FlowEntry<Addr6>, 56 = Tuple<Addr6>, Hop, Tick, BackendId, Phase, FlowFlags);
+#[cfg(not(feature = "earlier-layout"))]
 pod_instance!(HalfOpenEntry<Addr4>, 40 = FlowEntry<Addr4>, u32, u8, [u8; 3]);
+#[cfg(not(feature = "earlier-layout"))]
 pod_instance!(HalfOpenEntry<Addr6>, 64 = FlowEntry<Addr6>, u32, u8, [u8; 3]);
+
+/// The sizes of a layout that is not this release's, under a name that the rule about `docs/MAPS.md` does not know.
+#[cfg(feature = "earlier-layout")]
+mod earlier {
+    use super::{
+        Addr4, Addr6, BackendId, FlowEntry, FlowFlags, HalfOpenEntry, Hop, Phase, Tick, Tuple,
+    };
+    use pod_instance as earlier_instance;
+
+    earlier_instance!(
+        FlowEntry<Addr4>,
+        40 = u64,
+        Tuple<Addr4>,
+        Hop,
+        Tick,
+        BackendId,
+        Phase,
+        FlowFlags
+    );
+    earlier_instance!(
+        FlowEntry<Addr6>,
+        64 = u64,
+        Tuple<Addr6>,
+        Hop,
+        Tick,
+        BackendId,
+        Phase,
+        FlowFlags
+    );
+    earlier_instance!(HalfOpenEntry<Addr4>, 48 = FlowEntry<Addr4>, u32, u8, [u8; 3]);
+    earlier_instance!(HalfOpenEntry<Addr6>, 72 = FlowEntry<Addr6>, u32, u8, [u8; 3]);
+}
 
 pub(super) use pod_instance;

@@ -12,6 +12,7 @@ mod counters;
 mod decap;
 mod flow;
 mod fragment;
+mod handover;
 mod hop;
 mod lease;
 mod news;
@@ -35,6 +36,7 @@ pub use counters::{
 pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
+pub use handover::{HANDOVER_EARLIER, HANDOVER_OWN, HANDOVER_PROGRAMS};
 pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES, OTHER_MACS};
 pub use lease::{GROUP_VIPS_MAX, GroupSlot, LEASE_SLOTS, LeaseEntry};
 pub use news::{FLOW_NEWS_BYTES, FlowNews};
@@ -49,16 +51,17 @@ pub use service::{
 pub use tick::Tick;
 
 /// Version of every layout in this module; part of the pin directory's name.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
-/// Declares a map key or value: `repr(C)`, `Pod`, comparable, with its size asserted.
+/// Declares a map key or value: `repr(C)`, `Pod`, comparable, with its size asserted; `plus` names bytes that only the layout
+/// of a feature has.
 macro_rules! abi_struct {
-    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] $(align $align:literal)? { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* pub struct $name:ident [$size:literal] $(align $align:literal)? $(plus $extra:ident)? { $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$meta])*
         #[repr(C $(, align($align))?)]
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
         pub struct $name { $($(#[$fmeta])* $fvis $field: $ty),* }
-        const _: () = assert!(size_of::<$name>() == $size && align_of::<$name>() <= 8);
+        const _: () = assert!(size_of::<$name>() == $size $(+ $extra)? && align_of::<$name>() <= 8);
     };
 }
 

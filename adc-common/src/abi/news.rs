@@ -15,5 +15,16 @@ pub struct FlowNews<A> {
     pub entry: FlowEntry<A>,
 }
 
+#[cfg(not(feature = "earlier-layout"))]
 pod_instance!(FlowNews<Addr4>, 48 = FlowKey<Addr4>, FlowEntry<Addr4>);
+#[cfg(not(feature = "earlier-layout"))]
 pod_instance!(FlowNews<Addr6>, 96 = FlowKey<Addr6>, FlowEntry<Addr6>);
+
+/// As in `flow`.
+#[cfg(feature = "earlier-layout")]
+mod earlier {
+    use super::{Addr4, Addr6, FlowEntry, FlowKey, FlowNews, pod_instance as earlier_instance};
+
+    earlier_instance!(FlowNews<Addr4>, 56 = FlowKey<Addr4>, FlowEntry<Addr4>);
+    earlier_instance!(FlowNews<Addr6>, 104 = FlowKey<Addr6>, FlowEntry<Addr6>);
+}

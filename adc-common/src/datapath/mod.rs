@@ -17,6 +17,7 @@ mod down;
 mod family;
 mod fence;
 mod fragment;
+mod handover;
 mod handshake;
 mod hash;
 mod icmp;
@@ -52,6 +53,7 @@ mod wire;
 
 pub use decap::{DecapTables, decapsulate};
 pub use family::Family;
+pub use handover::{EarlierFlows, is_held_by_earlier};
 pub use pipeline::process;
 pub use ports::{
     Clock, FlowTables, InsertError, MAX_FRONT, MAX_HEADER_OFFSET, MIN_FRONT, PacketBuf, Tables,

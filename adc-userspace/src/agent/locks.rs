@@ -41,7 +41,15 @@ pub(super) fn run_dir(run_dir: &Path) -> Result<Flock<File>> {
 
 /// Takes the exclusive lock on the pin directory: two agents must not write one set of maps.
 pub(super) fn pins(pins: &PinDirectory) -> Result<Flock<File>> {
-    let path = pins.path();
+    pin_directory(pins.path())
+}
+
+/// The same of the layout before ours, if there is one: an agent of that may run.
+pub(super) fn earlier_pins(pins: &PinDirectory) -> Result<Option<Flock<File>>> {
+    pins.earlier().map(pin_directory).transpose()
+}
+
+fn pin_directory(path: &Path) -> Result<Flock<File>> {
     let directory = File::open(path)
         .with_context(|| format!("opening the pin directory {}", path.display()))?;
     Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use nix::{fcntl::Flock, net::if_::if_nametoindex};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::block_in_place};
 
 use super::{
     addresses::Carried,
@@ -100,7 +100,8 @@ pub(super) async fn start(
     };
     let pins = PinDirectory::open(&config.dataplane.pin_path)?;
     let pin_lock = locks::pins(&pins)?;
-    let fresh = pins.is_empty();
+    let _earlier_lock = locks::earlier_pins(&pins)?;
+    let fresh = pins.is_empty() && pins.earlier().is_none();
     let prepared = Prepared {
         file,
         edits,
@@ -122,7 +123,12 @@ pub(super) async fn start(
         )),
         Err(error) => {
             // No VIP is up yet: they come last.
-            if fresh && let Err(left) = pins.remove_all() {
+            let cleaned = if fresh {
+                pins.remove_all()
+            } else {
+                Dataplane::give_migration_up(&pins)
+            };
+            if let Err(left) = cleaned {
                 tracing::warn!("cleaning up after the failed start: {left}");
             }
             Err(error)
@@ -222,6 +228,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     if adopted {
         let fits = agent.plan_for(&agent.config, true);
         fits.map_err(|error| configure::misfit(&error))?;
+        block_in_place(|| agent.dataplane.hand_over())?;
         attach_all(agent)?;
     }
     agent.replan_counted()?;
@@ -229,6 +236,7 @@ async fn forward(agent: &mut Agent) -> Result<()> {
         attach_all(agent)?;
     }
     detach_others(agent)?;
+    agent.dataplane.finish_migration()?;
     // What an earlier agent left goes on without other nodes; an agent that made everything itself does not begin.
     let synced = agent.start_sync();
     let grouped = agent.configure_ha().await;

@@ -38,6 +38,29 @@ pub enum DataplaneError {
         /// What it should be.
         needed: String,
     },
+    /// Another release's maps serve, and this one does not know them.
+    #[error(
+        "{directory} has maps of layout {found} in use, this adc has layout {own} and takes over layout {before} only: {remedy}; or end them with `adc stop` of their own release (flows are lost)",
+        directory = directory.display(), before = own.saturating_sub(1), remedy = strange_remedy(*found, *own)
+    )]
+    StrangeLayout {
+        /// Where it is.
+        directory: PathBuf,
+        /// Its version.
+        found: u32,
+        /// Ours.
+        own: u32,
+    },
+    /// Flows could not be taken over from an earlier layout.
+    #[error("{doing} {path}: {reason}; what served before goes on, and the next start tries again", path = path.display())]
+    Migration {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The cause.
+        reason: String,
+    },
     /// The kernel did not take the program.
     #[error("loading the XDP program: {reason}")]
     Load {
@@ -79,6 +102,18 @@ pub enum DataplaneError {
     /// More interfaces than the tables hold.
     #[error("{0} interfaces are more than the {max} that one agent can attach to", max = adc_common::abi::MAX_INTERFACES - 1)]
     TooManyInterfaces(usize),
+}
+
+/// What to start in place of this release.
+fn strange_remedy(found: u32, own: u32) -> String {
+    if found > own {
+        "start the newer adc again, which goes on with them".to_owned()
+    } else {
+        format!(
+            "start a release of layout {} in between",
+            found.saturating_add(1)
+        )
+    }
 }
 
 impl DataplaneError {

@@ -30,6 +30,7 @@ use super::{
     error::DataplaneError,
     flows::FlowTables,
     interfaces::InterfaceTables,
+    migrate::{Inheritance, Migration, pin_program},
     orphans::OrphanKeeper,
     packet_log,
     pins::{MapShape, PinDirectory},
@@ -86,6 +87,8 @@ pub struct Dataplane {
     pub(super) tell_flows: u32,
     /// The program that stands in for it at the moment.
     pub(super) capture: Option<Running>,
+    /// What is still to be taken over of an earlier layout.
+    pub(super) migration: Option<Box<Migration>>,
 }
 
 impl Dataplane {
@@ -101,8 +104,15 @@ impl Dataplane {
             return Err(DataplaneError::NoObject);
         }
         let pins = PinDirectory::open(pin_path)?;
-        let shapes = shapes(limits);
-        let mut report = LoadReport::default();
+        let mut shapes = shapes(limits);
+        let inheritance = match pins.earlier() {
+            Some(earlier) => Some(Inheritance::take(earlier, &pins, &mut shapes)?),
+            None => None,
+        };
+        let mut report = LoadReport {
+            adopted: inheritance.is_some(),
+            ..LoadReport::default()
+        };
         let mut loader = EbpfLoader::new();
         // Only asked for once the kernel has refused. Without any level that second question is itself refused
         // (EINVAL), and hides why.
@@ -133,6 +143,7 @@ impl Dataplane {
                 return Err(error);
             }
         };
+        pin_program(program(&mut ebpf, entry(self_check))?, &pins)?;
         packet_log::follow(&mut ebpf);
         let mut maps = Maps(&mut ebpf);
         let tables = Tables::new(&mut maps)?;
@@ -141,6 +152,10 @@ impl Dataplane {
         let counters = Counters::new(&mut maps)?;
         let orphans = OrphanKeeper::start(&mut maps)?;
         let attachments = Attachments::default();
+        let migration = match inheritance {
+            Some(inheritance) => Some(Box::new(Migration::prepare(inheritance, &pins)?)),
+            None => None,
+        };
         Ok((
             Self {
                 ebpf,
@@ -154,6 +169,7 @@ impl Dataplane {
                 self_check,
                 tell_flows,
                 capture: None,
+                migration,
             },
             report,
         ))
@@ -168,10 +184,14 @@ impl Dataplane {
     pub(super) fn program(
         &mut self,
     ) -> Result<(&mut Xdp, &mut Attachments, &PinDirectory), DataplaneError> {
-        let entry = if self.self_check == 0 { PROGRAM } else { WATCH };
-        let program = program(&mut self.ebpf, entry)?;
+        let program = program(&mut self.ebpf, entry(self.self_check))?;
         Ok((program, &mut self.attachments, &self.pins))
     }
+}
+
+/// The program that interfaces get.
+const fn entry(self_check: u32) -> &'static str {
+    if self_check == 0 { PROGRAM } else { WATCH }
 }
 
 fn load_object(loader: &mut EbpfLoader<'_>, self_check: u32) -> Result<Ebpf, DataplaneError> {

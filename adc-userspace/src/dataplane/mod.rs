@@ -19,6 +19,7 @@ mod leases;
 mod live;
 mod loader;
 mod mapped;
+mod migrate;
 mod orphans;
 mod packet_log;
 mod pins;

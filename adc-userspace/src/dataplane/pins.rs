@@ -14,10 +14,16 @@ use nix::{
     sys::statfs::{FsType, statfs},
 };
 
-use super::error::DataplaneError;
+use super::{error::DataplaneError, migrate::earlier_serves};
 
 /// `BPF_FS_MAGIC`, include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: FsType = FsType(0xcafe_4a11);
+
+/// The map by which packets reach one of two programs while flows move here from an earlier layout.
+pub(super) const HANDOVER: &str = "HANDOVER";
+
+/// The program that interfaces have when nobody captures and nothing moves.
+const PROGRAM: &str = "program";
 
 /// Where bpffs is mounted if nobody has done it yet.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -35,13 +41,15 @@ pub(super) struct MapShape {
     pub(super) entries: u32,
 }
 
-/// `<pin_path>/v<ABI>`: maps by name, links as `link-<interface>`, and symbolic links `interface-<id>` that hold the
+/// `<pin_path>/v<ABI>`: maps by name, the program, links as `link-<interface>`, and symbolic links `interface-<id>` that hold the
 /// name of the interface with that id (flows know interfaces by id, people by name, and the kernel by an index that
 /// changes when an interface is made anew).
 #[derive(Clone, Debug)]
 pub struct PinDirectory {
     root: PathBuf,
     directory: PathBuf,
+    /// Of the layout before ours, if that serves.
+    earlier: Option<PathBuf>,
 }
 
 impl PinDirectory {
@@ -65,6 +73,8 @@ impl PinDirectory {
         if !existing.is_some_and(is_bpffs) {
             return Err(DataplaneError::NotBpffs(pin_path.into()));
         }
+        let earlier = earlier_serves(pin_path)?;
+        let earlier = earlier.then(|| pin_path.join(format!("v{}", ABI_VERSION.saturating_sub(1))));
         let directory = pin_path.join(format!("v{ABI_VERSION}"));
         fs::create_dir_all(&directory).map_err(|source| DataplaneError::Pins {
             doing: "making the pin directory",
@@ -74,7 +84,23 @@ impl PinDirectory {
         Ok(Self {
             root: pin_path.into(),
             directory,
+            earlier,
         })
+    }
+
+    /// The directory of the layout before ours, while there is something to take over from it.
+    pub fn earlier(&self) -> Option<&Path> {
+        self.earlier.as_deref()
+    }
+
+    /// Where the program is pinned.
+    pub(super) fn program(&self) -> PathBuf {
+        self.directory.join(PROGRAM)
+    }
+
+    /// Where the program of an earlier layout is pinned.
+    pub(super) fn program_in(directory: &Path) -> PathBuf {
+        directory.join(PROGRAM)
     }
 
     /// The directory itself.
@@ -94,7 +120,12 @@ impl PinDirectory {
 
     /// Interfaces that have a pinned link.
     pub fn linked_interfaces(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(&self.directory) else {
+        Self::linked_in(&self.directory)
+    }
+
+    /// The same of another directory.
+    pub(super) fn linked_in(directory: &Path) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(directory) else {
             return Vec::new();
         };
         entries
@@ -110,7 +141,12 @@ impl PinDirectory {
 
     /// Ids of interfaces by name, as noted by an earlier agent.
     pub fn interface_ids(&self) -> BTreeMap<String, InterfaceId> {
-        let Ok(entries) = fs::read_dir(&self.directory) else {
+        Self::interface_ids_in(&self.directory)
+    }
+
+    /// The same of another directory.
+    pub(super) fn interface_ids_in(directory: &Path) -> BTreeMap<String, InterfaceId> {
+        let Ok(entries) = fs::read_dir(directory) else {
             return BTreeMap::new();
         };
         let noted = entries.filter_map(|entry| {
@@ -174,6 +210,17 @@ impl PinDirectory {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Removes every pin, and leaves the directory: it is locked.
+    pub(super) fn clear(&self) -> Result<(), DataplaneError> {
+        let removed = fs::read_dir(&self.directory)
+            .and_then(|mut entries| entries.try_for_each(|entry| fs::remove_file(entry?.path())));
+        removed.map_err(|source| DataplaneError::Pins {
+            doing: "clearing the pin directory",
+            path: self.directory.clone(),
+            source,
+        })
     }
 
     /// Removes every pin and the directories: after a clean stop nothing is left.

@@ -7,6 +7,7 @@
 
 pub mod capture;
 mod decap;
+pub mod handover;
 mod maps;
 pub(crate) mod raw;
 mod source;

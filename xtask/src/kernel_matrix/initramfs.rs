@@ -105,6 +105,8 @@ pub(super) fn build(
     guest.add(&workspace.xdp_object(), &home.join("adc-xdp"))?;
     let capture = home.join("adc-xdp-capture");
     guest.add(&workspace.capture_object(), &capture)?;
+    let handover = home.join("adc-xdp-handover");
+    guest.add(&workspace.handover_object(), &handover)?;
     guest.add(&workspace.bench_object(), &home.join("adc-xdp-bench"))?;
     guest.add(&workspace.decap_object(), &home.join("adc-xdp-decap"))?;
     // Tests find their data by the path they were compiled at.

@@ -177,7 +177,7 @@ impl Layer {
                     context.object = Err("there is no XDP object".to_owned());
                     return Ok(Outcome::Skipped(format!("{error:#}")));
                 }
-                let built = build_ebpf::build(workspace, None);
+                let built = build_ebpf::build_for_tests(workspace);
                 context.object = match &built {
                     Ok(()) => Ok(()),
                     Err(_) => Err("layer build-ebpf failed".to_owned()),
