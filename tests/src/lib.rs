@@ -28,6 +28,7 @@ pub mod scene;
 pub mod serve;
 pub mod sync_bench;
 pub mod sync_pair;
+pub mod systemd;
 pub mod topology;
 pub mod wait;
 pub mod walk;

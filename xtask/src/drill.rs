@@ -15,9 +15,9 @@ pub(crate) struct Args {
     /// Print a table in Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Each node has the flows of the other (`[ha.sync]`)
+    /// The nodes do not have each other's flows (no `[ha.sync]`)
     #[arg(long)]
-    sync: bool,
+    without_sync: bool,
     /// Only this fault, such as `crash`; may be repeated
     #[arg(long, value_name = "FAULT")]
     only: Vec<String>,
@@ -41,7 +41,7 @@ impl Args {
         let flags = [
             (self.json, "--json"),
             (self.markdown, "--markdown"),
-            (self.sync, "--sync"),
+            (self.without_sync, "--without-sync"),
         ];
         let flags = flags.into_iter().filter(|(given, _)| *given);
         let mut all: Vec<String> = flags.map(|(_, flag)| flag.to_owned()).collect();
@@ -75,7 +75,7 @@ mod tests {
         let args = Args {
             json: true,
             markdown: false,
-            sync: true,
+            without_sync: true,
             only: vec!["crash".into(), "sigstop".into()],
             runs: Some(3),
             connections: None,
@@ -84,7 +84,7 @@ mod tests {
         };
         assert_eq!(
             args.passed_on().join(" "),
-            "--json --sync --only crash --only sigstop --runs 3 --mode nat"
+            "--json --without-sync --only crash --only sigstop --runs 3 --mode nat"
         );
     }
 }

@@ -47,7 +47,7 @@ struct Tool {
     purpose: Purpose,
 }
 
-const TOOLS: [Tool; 15] = [
+const TOOLS: [Tool; 16] = [
     tool("ip", "iproute2", Purpose::Demo),
     tool("tc", "iproute2", Purpose::Demo),
     tool("ethtool", "ethtool", Purpose::Demo),
@@ -68,6 +68,8 @@ const TOOLS: [Tool; 15] = [
     // The routing daemons of net_announce.
     tool("bird", "bird2", Purpose::Test),
     tool("vtysh", "frr", Purpose::Test),
+    // Process 1 of the node of net_systemd.
+    tool("systemctl", "systemd", Purpose::Test),
 ];
 
 /// Packages that bring a service, and its unit.

@@ -20,9 +20,9 @@ struct Cli {
     /// How the nodes watch each other; by default `fast`, and `vrrp` where one of them is keepalived
     #[arg(long, value_enum)]
     profile: Option<Profile>,
-    /// Each node has the flows of the other (`[ha.sync]`)
+    /// The nodes do not have each other's flows (no `[ha.sync]`)
     #[arg(long)]
-    sync: bool,
+    without_sync: bool,
     /// How often each fault happens
     #[arg(long, default_value_t = 10)]
     runs: usize,
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         only: cli.only,
         mode: cli.mode,
         profile: cli.profile,
-        sync: cli.sync,
+        sync: !cli.without_sync,
         runs: cli.runs,
         connections: cli.connections,
         output,

@@ -177,7 +177,7 @@ impl Row {
         };
         [
             name(self.fault),
-            name(self.profile) + if self.sync { ", sync" } else { "" },
+            name(self.profile) + if self.sync { "" } else { ", no sync" },
             name(self.mode),
             match self.expected {
                 Expected::Failover => "takeover".to_owned(),
