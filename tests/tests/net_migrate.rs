@@ -239,7 +239,7 @@ fn a_start_that_fails_before_flows_move_leaves_everything_to_the_earlier_release
     assert!(!process.wait(LONG).success());
     assert!(process.log().contains("nosuch0"), "{}", process.log());
     let own = node.scene.topology.pin_path();
-    let own = own.join(format!("v{}", ABI_VERSION));
+    let own = own.join(format!("v{ABI_VERSION}"));
     assert_eq!(fs::read_dir(&own).unwrap().count(), 0, "nothing is left");
     for held in &node.held {
         held.assert_all_alive();
