@@ -9,19 +9,15 @@ use std::{
 
 use crate::{
     agent::{Agent, Backend, Config},
-    direct_return::wake_port,
     drive::get_in,
     lan::{LONG, VRID},
     net::{Bridge, Link, VethPair},
     process::Process,
     scene::{HTTP_PORT, WWW},
     serve::{self, TcpServer},
-    topology::{BackendHost, CLIENT_V4, GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
+    topology::{BackendHost, CLIENT_V4, GATEWAY_V4, INSIDE_V4, Topology, VIP_V4},
     wait::eventually,
 };
-
-/// The nodes' own addresses on the backends' side.
-const INSIDE: [[u8; 4]; 2] = [[10, 2, 0, 2], [10, 2, 0, 3]];
 
 /// One of the two.
 #[derive(Debug)]
@@ -170,17 +166,7 @@ impl Pair {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::http(host, HTTP_PORT)).collect();
-        let link = topology.interfaces[0].clone();
-        // The gateway moves: the first node has it only while it is active.
-        let gateway = format!("{}/24", GATEWAY_V4.1);
-        topology
-            .adc
-            .ip(&["address", "del", &gateway, "dev", &link.name]);
-        let [first, second] = INSIDE.map(IpAddr::from);
-        topology
-            .adc
-            .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
-        let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
+        let [link, other] = topology.with_fellow("second");
         let elsewhere = wire([&link, &other]);
         let cable = profile.map(|_| {
             let cable = VethPair::connect((&link.namespace, "ha0"), (&other.namespace, "ha0"));
@@ -193,8 +179,7 @@ impl Pair {
             |own, peer| profile.map(|profile| heartbeat(&topology, profile, own, peer, witness));
         let ways = [("first", 0), ("second", 1)];
         let [first, second] = [heartbeat(ways[0], ways[1]), heartbeat(ways[1], ways[0])];
-        let ports = ["adc", "second"];
-        let ports = ports.map(|name| wake_port(&topology.port(name), topology.directory()));
+        let ports = topology.wake_ports("second");
         let first = first.unwrap_or_default();
         let second = second.unwrap_or_default();
         let first = node(&topology, "first", link, (150, &first), &change);
@@ -259,7 +244,7 @@ fn heartbeat(
     let key = topology.directory().join(format!("{own}.key"));
     fs::write(&key, [42; 32]).expect("the key is written");
     fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("the key is closed");
-    let (cable, lan) = (Ipv4Addr::from(CABLE[at]), Ipv4Addr::from(INSIDE[at]));
+    let (cable, lan) = (Ipv4Addr::from(CABLE[at]), INSIDE_V4[at]);
     let witness = witness.map_or_else(String::new, |at| format!("witness = \"{at}\"\n"));
     format!(
         "\n[ha.heartbeat]\n{witness}peer = \"{peer}\"\nprofile = \"{profile}\"\nkey_file = \"{}\"\npaths = [{{ interface = \"ha0\", peer = \"{cable}\" }}, {{ interface = \"eth0\", peer = \"{lan}\" }}]\n",

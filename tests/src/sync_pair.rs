@@ -12,14 +12,13 @@ use serde_json::Value;
 
 use crate::{
     agent::{Agent, Backend, Config},
-    direct_return::wake_port,
     drive::HeldConnections,
     lan::{LONG, VRID},
     net::{Link, VethPair},
     process::Process,
     scene::ECHO_PORT,
     serve::{self, TcpServer},
-    topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
+    topology::{GATEWAY_V4, Topology, VIP_V4},
     wait::eventually,
 };
 
@@ -27,8 +26,6 @@ use crate::{
 pub const CABLE: &str = "sync0";
 /// The nodes' addresses on it.
 pub const ON_CABLE: [[u8; 4]; 2] = [[10, 99, 0, 1], [10, 99, 0, 2]];
-/// The nodes' own addresses on the backends' side.
-const INSIDE: [[u8; 4]; 2] = [[10, 2, 0, 2], [10, 2, 0, 3]];
 /// The local address of mode `full-nat`; it moves with the VIP.
 const SNAT: [u8; 4] = [10, 2, 0, 200];
 /// Echo service in mode `nat`.
@@ -164,23 +161,8 @@ impl SyncPair {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::echo(host, ECHO_PORT)).collect();
-        let link = topology.interfaces[0].clone();
-        // The gateway moves: the first node has it only while it is active.
-        let gateway = format!("{}/24", GATEWAY_V4.1);
-        topology
-            .adc
-            .ip(&["address", "del", &gateway, "dev", &link.name]);
-        let [first, second] = INSIDE.map(IpAddr::from);
-        topology
-            .adc
-            .ip(&["address", "add", &format!("{first}/24"), "dev", &link.name]);
-        let other = topology.add_node("second", &[ROUTER_V4.into(), second]);
-        let port = Link {
-            name: "second".into(),
-            ..topology.switch_port.clone()
-        };
-        let ports =
-            [&topology.switch_port, &port].map(|port| wake_port(port, topology.directory()));
+        let [link, other] = topology.with_fellow("second");
+        let ports = topology.wake_ports("second");
         let cable = VethPair::connect((&topology.adc, CABLE), (&other.namespace, CABLE));
         for (end, address) in [&cable.a, &cable.b].into_iter().zip(ON_CABLE) {
             let address = format!("{}/24", IpAddr::from(address));

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     agent::{Agent, Backend, Config},
-    direct_return::wake_port,
     net::{Link, VethPair},
     process::Process,
     topology::{GATEWAY_V4, ROUTER_V4, Topology, VIP_V4},
@@ -35,8 +34,7 @@ const KEY: [u8; 32] = [42; 32];
 pub(super) const NAMES: [&str; 2] = ["node-a", "node-b"];
 /// The switch's ports towards them.
 const PORTS: [&str; 2] = ["adc", NAMES[1]];
-/// The nodes' own addresses on the backends' side, and on the cable.
-const INSIDE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 2, 0, 2), Ipv4Addr::new(10, 2, 0, 3)];
+/// The nodes' addresses on the cable.
 const CABLE: [Ipv4Addr; 2] = [
     Ipv4Addr::new(192, 168, 99, 1),
     Ipv4Addr::new(192, 168, 99, 2),
@@ -79,8 +77,8 @@ impl Bed {
     /// Starts both nodes and waits until one is active and the other its backup.
     pub(super) fn start(profile: Profile, mode: Mode, sync: bool, own_clock: bool) -> Self {
         let topology = Topology::one_arm(2);
-        let links = links(&topology);
-        let programs = woken(&topology);
+        let links = topology.with_fellow(NAMES[1]);
+        let programs = topology.wake_ports(NAMES[1]);
         let cable = VethPair::connect((&links[0].namespace, "eth1"), (&links[1].namespace, "eth1"));
         let key = topology.directory().join("ha.key");
         write_key(&key);
@@ -169,22 +167,6 @@ impl Bed {
         });
         found
     }
-}
-
-/// Gives the switch's ports towards the nodes the program without which what the nodes send by `XDP_TX` does not arrive.
-pub(super) fn woken(topology: &Topology) -> [Process; 2] {
-    PORTS.map(|name| wake_port(&topology.port(name), topology.directory()))
-}
-
-pub(super) fn links(topology: &Topology) -> [Link; 2] {
-    let first = topology.interfaces[0].clone();
-    // The gateway moves: the first node has it only while it is active.
-    let gateway = format!("{}/24", GATEWAY_V4.1);
-    let adc = &topology.adc;
-    adc.ip(&["address", "del", &gateway, "dev", &first.name]);
-    first.add_address(ipnet::IpNet::new_assert(INSIDE[0].into(), 24));
-    let second = topology.add_node(NAMES[1], &[ROUTER_V4.into(), INSIDE[1].into()]);
-    [first, second]
 }
 
 fn write_key(path: &Path) {

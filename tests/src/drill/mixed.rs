@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use super::{
-    bed::{GROUP, STREAM, VRID, configuration, links, moving, woken},
+    bed::{GROUP, NAMES, STREAM, VRID, configuration, moving},
     cut::Cutter,
     instruments::{Questioner, Sign, Stamp, Stream, Tap, longest_overlap},
     node::Node,
@@ -48,8 +48,8 @@ impl Mixed {
     /// Both run, and the one that is to crash is active.
     pub(super) fn start(peering: Peering) -> Self {
         let topology = Topology::one_arm(2);
-        let [link, router] = links(&topology);
-        let ports = woken(&topology);
+        let [link, router] = topology.with_fellow(NAMES[1]);
+        let ports = topology.wake_ports(NAMES[1]);
         let cable = VethPair::connect((&link.namespace, "eth1"), (&router.namespace, "eth1"));
         let vips = moving(Mode::Nat);
         let key = topology.directory().join("ha.key");
@@ -66,7 +66,7 @@ impl Mixed {
         };
         director(&router, &topology);
         let asking = topology.add_machine("asks", &[super::bed::QUESTIONER.into()]);
-        let [adc, other] = ["adc", super::bed::NAMES[1]].map(|name| topology.port(name));
+        let [adc, other] = ["adc", NAMES[1]].map(|name| topology.port(name));
         let mut mixed = Self {
             keepalived: None,
             node,

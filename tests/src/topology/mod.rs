@@ -1,12 +1,14 @@
 //! Test networks: client – adc – backends.
 
 mod address;
+mod pair;
 mod storage;
 
 pub use address::{
     CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, ROUTER_V4, ROUTER_V6, SPARE_VIP_V4, VIP_V4,
     VIP_V6, backend_v4, backend_v6,
 };
+pub use pair::INSIDE_V4;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
