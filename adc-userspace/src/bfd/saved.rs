@@ -33,7 +33,7 @@ pub struct SavedSession {
     state: State,
     diagnostic: Diagnostic,
     verdict: Verdict,
-    remote: SavedRemote,
+    remote: Remote,
     tx: Duration,
     rx: Duration,
     polling: bool,
@@ -49,17 +49,6 @@ pub struct SavedSession {
     received: u64,
     transitions: u64,
     refused: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SavedRemote {
-    discriminator: u32,
-    state: State,
-    diagnostic: Diagnostic,
-    min_tx: Duration,
-    min_rx: Duration,
-    multiplier: u8,
-    demand: bool,
 }
 
 impl Speaker {
@@ -89,15 +78,6 @@ impl Speaker {
 impl Entry {
     fn save(&self, path: Path, base: Instant) -> SavedSession {
         let session = &self.session;
-        let Remote {
-            discriminator,
-            state,
-            diagnostic,
-            min_tx,
-            min_rx,
-            multiplier,
-            demand,
-        } = session.remote;
         let at = |time: Option<Instant>| time.map(|time| nanos(base, time));
         let refused = self.counts.refused.iter();
         let refused = refused.map(|(refusal, count)| (refusal.name().to_owned(), *count));
@@ -111,15 +91,7 @@ impl Entry {
             state: session.state,
             diagnostic: session.diagnostic,
             verdict: session.verdict,
-            remote: SavedRemote {
-                discriminator,
-                state,
-                diagnostic,
-                min_tx,
-                min_rx,
-                multiplier,
-                demand,
-            },
+            remote: session.remote,
             tx: session.tx,
             rx: session.rx,
             polling: session.polling,
@@ -141,30 +113,13 @@ impl Entry {
 
 impl SavedSession {
     fn restored(self, base: Instant, seed: u64) -> Entry {
-        let SavedRemote {
-            discriminator,
-            state,
-            diagnostic,
-            min_tx,
-            min_rx,
-            multiplier,
-            demand,
-        } = self.remote;
         let at = |nanos: Option<i64>| nanos.map(|nanos| instant(base, nanos));
         let began = Session::new(base, self.discriminator, self.timing, self.passive, seed);
         let session = Session {
             state: self.state,
             diagnostic: self.diagnostic,
             verdict: self.verdict,
-            remote: Remote {
-                discriminator,
-                state,
-                diagnostic,
-                min_tx,
-                min_rx,
-                multiplier,
-                demand,
-            },
+            remote: self.remote,
             tx: self.tx,
             rx: self.rx,
             polling: self.polling,

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     packet::{Diagnostic, Packet, State},
     refusal::Refusal,
@@ -19,7 +21,7 @@ pub const SLOW: Duration = Duration::from_secs(1);
 const FIRST: u32 = 3;
 
 /// What the peer last said. Forgotten when it is silent (RFC 5880 §6.8.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Remote {
     /// Its number for the session; 0 = not known.
     pub(super) discriminator: u32,
