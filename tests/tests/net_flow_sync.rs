@@ -89,6 +89,26 @@ fn flows_of_what_the_other_node_does_not_have_are_skipped_until_it_does() {
 }
 
 #[test]
+fn a_node_that_starts_together_with_the_others_agent_gets_every_flow() {
+    require!(namespaces, agent);
+    let mut pair = SyncPair::start();
+    let held = [pair.hold(NAT, FEW), pair.hold(FULL_NAT, FEW)];
+    pair.first.wait_for_flows(2 * FEW as u64);
+    pair.second.power_off();
+    assert!(pair.first.agent.leave().success());
+    pair.second.power_on();
+    // It asks once a second, so also before the agent knows that this node is active.
+    pair.first.agent.restart();
+    eventually(LONG, "the second node is in sync", || {
+        pair.second.is_in_sync()
+    });
+    assert!(pair.second.established() >= 2 * FEW as u64);
+    for held in &held {
+        held.assert_all_alive();
+    }
+}
+
+#[test]
 fn a_node_with_another_key_gets_nothing_and_tells_nothing() {
     require!(namespaces, agent);
     let pair = SyncPair::started(|number, config| {

@@ -196,9 +196,18 @@ fn flow_tables_that_have_not_changed_are_taken_over_as_they_are() {
     stream.wait_for(500);
     held.assert_all_alive();
     assert!(!earlier.exists());
+    let aside = scene.topology.pin_path().join("taken-over");
+    assert!(!aside.exists());
     let (sent, returned) = stream.stop();
     let arrived: u64 = udp.iter().map(UdpEcho::received).sum();
     assert_eq!((arrived, returned), (sent, sent), "arrived and came back");
+
+    // As left by an agent that died before its last step.
+    fs::create_dir(&aside).unwrap();
+    scene.agent.kill9();
+    scene.agent.restart();
+    assert!(!aside.exists());
+    held.assert_all_alive();
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The agent's part in HA: what groups are told, and what follows from a role that changed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::sync::mpsc;
 
@@ -90,6 +93,13 @@ impl Agent {
     pub(super) fn has_role(&self, group: &GroupName) -> bool {
         let mut groups = self.ha.known().groups.into_iter();
         groups.any(|view| view.name == *group && view.role == Role::Active)
+    }
+
+    /// The groups for which this node is active, as the keeper told last.
+    pub(super) fn active_groups(&self) -> BTreeSet<GroupName> {
+        let groups = self.ha.known().groups.into_iter();
+        let active = groups.filter(|view| view.role == Role::Active);
+        active.map(|view| view.name).collect()
     }
 
     /// A role is another; the addresses have moved already.

@@ -239,14 +239,16 @@ async fn forward(agent: &mut Agent) -> Result<()> {
     agent.dataplane.finish_migration()?;
     // What an earlier agent left goes on without other nodes; an agent that made everything itself does not begin.
     let synced = agent.start_sync();
-    let grouped = agent.configure_ha().await;
-    if let Err(error) = synced.and(grouped.map_err(Into::into)) {
+    let grouped = agent.configure_ha().await.map_err(Into::into);
+    for error in [synced.err(), grouped.err()].into_iter().flatten() {
         if !adopted {
             agent.shut_down().await?;
             return Err(error);
         }
         tracing::error!("{error:#}");
     }
+    // Roles are known now, and with them the flows that are this node's to tell.
+    agent.publish_names();
     agent.reconcile_addresses().await;
     tracing::info!(
         services = agent.config.services.len(),

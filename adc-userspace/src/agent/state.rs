@@ -91,6 +91,8 @@ pub(super) struct Troubles {
     pub(super) sweep: Option<String>,
     /// Addresses could not be put on an interface.
     pub(super) vips: Option<String>,
+    /// Flow replication could not be started.
+    pub(super) sync: Option<String>,
     /// The heartbeat could not be started.
     pub(super) ha: Option<String>,
     /// The data plane does not work.
@@ -323,6 +325,7 @@ impl Agent {
     /// Nothing is changed after this: the next agent finds things as they are, and so do packets.
     pub(super) fn leave(&mut self) {
         self.stopping = true;
+        self.end_sync();
         tracing::info!("left: forwarding goes on without an agent, and roles stay");
     }
 
@@ -336,8 +339,7 @@ impl Agent {
         self.remove_addresses().await;
         self.remove_kept_addresses().await;
         // After the roles: whoever takes them over has been told of the last flows.
-        let replication = self.replication.take();
-        tokio::task::block_in_place(|| drop(replication));
+        self.end_sync();
         self.dataplane
             .dismantle()
             .context("removing pins and detaching")?;

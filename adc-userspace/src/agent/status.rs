@@ -63,8 +63,10 @@ impl Agent {
             vips,
             ha: _,
             self_test,
+            sync,
         } = &self.troubles;
         let broken = [
+            ("flow replication", sync),
             ("data plane", plan),
             ("data plane", self_test),
             ("flow tables", sweep),
@@ -237,6 +239,8 @@ impl Agent {
             vips,
             ha,
             self_test,
+            // Traffic flows without it.
+            sync: _,
         } = &self.troubles;
         reasons.extend(
             [plan, sweep, vips, ha, self_test]

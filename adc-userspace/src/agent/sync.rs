@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::state::Agent;
@@ -24,9 +24,18 @@ use crate::{
     model::Ha,
 };
 
-/// Replication that runs.
+/// How long this node may be behind before its groups do not preempt any more, once they might: a moment of load is no reason
+/// to configure them twice.
+const TOLERATED: Duration = Duration::from_secs(1);
+
+/// Between two tries to start replication.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Replication that is configured.
+#[derive(Default)]
 pub(super) struct Replication {
-    sync: FlowSync,
+    /// Absent while it can not be started.
+    sync: Option<FlowSync>,
     /// Whether groups may preempt: this node has the other's flows, or has waited for them for long enough.
     ready: bool,
 }
@@ -36,39 +45,49 @@ pub(super) async fn follow(
     agent: &Arc<Mutex<Agent>>,
     stopped: watch::Receiver<bool>,
 ) -> Option<JoinHandle<()>> {
-    let locked = agent.lock().await;
-    let state = locked.replication.as_ref()?.sync.state();
-    let patience = locked.config.ha.sync.as_ref()?.wait_at_most;
-    drop(locked);
-    let task = follow_state(Arc::clone(agent), state, patience, stopped);
+    let patience = agent.lock().await.config.ha.sync.as_ref()?.wait_at_most;
+    let task = follow_state(Arc::clone(agent), patience, stopped);
     Some(tokio::spawn(task))
 }
 
 async fn follow_state(
     agent: Arc<Mutex<Agent>>,
-    mut state: watch::Receiver<SyncState>,
     patience: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
     let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
     tokio::pin!(stop);
     let mut behind_since = Some(Instant::now());
+    let mut ready = false;
     loop {
-        let in_sync = *state.borrow_and_update() == SyncState::InSync;
-        behind_since = (!in_sync).then(|| behind_since.unwrap_or_else(Instant::now));
-        let until = behind_since.map(|since| since + patience);
-        let ready = until.is_none_or(|until| Instant::now() >= until);
+        let mut state = agent.lock().await.replicating();
+        let in_sync = state
+            .as_mut()
+            .is_some_and(|state| *state.borrow_and_update() == SyncState::InSync);
+        let now = Instant::now();
+        behind_since = (!in_sync).then(|| behind_since.unwrap_or(now));
+        let waited = behind_since.map(|since| now.duration_since(since));
+        ready = waited.is_none_or(|waited| waited >= patience || (ready && waited < TOLERATED));
         agent.lock().await.set_ready(ready, in_sync).await;
+        // When there is something to decide although nothing changed.
+        let ends = [TOLERATED, patience].map(|end| behind_since.map(|since| since + end));
+        let next = ends.into_iter().flatten().filter(|end| *end > now).min();
         let changed = async {
-            match until.filter(|_| !ready) {
-                // Late or changed: looked at again either way.
-                Some(until) => drop(timeout_at(until, state.changed()).await),
-                None => drop(state.changed().await),
+            match state {
+                Some(mut state) => drop(state.changed().await),
+                None => sleep(AGAIN).await,
+            }
+        };
+        let due = async {
+            match next {
+                Some(next) => sleep_until(next).await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = &mut stop => return,
             () = changed => {}
+            () = due => {}
         }
     }
 }
@@ -79,22 +98,71 @@ impl Agent {
         let Some(settings) = &self.config.ha.sync else {
             return Ok(());
         };
-        let key = Key::load(&settings.key_file).context("flow replication ([ha.sync])")?;
-        let sync = FlowSync::start(settings, key, &self.dataplane.pins, self.directory())?;
-        let ready = settings.wait_at_most.is_zero();
-        self.replication = Some(Replication { sync, ready });
+        self.replication = Some(Replication {
+            sync: None,
+            ready: settings.wait_at_most.is_zero(),
+        });
+        self.try_sync()
+    }
+
+    /// Starts what is configured. What keeps it from that is among the troubles.
+    fn try_sync(&mut self) -> Result<()> {
+        let (Some(replication), Some(settings)) = (&self.replication, &self.config.ha.sync) else {
+            return Ok(());
+        };
+        if replication.sync.is_some() || self.stopping {
+            return Ok(());
+        }
+        let started = Key::load(&settings.key_file)
+            .context("flow replication ([ha.sync])")
+            .and_then(|key| {
+                let pins = &self.dataplane.pins;
+                Ok(FlowSync::start(settings, key, pins, self.directory())?)
+            });
+        self.troubles.sync = started.as_ref().err().map(|error| format!("{error:#}"));
+        let sync = started?;
+        if let Some(replication) = &mut self.replication {
+            replication.sync = Some(sync);
+        }
         Ok(())
+    }
+
+    /// The state of replication; `None` if it can not be started, which is tried again here.
+    fn replicating(&mut self) -> Option<watch::Receiver<SyncState>> {
+        let before = self.troubles.sync.clone();
+        if let Err(error) = self.try_sync()
+            && self.troubles.sync != before
+        {
+            tracing::error!("{error:#}; trying again every {AGAIN:?}");
+        }
+        if before.is_some() && self.troubles.sync.is_none() {
+            tracing::info!("flow replication was started");
+            self.publish_names();
+        }
+        let sync = self.replication.as_ref()?.sync.as_ref()?;
+        Some(sync.state())
+    }
+
+    /// Ends it: nobody is told of flows any more.
+    pub(super) fn end_sync(&mut self) {
+        let replication = self.replication.take();
+        tokio::task::block_in_place(|| drop(replication));
     }
 
     /// Says what ids stand for now.
     pub(super) fn publish_names(&self) {
-        if let Some(replication) = &self.replication {
-            replication.sync.set_directory(self.directory());
+        if let Some(sync) = self.flow_sync() {
+            sync.set_directory(self.directory());
         }
+    }
+
+    fn flow_sync(&self) -> Option<&FlowSync> {
+        self.replication.as_ref()?.sync.as_ref()
     }
 
     fn directory(&self) -> Directory {
         let observed = self.dataplane.tables.observed();
+        let active = self.active_groups();
         let services = observed.services.iter().map(|(id, entry)| {
             let group = self.config.ha.group_of(entry.key.vip.into());
             let count = usize::from(entry.snat_v4) + usize::from(entry.snat_v6);
@@ -102,7 +170,7 @@ impl Agent {
                 mode: entry.mode,
                 snat: entry.snat.iter().take(count).copied().collect(),
                 timeouts: entry.timeouts,
-                carried: group.is_none_or(|group| self.has_role(group)),
+                carried: group.is_none_or(|group| active.contains(group)),
             };
             (*id, (entry.key, Arc::new(facts)))
         });
@@ -154,24 +222,30 @@ impl Agent {
         ha
     }
 
-    /// How far this node has the other's flows.
+    /// How far this node has the other's flows, as the other node and this one's groups are to take it. One that has waited
+    /// for as long as it was told to counts as one that replicates nothing.
     pub(super) fn sync_state(&self) -> SyncState {
-        let replication = self.replication.as_ref();
-        replication.map_or(SyncState::Off, |replication| {
-            *replication.sync.state().borrow()
-        })
+        let Some(replication) = &self.replication else {
+            return SyncState::Off;
+        };
+        let state = replication.sync.as_ref().map(|sync| *sync.state().borrow());
+        match state {
+            Some(SyncState::InSync) => SyncState::InSync,
+            Some(SyncState::Pulling | SyncState::Off) | None if replication.ready => SyncState::Off,
+            Some(SyncState::Pulling | SyncState::Off) | None => SyncState::Pulling,
+        }
     }
 
     /// What people see.
     pub(super) fn sync_view(&self) -> Option<SyncView> {
         let settings = self.config.ha.sync.as_ref()?;
-        let replication = self.replication.as_ref()?;
-        let state = *replication.sync.state().borrow();
+        let sync = self.flow_sync()?;
+        let state = *sync.state().borrow();
         Some(view(
             settings.interface.clone(),
             settings.peer,
             state,
-            &replication.sync.counts(),
+            &sync.counts(),
         ))
     }
 }

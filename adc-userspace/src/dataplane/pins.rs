@@ -108,6 +108,11 @@ impl PinDirectory {
         &self.directory
     }
 
+    /// A directory beside it.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// Where a map is pinned.
     pub fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)

@@ -119,7 +119,7 @@ impl Task {
         }
     }
 
-    /// Passes on what somebody wants of a group that the heartbeat decides about.
+    /// Passes on what somebody wants of a group that the heartbeat decides about, and of its `fellows` in the same step.
     ///
     /// # Errors
     /// It can not be done now.
@@ -127,6 +127,7 @@ impl Task {
         &self,
         docket: &Docket,
         name: &GroupName,
+        fellows: &[GroupName],
         order: Order,
     ) -> Result<(), ApiError> {
         let command = match order {
@@ -134,10 +135,24 @@ impl Task {
             Order::Hold => arbiter::Command::Hold,
             Order::Release => arbiter::Command::Release,
         };
-        match docket.wish(name, command).await {
+        let own = docket.wish(name, command);
+        let fellows = fellows.iter().filter(|fellow| *fellow != name);
+        let theirs: Vec<_> = fellows.map(|fellow| docket.wish(fellow, command)).collect();
+        let own = own.await;
+        let mut moved = false;
+        for answer in theirs {
+            // Where it is not active, or has gone already, there is nothing to hand over.
+            moved |= matches!(answer.await, Ok(Ok(())));
+        }
+        match own {
             Ok(Ok(())) => Ok(()),
             Ok(Err(refused)) => {
-                let what = format!("group {name}: {refused}; nothing was changed");
+                let rest = if moved {
+                    "the groups that move with it take the order"
+                } else {
+                    "nothing was changed"
+                };
+                let what = format!("group {name}: {refused}; {rest}");
                 Err(ApiError::new(ErrorCode::Conflict, what))
             }
             Err(_ended) => {
@@ -157,9 +172,13 @@ impl Task {
         let ruled = self.routers.values();
         let ruled = ruled.filter(|router| matches!(router.machine, Machine::Ruled(_)));
         let ruled: Vec<_> = ruled.map(|router| router.name.clone()).collect();
-        for name in &ruled {
+        let wishes = ruled.iter();
+        let wishes: Vec<_> = wishes
+            .map(|name| docket.wish(name, arbiter::Command::Leave))
+            .collect();
+        for answer in wishes {
             // It is not active, or the peer would not take it: then there is nothing to wait for.
-            drop(docket.wish(name, arbiter::Command::Failover).await);
+            drop(answer.await);
         }
         let deadline = Instant::now() + patience;
         while (docket.any_giving() || docket.any_trailing()) && Instant::now() < deadline {

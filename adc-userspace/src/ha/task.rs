@@ -316,14 +316,8 @@ impl Task {
             )));
         };
         if let Machine::Ruled(ruled) = &router.machine {
-            self.wish(ruled.docket(), name, order).await?;
-            for fellow in self.fellows(name).iter().filter(|fellow| *fellow != name) {
-                // Where it is not active, or has gone already, there is nothing to hand over.
-                if let Err(refused) = self.wish(ruled.docket(), fellow, order).await {
-                    tracing::debug!(group = %fellow, "{}", refused.what);
-                }
-            }
-            return Ok(());
+            let fellows = self.fellows(name);
+            return self.wish(ruled.docket(), name, &fellows, order).await;
         }
         if order == Order::Failover && !router.is_active() {
             let role = router.machine.role();

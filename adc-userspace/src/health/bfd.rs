@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::Finding;
 use crate::{
     api::proto::{BfdSessionView, BfdView},
-    bfd::Verdict,
+    bfd::{Verdict, packet::State},
 };
 
 /// What a session says of a backend.
@@ -33,7 +33,9 @@ pub(super) fn nothing() -> Sessions {
 /// What is said of an address now.
 pub(super) fn word_on(view: &BfdView, backend: IpAddr) -> Word {
     let backend = backend.to_canonical();
-    let mut sessions = view.sessions.iter();
+    // One that this node takes back says goodbye for a while; another one may have its place already.
+    let stays = |session: &&BfdSessionView| session.state != State::AdminDown;
+    let mut sessions = view.sessions.iter().filter(stays);
     let Some(session) = sessions.find(|session| session.peer == backend) else {
         return Word::Silence("no session yet".into());
     };

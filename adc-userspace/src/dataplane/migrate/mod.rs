@@ -36,6 +36,9 @@ use mover::{FamilyMove, Moved};
 const FLOWS4: [&str; 2] = ["FLOWS4", "HALF_OPEN4"];
 const FLOWS6: [&str; 2] = ["FLOWS6", "HALF_OPEN6"];
 
+/// What a directory is called whose maps and links are all used from ours: beside it, and no layout's name.
+const ASIDE: &str = "taken-over";
+
 /// Passes after which something must be wrong: the first moves everything, later ones find what half-open flows became.
 const MOST_PASSES: u32 = 64;
 
@@ -98,7 +101,10 @@ impl Migration {
     fn hand_over(&mut self, own: &Xdp, pins: &PinDirectory) -> Result<(), DataplaneError> {
         let carry = |name| counters::carry(&self.earlier.join(name), &pins.map(name), name);
         let Some(flows) = &mut self.flows else {
-            return self.counters.iter().copied().try_for_each(carry);
+            self.counters.iter().copied().try_for_each(carry)?;
+            // All that served is pinned here as well. From now on a start that fails, or dies, is one of this layout: it must
+            // not give back what the next program's links and maps rest on.
+            return self.set_aside();
         };
         flows.handover.attach(pins)?;
         // What the earlier program counts from here on is not told any more.
@@ -120,18 +126,25 @@ impl Migration {
         })
     }
 
+    /// Takes the earlier layout's directory out of the way in one step: a part of it would be taken for a layout that serves.
+    fn set_aside(&mut self) -> Result<(), DataplaneError> {
+        let aside = self.earlier.with_file_name(ASIDE);
+        remove_all(&aside)?;
+        fs::rename(&self.earlier, &aside).map_err(|source| DataplaneError::Pins {
+            doing: "setting aside the pins of the earlier layout in",
+            path: self.earlier.clone(),
+            source,
+        })?;
+        self.earlier = aside;
+        Ok(())
+    }
+
     /// Forgets the earlier layout; nothing uses it any more.
-    fn finish(self, pins: &PinDirectory) -> Result<(), DataplaneError> {
-        match fs::remove_dir_all(&self.earlier) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(DataplaneError::Pins {
-                    doing: "removing the pins of the earlier layout in",
-                    path: self.earlier,
-                    source,
-                });
-            }
-            Ok(()) | Err(_) => {}
+    fn finish(mut self, pins: &PinDirectory) -> Result<(), DataplaneError> {
+        if self.flows.is_some() {
+            self.set_aside()?;
         }
+        remove_all(&self.earlier)?;
         // Last: it says that the directory above may be removed.
         PinDirectory::remove(&pins.map(HANDOVER))?;
         let moved = self.flows.as_ref().map(|flows| flows.moved);
@@ -182,8 +195,11 @@ impl Dataplane {
     pub fn finish_migration(&mut self) -> Result<(), DataplaneError> {
         match self.migration.take() {
             Some(migration) => migration.finish(&self.pins),
-            // An agent may have died between the last two steps.
-            None => PinDirectory::remove(&self.pins.map(HANDOVER)),
+            // An agent may have died before the last steps.
+            None => {
+                remove_all(&self.pins.beside(ASIDE))?;
+                PinDirectory::remove(&self.pins.map(HANDOVER))
+            }
         }
     }
 
@@ -193,9 +209,23 @@ impl Dataplane {
     /// Something of it could not be undone; the next start tries again.
     pub fn give_migration_up(pins: &PinDirectory) -> Result<(), DataplaneError> {
         match pins.earlier() {
-            Some(earlier) if !handover::has_switched(pins)? => inherit::abandon(earlier, pins),
+            Some(earlier) if earlier.exists() && !handover::has_switched(pins)? => {
+                inherit::abandon(earlier, pins)
+            }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+/// Removes a directory of pins, if it is there.
+fn remove_all(directory: &Path) -> Result<(), DataplaneError> {
+    match fs::remove_dir_all(directory) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DataplaneError::Pins {
+            doing: "removing the pins of the earlier layout in",
+            path: directory.into(),
+            source,
+        }),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -67,8 +67,12 @@ pub struct Memory {
 /// What people ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Give the group to the peer.
+    /// Give the group to the peer, if that has this node's flows.
     Failover,
+    /// The same, and it may be asked for again: nobody ordered it.
+    Part,
+    /// Give the group to the peer, whatever flows it has: this node stops.
+    Leave,
     /// Do not become active, whatever happens.
     Hold,
     /// Forget [`Command::Hold`], and that a failover was asked for.
@@ -198,15 +202,26 @@ impl Arbiter {
         match command {
             Command::Hold => self.held = true,
             Command::Release => (self.held, self.resting) = (false, false),
-            Command::Failover if self.role != Role::Active => {
-                return Err(CommandError::NotActive);
-            }
             Command::Failover => {
-                rules::taker(seen).map_err(CommandError::PeerUnable)?;
-                self.yields.get_or_insert(now);
+                self.give(seen, now, true)?;
+                self.resting = true;
+            }
+            Command::Part => self.give(seen, now, true)?,
+            Command::Leave => {
+                self.give(seen, now, false)?;
                 self.resting = true;
             }
         }
+        Ok(())
+    }
+
+    /// Begins to give the group away; if it is `picky`, only to a peer that has this node's flows.
+    fn give(&mut self, seen: &Seen, now: Instant, picky: bool) -> Result<(), CommandError> {
+        if self.role != Role::Active {
+            return Err(CommandError::NotActive);
+        }
+        rules::taker(seen, picky).map_err(CommandError::PeerUnable)?;
+        self.yields.get_or_insert(now);
         Ok(())
     }
 
@@ -318,10 +333,10 @@ impl Arbiter {
         self.unheard_since = None;
         if let Some(since) = self.yields {
             let waited = now.saturating_duration_since(since);
-            if waited >= self.rules.handover() || rules::taker(seen).is_err() {
+            if waited >= self.rules.handover() || rules::taker(seen, false).is_err() {
                 (self.yields, self.resting) = (None, false);
             }
-        } else if claim.wants && rules::taker(seen).is_ok() {
+        } else if claim.wants && rules::taker(seen, false).is_ok() {
             self.yields = Some(now);
         }
     }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::packet::{Claim, GroupId, Heartbeat, MAX_PATHS};
+use super::packet::{Claim, GroupId, Heartbeat, MAX_PATHS, SyncState};
 use crate::model::Timing;
 
 /// A peer that sends more slowly than we do is waited for, up to this interval: a pair whose profiles differ for a while is
@@ -34,6 +34,8 @@ pub struct Presence {
     pub data_plane_ok: bool,
     /// Its agent works.
     pub agent_ok: bool,
+    /// It has our flows, or flows are not replicated.
+    pub in_sync: bool,
     /// When it was last heard.
     pub last: Instant,
 }
@@ -113,6 +115,7 @@ impl Detector {
                     hears_us: newest.heard != 0,
                     data_plane_ok: newest.data_plane_ok,
                     agent_ok: newest.agent_ok,
+                    in_sync: newest.sync != SyncState::Pulling,
                     last,
                 })
             }
@@ -132,7 +135,7 @@ impl Detector {
 mod tests {
     use super::*;
     use crate::{
-        ha::heartbeat::packet::{Boot, Echo, NodeId, SyncState},
+        ha::heartbeat::packet::{Boot, Echo, NodeId},
         model::Profile,
     };
 

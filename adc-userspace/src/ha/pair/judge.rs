@@ -151,7 +151,7 @@ impl PairJudge {
             }
             for (seen, case) in &mut members {
                 // Refused where it is not active, or the peer would not take it now.
-                case.arbiter.command(Command::Failover, seen, view.now).ok();
+                case.arbiter.command(Command::Part, seen, view.now).ok();
             }
         }
     }

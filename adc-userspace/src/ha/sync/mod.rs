@@ -58,7 +58,7 @@ use crate::{
     model::SyncSettings,
 };
 
-/// How long a greeting may take.
+/// How long somebody who connects may take to show that it has the key.
 const GREETING: Duration = Duration::from_secs(1);
 
 /// Connections that wait to be greeted.
@@ -160,9 +160,11 @@ impl FlowSync {
         Ok(())
     }
 
-    /// Says what ids of this node stand for from now on.
+    /// Says what ids of this node stand for from now on, and which VIPs it answers for. The other node is told of flows from
+    /// the first time on.
     pub fn set_directory(&self, directory: Directory) {
         self.shared.set_directory(directory);
+        self.shared.open();
     }
 
     /// What it did so far.
@@ -194,6 +196,10 @@ fn greet(
     hand_over: &mpsc::Sender<Caller>,
 ) {
     while !shared.is_stopped() {
+        if !shared.is_open() {
+            thread::sleep(Duration::from_millis(LOOK_MILLIS.into()));
+            continue;
+        }
         let mut ready = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         if !link::wait(&mut ready, LOOK_MILLIS).unwrap_or(false) {
             continue;

@@ -81,6 +81,15 @@ impl Directory {
         self.by_name.get(name).copied()
     }
 
+    /// Whether this node answers for a backend's VIP that it did not answer for `before`.
+    pub fn carries_more_than(&self, before: &Self) -> bool {
+        let mut backends = self.backends.iter();
+        backends.any(|(id, facts)| {
+            let was = before.backends.get(id);
+            facts.service.carried && was.is_some_and(|was| !was.service.carried)
+        })
+    }
+
     /// Every interface.
     pub fn interfaces(&self) -> impl Iterator<Item = (InterfaceId, &str)> {
         let interfaces = self.interfaces.iter();

@@ -31,8 +31,8 @@ use crate::{
 /// Between two tries to reach the other node.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How long a greeting may take.
-const GREETING: Duration = Duration::from_secs(2);
+/// How long the other node may take to greet: it greets one after the other.
+const WELCOME: Duration = Duration::from_secs(2);
 
 /// Between two complaints about a node that can not be reached.
 const COMPLAINT: Duration = Duration::from_mins(1);
@@ -94,7 +94,7 @@ impl Receiver {
         let stop = &self.shared.stop;
         let stream: TcpStream = self.way.connect(AGAIN)?;
         let mut link = Link::new(stream)?;
-        let until = Instant::now() + GREETING;
+        let until = Instant::now() + WELCOME;
         let hello = self.way.hello()?;
         link.send(&hello.write(), stop)?;
         let other: [u8; HELLO] = link.exactly(until, stop)?;

@@ -152,8 +152,8 @@ impl Telling {
     /// Until the connection is over, or another one asks for the same.
     fn serve(&mut self, sender: &mut Sender, next: &mut Option<Caller>) -> Result<(), Fault> {
         self.name_interfaces()?;
-        let mut untold = sender.feed.untold()?;
         let mut whole = dataplane::now();
+        let mut untold = sender.feed.untold()?;
         self.bulk(sender)?;
         let mut walked = (Instant::now(), dataplane::now());
         let mut asked = Instant::now();
@@ -168,7 +168,9 @@ impl Telling {
             self.hear()?;
             if asked.elapsed() >= ASK {
                 asked = Instant::now();
-                let now = (sender.feed.untold()?, dataplane::now());
+                // The time first: what is lost between the two is counted, and not older than it.
+                let then = dataplane::now();
+                let now = (sender.feed.untold()?, then);
                 let lost = now.0.wrapping_sub(untold);
                 if lost > 0 {
                     add(&self.shared.counters.untold, lost);

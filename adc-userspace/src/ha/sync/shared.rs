@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     pub(super) state: watch::Sender<SyncState>,
     directory: Mutex<Arc<Directory>>,
+    /// Whether the directory says what this node is for its groups.
+    open: AtomicBool,
 }
 
 impl Shared {
@@ -31,6 +33,7 @@ impl Shared {
             counters: Counters::default(),
             state: watch::Sender::new(SyncState::Pulling),
             directory: Mutex::default(),
+            open: AtomicBool::new(false),
         }
     }
 
@@ -48,6 +51,16 @@ impl Shared {
         if **known != directory {
             *known = Arc::new(directory);
         }
+    }
+
+    /// From here on the other node is told of flows. Before, it would take a node that does not know its roles yet for one
+    /// without flows.
+    pub(super) fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     pub(super) fn is_stopped(&self) -> bool {

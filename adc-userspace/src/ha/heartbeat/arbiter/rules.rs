@@ -105,11 +105,11 @@ pub(super) fn rank(priority: u8, node: NodeId) -> (u8, NodeId) {
     (priority, node)
 }
 
-/// Whether the peer would take the group if it were given to it.
+/// Whether the peer would take the group if it were given to it; if this node is `picky`, with this node's flows.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn taker(seen: &Seen) -> Result<(), &'static str> {
+pub(super) fn taker(seen: &Seen, picky: bool) -> Result<(), &'static str> {
     let Verdict::Present(presence) = seen.verdict else {
         return Err("it is not heard");
     };
@@ -119,6 +119,7 @@ pub(super) fn taker(seen: &Seen) -> Result<(), &'static str> {
         Some(claim) if claim.role != Role::Backup => Err("it is no backup"),
         Some(_) if !presence.hears_us => Err("it does not hear this node"),
         Some(_) if !presence.data_plane_ok => Err("its data plane does not work"),
+        Some(_) if picky && !presence.in_sync => Err("it does not have this node's flows yet"),
         Some(_) => Ok(()),
     }
 }

@@ -61,6 +61,7 @@ impl Node {
             hears_us: true,
             data_plane_ok: true,
             agent_ok: true,
+            in_sync: true,
             last: self.at(milliseconds),
         });
         self.seen.claim = Some(Claim {
@@ -174,6 +175,26 @@ fn a_better_backup_asks_for_the_group_only_when_it_is_in_sync_and_allowed() {
     assert!(!patient.step(20).claim.wants);
     assert!(!patient.step(1_019).claim.wants);
     assert!(patient.step(1_020).claim.wants);
+}
+
+#[test]
+fn a_peer_without_this_nodes_flows_is_given_nothing_unless_this_node_stops() {
+    let mut node = Node::active(500);
+    node.hear(Role::Backup, 50, 1, 510);
+    if let Verdict::Present(presence) = &mut node.seen.verdict {
+        presence.in_sync = false;
+    }
+    let (seen, now) = (node.seen, node.at(510));
+    for command in [Command::Failover, Command::Part] {
+        let refused = node.arbiter.command(command, &seen, now);
+        assert!(
+            matches!(refused, Err(CommandError::PeerUnable(_))),
+            "{command:?}"
+        );
+    }
+    assert!(!node.step(520).claim.yields);
+    node.arbiter.command(Command::Leave, &seen, now).unwrap();
+    assert!(node.step(530).claim.yields);
 }
 
 #[test]

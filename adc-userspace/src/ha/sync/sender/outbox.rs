@@ -182,6 +182,8 @@ impl Telling {
             return Ok(());
         }
         let before = std::mem::replace(&mut self.directory, now);
+        // Flows of a VIP that this node has only now were left out so far.
+        self.again |= self.directory.carries_more_than(&before);
         let directory = &self.directory;
         self.told.retain(|id, name| {
             let known = directory.backend(*id);
