@@ -85,7 +85,7 @@ fn config(topology: &Topology) -> Config {
         .service("echo", ECHO, "tcp", "echo")
         .service("dns", DNS, "udp", "dns");
     config.extra = format!(
-        "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\nadvert_interval = \"100ms\"\nvips = [\"{VIP_V4}\"]\n"
+        "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\nvips = [\"{VIP_V4}\"]\n"
     );
     config
 }

@@ -193,14 +193,12 @@ impl Dataplane {
     /// # Errors
     /// A pin can not be removed.
     pub fn finish_migration(&mut self) -> Result<(), DataplaneError> {
-        match self.migration.take() {
-            Some(migration) => migration.finish(&self.pins),
-            // An agent may have died before the last steps.
-            None => {
-                remove_all(&self.pins.beside(ASIDE))?;
-                PinDirectory::remove(&self.pins.map(HANDOVER))
-            }
+        if let Some(migration) = self.migration.take() {
+            return migration.finish(&self.pins);
         }
+        // An agent may have died before the last steps.
+        remove_all(&self.pins.beside(ASIDE))?;
+        PinDirectory::remove(&self.pins.map(HANDOVER))
     }
 
     /// After a start that failed: if flows were not being moved yet, everything is as before the start.

@@ -34,8 +34,8 @@ pub struct Presence {
     pub data_plane_ok: bool,
     /// Its agent works.
     pub agent_ok: bool,
-    /// It has our flows, or flows are not replicated.
-    pub in_sync: bool,
+    /// How far it has our flows.
+    pub sync: SyncState,
     /// When it was last heard.
     pub last: Instant,
 }
@@ -115,7 +115,7 @@ impl Detector {
                     hears_us: newest.heard != 0,
                     data_plane_ok: newest.data_plane_ok,
                     agent_ok: newest.agent_ok,
-                    in_sync: newest.sync != SyncState::Pulling,
+                    sync: newest.sync,
                     last,
                 })
             }

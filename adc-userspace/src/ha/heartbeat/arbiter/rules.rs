@@ -8,7 +8,7 @@ use crate::{
         Role,
         heartbeat::{
             detector::{Presence, Verdict},
-            packet::{Claim, NodeId},
+            packet::{Claim, NodeId, SyncState},
         },
     },
     model::Timing,
@@ -119,7 +119,9 @@ pub(super) fn taker(seen: &Seen, picky: bool) -> Result<(), &'static str> {
         Some(claim) if claim.role != Role::Backup => Err("it is no backup"),
         Some(_) if !presence.hears_us => Err("it does not hear this node"),
         Some(_) if !presence.data_plane_ok => Err("its data plane does not work"),
-        Some(_) if picky && !presence.in_sync => Err("it does not have this node's flows yet"),
+        Some(_) if picky && presence.sync == SyncState::Pulling => {
+            Err("it does not have this node's flows yet")
+        }
         Some(_) => Ok(()),
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{ha::heartbeat::detector::Presence, model::Profile};
+use crate::{
+    ha::heartbeat::{detector::Presence, packet::SyncState},
+    model::Profile,
+};
 
 const GROUP: GroupId = GroupId(7);
 const OWN: NodeId = NodeId(1);
@@ -61,7 +64,7 @@ impl Node {
             hears_us: true,
             data_plane_ok: true,
             agent_ok: true,
-            in_sync: true,
+            sync: SyncState::InSync,
             last: self.at(milliseconds),
         });
         self.seen.claim = Some(Claim {
@@ -182,7 +185,7 @@ fn a_peer_without_this_nodes_flows_is_given_nothing_unless_this_node_stops() {
     let mut node = Node::active(500);
     node.hear(Role::Backup, 50, 1, 510);
     if let Verdict::Present(presence) = &mut node.seen.verdict {
-        presence.in_sync = false;
+        presence.sync = SyncState::Pulling;
     }
     let (seen, now) = (node.seen, node.at(510));
     for command in [Command::Failover, Command::Part] {
