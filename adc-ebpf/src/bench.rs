@@ -6,6 +6,8 @@
 #![no_std]
 #![no_main]
 
+mod freestanding;
+
 use adc_common::bench::{
     BACKEND_PORT, FRAME4, FRAME6, FRESH, FULL_NAT, IPV6, REPLY, SERVICE_PORT, Traffic,
     YARDSTICK_KEYS, YardstickKey, backend_of, client_of, client_port_of, local_port_of,
@@ -188,14 +190,3 @@ unsafe fn put(start: usize, offset: usize, word: u32) {
     // SAFETY: the caller's promise; BPF on the machines we build for has no alignment fault.
     unsafe { at.write(word) };
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// GPL, because a test run of a program with GPL-only helpers needs it.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"GPL\0";

@@ -10,6 +10,7 @@
 
 mod action;
 mod clock;
+mod freestanding;
 mod maps;
 mod packet;
 mod tables;
@@ -187,14 +188,3 @@ fn bounded(length: u64) -> u64 {
     };
     opaque & u64::from(MAX_SNAPLEN)
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// As in `main`.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"GPL\0";

@@ -4,6 +4,7 @@
 // As in `main.rs`, for `packet`.
 #![feature(asm_experimental_arch)]
 
+mod freestanding;
 mod packet;
 
 use adc_common::{
@@ -76,14 +77,3 @@ fn adc_decap(ctx: XdpContext) -> u32 {
         }
     }
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// GPL, because several helpers are GPL-only; the source is dual-licensed, see the manifest.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"GPL\0";

@@ -8,6 +8,7 @@
 // As in `main`, for `packet`.
 #![feature(asm_experimental_arch)]
 
+mod freestanding;
 mod packet;
 
 use adc_common::{
@@ -70,14 +71,3 @@ fn adc_handover(ctx: XdpContext) -> u32 {
     // Neither program is there, which the agent does not do: the box at least stays manageable.
     XDP_PASS
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// As in `main`.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"GPL\0";

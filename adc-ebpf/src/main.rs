@@ -6,6 +6,7 @@
 
 mod action;
 mod clock;
+mod freestanding;
 mod maps;
 mod packet;
 mod self_check;
@@ -35,14 +36,3 @@ fn adc_ingress(ctx: XdpContext) -> u32 {
 /// Which backend a packet is counted for. Only the program that captures has a use for it.
 #[inline(always)]
 const fn note_backend(_id: BackendId) {}
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-/// GPL, because several helpers are GPL-only; the source is dual-licensed, see the manifest.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 4] = *b"GPL\0";

@@ -49,15 +49,7 @@ pub const SAMPLE: u32 = 64;
 /// # Errors
 /// Where it was looked for.
 pub fn object() -> Result<PathBuf, String> {
-    let path = crate::program::object()?.with_file_name(OBJECT);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(format!(
-            "needs the object with an earlier layout at {}; `cargo xtask build-ebpf --earlier` makes it",
-            path.display()
-        ))
-    }
+    crate::program::object_beside(OBJECT, "cargo xtask build-ebpf --earlier")
 }
 
 /// Turns what an agent has left in `pin_path` into what one of the layout before it would have: the same configuration,

@@ -24,15 +24,7 @@ pub struct Records {
 /// # Errors
 /// Where it was looked for.
 pub fn object() -> Result<PathBuf, String> {
-    let path = super::object()?.with_file_name(OBJECT);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(format!(
-            "needs the capture object at {}; `cargo xtask build-ebpf` makes it",
-            path.display()
-        ))
-    }
+    super::object_beside(OBJECT, "cargo xtask build-ebpf")
 }
 
 impl Program {

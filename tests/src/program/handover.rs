@@ -42,15 +42,7 @@ pub enum Kept {
 /// # Errors
 /// Where it was looked for.
 pub fn object() -> Result<PathBuf, String> {
-    let path = super::object()?.with_file_name(OBJECT);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(format!(
-            "needs the hand-over object at {}; `cargo xtask build-ebpf` makes it",
-            path.display()
-        ))
-    }
+    super::object_beside(OBJECT, "cargo xtask build-ebpf")
 }
 
 impl Between {

@@ -85,6 +85,22 @@ pub fn object() -> Result<PathBuf, String> {
     }
 }
 
+/// Another object beside the one under test, which this command makes; or what to do to get it.
+///
+/// # Errors
+/// Where it was looked for.
+pub(crate) fn object_beside(name: &str, command: &str) -> Result<PathBuf, String> {
+    let path = object()?.with_file_name(name);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!(
+            "needs the object {}; `{command}` makes it",
+            path.display()
+        ))
+    }
+}
+
 /// `<target>/bpf/adc-xdp`, seen from a test binary in `<target>/<profile>/deps`.
 fn beside_the_tests() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");

@@ -3,18 +3,15 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use socket2::SockRef;
 
-use crate::net::Namespace;
+use crate::{net::Namespace, wait::soon};
 
 /// To open a connection, and for its first echo.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
-/// Between two looks at connections that have not answered.
-const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Connections to an echo service, idle between two checks.
 #[derive(Debug)]
@@ -47,9 +44,8 @@ impl Connections {
                 waiting.push(stream);
             }
         }
-        let began = Instant::now();
         let mut survived = 0;
-        while !waiting.is_empty() && began.elapsed() < patience {
+        soon(patience, || {
             waiting.retain_mut(|stream| {
                 let mut byte = [0];
                 match stream.read(&mut byte) {
@@ -62,8 +58,8 @@ impl Connections {
                     Err(error) => error.kind() == io::ErrorKind::WouldBlock,
                 }
             });
-            thread::sleep(POLL_INTERVAL);
-        }
+            waiting.is_empty()
+        });
         survived
     }
 }
