@@ -5,6 +5,7 @@
 //! before it sends the heartbeat that belongs to the step, and takes it back before it tells that it left. The argument why
 //! two nodes are not active for longer than a lease is in ADR 0026.
 
+mod handover;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::ha::Role;
 
+pub use handover::{Command, CommandError};
 pub use rules::Rules;
 pub use why::Why;
 
@@ -64,32 +66,6 @@ pub struct Memory {
     pub lease: Option<Instant>,
 }
 
-/// What people ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Give the group to the peer, if that has this node's flows.
-    Failover,
-    /// The same, and it may be asked for again: nobody ordered it.
-    Part,
-    /// Give the group to the peer, whatever flows it has: this node stops.
-    Leave,
-    /// Do not become active, whatever happens.
-    Hold,
-    /// Forget [`Command::Hold`], and that a failover was asked for.
-    Release,
-}
-
-/// Why a command was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// There is nothing to give.
-    #[error("this node is not active for the group: ask the node that is")]
-    NotActive,
-    /// The peer would not take it.
-    #[error("the peer would not take the group ({0}): `adc ha status` there says more")]
-    PeerUnable(&'static str),
-}
-
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -117,7 +93,9 @@ pub struct Arbiter {
     held: bool,
     /// It gave the group away on request: it does not ask for it back.
     resting: bool,
-    /// Since when it gives the group away.
+    /// When the peer gave it the group, which the peer serves for a little longer.
+    given: Option<Instant>,
+    /// Since when it gives the group away, or when it will begin to.
     yields: Option<Instant>,
     /// Since when it could preempt the peer.
     better_since: Option<Instant>,
@@ -139,6 +117,7 @@ impl Arbiter {
             lease: None,
             held: false,
             resting: false,
+            given: None,
             yields: None,
             better_since: None,
             unheard_since: None,
@@ -184,45 +163,14 @@ impl Arbiter {
         self.resting
     }
 
+    /// Whether it gives the group away, or is about to.
+    pub fn gives(&self) -> bool {
+        self.yields.is_some()
+    }
+
     /// Takes new rules.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
-    }
-
-    /// Takes a wish of people's.
-    ///
-    /// # Errors
-    /// It can not be granted; nothing has changed.
-    pub fn command(
-        &mut self,
-        command: Command,
-        seen: &Seen,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        match command {
-            Command::Hold => self.held = true,
-            Command::Release => (self.held, self.resting) = (false, false),
-            Command::Failover => {
-                self.give(seen, now, true)?;
-                self.resting = true;
-            }
-            Command::Part => self.give(seen, now, true)?,
-            Command::Leave => {
-                self.give(seen, now, false)?;
-                self.resting = true;
-            }
-        }
-        Ok(())
-    }
-
-    /// Begins to give the group away; if it is `picky`, only to a peer that has this node's flows.
-    fn give(&mut self, seen: &Seen, now: Instant, picky: bool) -> Result<(), CommandError> {
-        if self.role != Role::Active {
-            return Err(CommandError::NotActive);
-        }
-        rules::taker(seen, picky).map_err(CommandError::PeerUnable)?;
-        self.yields.get_or_insert(now);
-        Ok(())
     }
 
     /// Decides anew.
@@ -275,7 +223,7 @@ impl Arbiter {
                 priority: local.priority,
                 term: self.term,
                 held: self.held,
-                yields: self.yields.is_some(),
+                yields: self.yields(now).is_some(),
                 wants,
             },
             news: changed.then_some(if not_taken { Why::NotTaken } else { self.why }),
@@ -293,12 +241,12 @@ impl Arbiter {
                 // A peer that was never heard may have been active when this agent started.
                 let free = last.unwrap_or(self.started) + self.rules.foreign_lease();
                 if now >= free && self.rules.witness_allows(local, now) {
-                    self.become_active(Why::PeerSilent);
+                    self.become_active(Why::PeerSilent, now);
                 }
             }
             Verdict::Present(presence) => {
                 if let Some(why) = rules::succeeds(local, seen, presence) {
-                    self.become_active(why);
+                    self.become_active(why, now);
                 }
             }
         }
@@ -317,7 +265,7 @@ impl Arbiter {
             let ahead = (claim.term, rules::rank(claim.priority, seen.node));
             if ahead > (self.term, rules::rank(local.priority, local.node)) {
                 self.term = claim.term;
-                self.give_way();
+                self.give_way(now);
                 return;
             }
         }
@@ -337,7 +285,7 @@ impl Arbiter {
                 (self.yields, self.resting) = (None, false);
             }
         } else if claim.wants && rules::taker(seen, false).is_ok() {
-            self.yields = Some(now);
+            self.begin_to_yield(now);
         }
     }
 
@@ -370,29 +318,19 @@ impl Arbiter {
         }
     }
 
-    fn become_active(&mut self, why: Why) {
+    fn become_active(&mut self, why: Why, now: Instant) {
         self.role = Role::Active;
         self.term = self.term.saturating_add(1);
         self.why = why;
+        self.given = (why == Why::HandedOver).then_some(now);
         (self.resting, self.yields) = (false, None);
         (self.better_since, self.unheard_since) = (None, None);
-    }
-
-    /// The peer is active. If it was asked to be, what hosts still send here until they know is served a little longer: not
-    /// for longer than a lease from when it was asked, so there are not two nodes for longer than that.
-    fn give_way(&mut self) {
-        let Some(asked) = self.yields else {
-            return self.become_backup(Why::Superseded);
-        };
-        let rest = self.lease.map(|lease| lease.min(asked + self.rules.lease));
-        self.become_backup(Why::Given);
-        self.lease = rest;
     }
 
     fn become_backup(&mut self, why: Why) {
         self.role = Role::Backup;
         self.why = why;
         self.lease = None;
-        (self.yields, self.unheard_since) = (None, None);
+        (self.given, self.yields, self.unheard_since) = (None, None, None);
     }
 }

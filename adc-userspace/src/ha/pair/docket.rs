@@ -45,6 +45,8 @@ pub(in crate::ha) struct Ruling {
     pub(in crate::ha) claim: Claim,
     /// Why its role is what it is.
     pub(in crate::ha) why: Why,
+    /// It gives the group away, or is about to.
+    pub(in crate::ha) gives: bool,
     /// It handed the group over on demand, and leaves it where it is.
     pub(in crate::ha) resting: bool,
     /// Until when the data plane serves the group.
@@ -174,7 +176,7 @@ impl Docket {
     pub(in crate::ha) fn any_giving(&self) -> bool {
         let sheets = self.open();
         let mut rulings = sheets.rulings.values();
-        rulings.any(|ruling| ruling.claim.yields)
+        rulings.any(|ruling| ruling.gives)
     }
 
     /// Whether this node still serves what hosts send here that do not know yet who has the group.

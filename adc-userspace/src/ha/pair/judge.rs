@@ -107,6 +107,7 @@ impl Judge for PairJudge {
                 let ruling = Ruling {
                     claim: outcome.claim,
                     why: case.arbiter.why(),
+                    gives: case.arbiter.gives(),
                     resting: case.arbiter.rests(),
                     lease: outcome.lease,
                     peer: seen.claim.filter(|_| present),

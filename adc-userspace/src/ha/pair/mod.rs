@@ -163,8 +163,8 @@ impl Pair {
         self.follower.view()
     }
 
-    /// How long a hand-over may take.
+    /// How long a hand-over may take: the wait after the last one, for the peer to take it, and the rest of the lease.
     pub(super) fn patience(&self) -> std::time::Duration {
-        self.settings.profile.timing().detection() * 3
+        self.settings.profile.timing().detection() * 4
     }
 }

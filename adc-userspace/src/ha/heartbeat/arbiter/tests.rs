@@ -245,6 +245,24 @@ fn what_is_given_away_is_kept_until_it_is_taken_and_taken_back_if_it_is_not() {
     assert!(!outcome.claim.yields);
 }
 
+/// Found by the simulation: orders that came one upon the other had both nodes active for all of their time.
+#[test]
+fn a_group_that_was_given_is_given_on_only_when_the_giver_must_have_stopped() {
+    let mut node = Node::new();
+    node.step(0);
+    node.hear(Role::Active, 50, 1, 1_000);
+    node.seen.claim.as_mut().unwrap().yields = true;
+    let outcome = node.step(1_000);
+    assert_eq!(outcome.news, Some(Why::HandedOver));
+    node.hear(Role::Backup, 50, 2, 1_010);
+    let (seen, now) = (node.seen, node.at(1_010));
+    node.arbiter.command(Command::Failover, &seen, now).unwrap();
+    for milliseconds in (1_010..=1_000 + LEASE).step_by(10) {
+        assert!(!node.step(milliseconds).claim.yields, "{milliseconds}");
+    }
+    assert!(node.step(1_001 + LEASE).claim.yields, "a thousandth later");
+}
+
 #[test]
 fn commands_that_can_not_be_granted_change_nothing() {
     let mut node = Node::new();
