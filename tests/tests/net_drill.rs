@@ -7,7 +7,8 @@ use std::{
 };
 
 use adc_tests::{
-    drill::instruments::{Bulk, Questioner, Sign, Stamp, Stream, Tap, longest_overlap},
+    drill::instruments::{Bulk, Questioner, Sign, Stream, Tap, longest_overlap},
+    drive::Stamp,
     net::Link,
     require,
     topology::{BackendHost, Topology, VIP_V4, VIP_V6},

@@ -7,12 +7,14 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use super::{
     bed::{Bed, GROUP, VRID},
     cut::Cutter,
-    instruments::Stamp,
     node::signal,
     outsider::{HIGH, LOW, Outsider, forged, record},
     plan::Fault,
 };
-use crate::net::{Link, Namespace};
+use crate::{
+    drive::Stamp,
+    net::{Link, Namespace},
+};
 
 /// For an agent that was killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

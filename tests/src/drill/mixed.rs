@@ -5,13 +5,14 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use super::{
     bed::{GROUP, NAMES, STREAM, VRID, configuration, moving},
     cut::Cutter,
-    instruments::{Questioner, Sign, Stamp, Stream, Tap, longest_overlap},
+    instruments::{Questioner, Sign, Stream, Tap, longest_overlap},
     node::Node,
     plan::{Mode, Peering, Profile},
     trial::Observed,
 };
 use crate::{
     agent::Agent,
+    drive::Stamp,
     keepalived::{Keepalived, Router},
     net::{Link, VethPair},
     process::Process,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::{
     bed::{Bed, ECHO, STREAM},
     injection::Prepared,
-    instruments::{Bulk, Connections, Sign, Stamp, Stream, StreamReport, Tap, longest_overlap},
+    instruments::{Bulk, Connections, Sign, Stream, StreamReport, Tap, longest_overlap},
     plan::{Expected, Fault},
 };
 use crate::{
+    drive::Stamp,
     serve::{self, TcpServer},
     topology::VIP_V4,
     wait::{eventually, soon},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::packet_socket::Stamp;
+use crate::drive::Stamp;
 
 /// A node that shows a sign of being active, and another no later than this, was active between the two. Ten times as long as
 /// between two questions of [`super::Questioner`].

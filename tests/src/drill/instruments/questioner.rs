@@ -13,7 +13,8 @@ use std::{
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header};
 use socket2::SockFilter;
 
-use super::{filter::RETURN, packet_socket::PacketSocket};
+use super::filter::RETURN;
+use crate::drive::PacketSocket;
 use crate::{net::Link, topology::VIP_V4};
 
 /// Between two questions.

@@ -7,7 +7,7 @@ use std::{
 
 use socket2::SockFilter;
 
-use super::packet_socket::PacketSocket;
+use crate::drive::PacketSocket;
 use crate::net::Link;
 
 /// Longer than the time between two adverts.

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::SockRef;
 
-use super::packet_socket::Stamp;
+use crate::drive::Stamp;
 use crate::{net::Namespace, topology::BackendHost};
 
 /// How the payload of every packet begins.

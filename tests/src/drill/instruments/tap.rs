@@ -12,11 +12,9 @@ use std::{
 use etherparse::{IpNumber, NetSlice, SlicedPacket, TransportSlice};
 use socket2::SockFilter;
 
-use super::{
-    packet_socket::{PacketSocket, Stamp},
-    stream::{self, MAGIC},
-};
+use super::stream::{self, MAGIC};
 use crate::{
+    drive::{PacketSocket, Stamp},
     net::Link,
     topology::{CLIENT_V4, VIP_V4},
 };

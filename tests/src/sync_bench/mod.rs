@@ -1,21 +1,21 @@
 //! What flow replication costs: CPU time of its threads per new flow, on two agents with a cable between them.
 //!
-//! A client opens UDP flows as fast as it can; the backends answer each. CPU time of a thread is what the scheduler
+//! A client opens UDP flows at a rate that is asked for; the backends answer each. CPU time of a thread is what the scheduler
 //! counted (`/proc/PID/task/TID/schedstat`), so what else the machine does takes time and not figures.
+
+mod load;
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
-    time::{Duration, Instant},
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-
+use self::load::{Mirror, Openers};
 use crate::{
     agent::Config,
     lan::LONG,
-    net::Namespace,
-    serve::UdpEcho,
+    net::Link,
     sync_pair::{Node, SyncPair},
     topology::VIP_V4,
     wait::eventually,
@@ -23,8 +23,14 @@ use crate::{
 
 const PORT: u16 = 53;
 const SERVER_PORT: u16 = 5353;
-/// Clients, each with a flow of every port from [`FIRST_PORT`] on.
-const CLIENTS: u8 = 4;
+/// Clients, each with a flow of every port from [`FIRST_PORT`] on. No machine has these addresses: the answers come to the
+/// client's machine nonetheless, because a flow remembers by which MAC it came, and cost it nothing there.
+const CLIENTS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(10, 1, 0, 20),
+    Ipv4Addr::new(10, 1, 0, 21),
+    Ipv4Addr::new(10, 1, 0, 22),
+    Ipv4Addr::new(10, 1, 0, 23),
+];
 const FIRST_PORT: u16 = 5000;
 
 /// CPU time that a node's replication took, by its threads.
@@ -33,29 +39,32 @@ struct Cost {
     fetch: Duration,
 }
 
-/// Measures once and prints it.
+/// Measures once and prints it: new flows at `rate` a second, or as many as the machine can.
 ///
 /// # Panics
 /// If the pair does not come up, or does not replicate.
-pub fn run() {
+pub fn run(rate: u32) {
     let mut pair = SyncPair::with(|_, config| add_service(config));
     let backends = pair.topology.backends.iter();
     let _servers: Vec<_> = backends
-        .map(|host| UdpEcho::start(host, SERVER_PORT))
+        .map(|host| Mirror::start(host, SERVER_PORT))
         .collect();
-    for n in 0..CLIENTS {
-        let address = format!("{}/24", client(n));
-        pair.topology
-            .client
-            .ip(&["address", "add", &address, "dev", "eth0"]);
-    }
+    let client = Link {
+        namespace: pair.topology.client.clone(),
+        name: "eth0".to_owned(),
+    };
+    let service = SocketAddr::new(VIP_V4.into(), PORT);
+    let openers = Openers::new(
+        &client,
+        pair.first.link.mac(),
+        &CLIENTS,
+        FIRST_PORT,
+        service,
+    );
     let before = (cost(&mut pair.first), cost(&mut pair.second));
     let sent_before = pair.first.sync_count("sent");
-    let began = Instant::now();
-    for n in 0..CLIENTS {
-        open(&pair.topology.client, client(n));
-    }
-    let opened = began.elapsed();
+    let (opened, refused) = openers.send(&client, rate);
+    let waiting = pair.first.sync_count("waiting");
     eventually(LONG, "the other node has taken all", || {
         pair.first.sync_count("waiting") == 0
     });
@@ -63,9 +72,12 @@ pub fn run() {
     let status = pair.first.sync();
     let flows = pair.first.sync_count("sent") - sent_before;
     let inserted = pair.second.sync_count("inserted");
-    println!("{flows} flows told in {opened:.1?}, {inserted} new at the other node");
     println!(
-        "told late: {}, walks because of that: {}, lag {} ms",
+        "{flows} flows told, opened in {opened:.2?} ({refused} not sent): {:.0} a second; {inserted} new at the other node",
+        per_second(flows, opened)
+    );
+    println!(
+        "told late: {}, walks because of that: {}, lag {} ms, {waiting} waiting when the last was opened",
         status["untold"], status["resyncs"], status["lag_ms"]
     );
     report(
@@ -78,6 +90,11 @@ pub fn run() {
         after.1.fetch.saturating_sub(before.1.fetch),
         flows,
     );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^52 flows")]
+fn per_second(flows: u64, time: Duration) -> f64 {
+    flows as f64 / time.as_secs_f64()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^52 flows")]
@@ -99,29 +116,6 @@ fn add_service(config: &mut Config) {
     config.pools.push(("dns".to_owned(), pool));
     let vip = SocketAddr::new(VIP_V4.into(), PORT);
     *config = config.clone().service("dns", vip, "udp", "dns");
-}
-
-fn client(number: u8) -> IpAddr {
-    [10, 1, 0, 20 + number].into()
-}
-
-/// One datagram of every port.
-fn open(namespace: &Namespace, from: IpAddr) {
-    namespace.enter(|| {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)).expect("a socket");
-        socket
-            .bind(&SocketAddr::new(from, 0).into())
-            .expect("the client's address");
-        let to = SocketAddr::new(VIP_V4.into(), 0).into();
-        for port in FIRST_PORT..=u16::MAX {
-            let [a, b] = port.to_be_bytes();
-            let [c, d] = PORT.to_be_bytes();
-            // Without a checksum, as IPv4 allows (RFC 768).
-            let datagram = [a, b, c, d, 0, 12, 0, 0, b'f', b'l', b'o', b'w'];
-            // A full queue drops it: there are others.
-            drop(socket.send_to(&datagram, &to));
-        }
-    });
 }
 
 fn cost(node: &mut Node) -> Cost {

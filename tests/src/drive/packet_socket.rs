@@ -1,7 +1,7 @@
 //! Frames of one interface, with the time at which the kernel had them.
 
 use std::{
-    io::{self, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut},
     os::fd::AsRawFd,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,7 +10,7 @@ use nix::{
     cmsg_space,
     sys::{
         socket::{
-            ControlMessageOwned, MsgFlags, recvmsg, setsockopt,
+            ControlMessageOwned, MsgFlags, MultiHeaders, recvmsg, sendmmsg, setsockopt,
             sockopt::{RcvBufForce, ReceiveTimestampns},
         },
         time::TimeSpec,
@@ -51,7 +51,7 @@ impl Stamp {
 
 /// A packet socket on one interface.
 #[derive(Debug)]
-pub(super) struct PacketSocket {
+pub(crate) struct PacketSocket {
     socket: Socket,
 }
 
@@ -61,7 +61,7 @@ impl PacketSocket {
     /// # Panics
     /// If the kernel refuses.
     #[track_caller]
-    pub(super) fn open(link: &Link, filter: &[SockFilter]) -> Self {
+    pub(crate) fn open(link: &Link, filter: &[SockFilter]) -> Self {
         let index = link.details()["ifindex"].as_i64();
         let index = index.and_then(|index| i32::try_from(index).ok());
         let index = index.unwrap_or_else(|| panic!("{} has no index", link.name));
@@ -76,12 +76,26 @@ impl PacketSocket {
     ///
     /// # Errors
     /// Of the socket: the interface is down, for example.
-    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, frame: &[u8]) -> io::Result<()> {
         self.socket.send(frame).map(|_length| ())
     }
 
+    /// Sends frames as they are, many by one system call; gives how many of them the kernel took.
+    ///
+    /// # Errors
+    /// Of the socket, for the first frame.
+    pub(crate) fn send_all(&self, frames: &[Vec<u8>]) -> io::Result<usize> {
+        let slices: Vec<_> = frames.iter().map(|frame| [IoSlice::new(frame)]).collect();
+        let mut headers = MultiHeaders::<()>::preallocate(frames.len(), None);
+        let descriptor = self.socket.as_raw_fd();
+        let nowhere = vec![None; frames.len()];
+        let flags = MsgFlags::empty();
+        let sent = sendmmsg(descriptor, &mut headers, &slices, nowhere, [], flags)?;
+        Ok(sent.count())
+    }
+
     /// The next frame and when the kernel had it; `None` if none comes for a while.
-    pub(super) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<(Stamp, &'b [u8])> {
+    pub(crate) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<(Stamp, &'b [u8])> {
         let mut control = cmsg_space!(TimeSpec);
         let (stamp, length) = {
             let mut slices = [IoSliceMut::new(buffer)];
