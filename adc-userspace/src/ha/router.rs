@@ -390,7 +390,7 @@ pub(super) fn timing(group: &HaGroup) -> Timing {
             count: announce.count,
             repeat_after: announce.repeat_after,
             repeat_count: announce.repeat_count,
-            refresh: (!announce.refresh.is_zero()).then_some(announce.refresh),
+            refresh: group.refresh(),
         },
     }
 }
