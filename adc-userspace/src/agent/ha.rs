@@ -66,6 +66,7 @@ impl Agent {
             interfaces,
             bfd: bfd::wanted(&self.config).into_iter().collect(),
         };
+        self.write_virtual_routers();
         let configured = self.ha.configure(&place, settings).await;
         match &configured {
             Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,

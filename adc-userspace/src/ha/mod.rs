@@ -36,6 +36,7 @@ pub mod sync;
 mod task;
 mod together;
 mod tracking;
+mod virtual_mac;
 pub mod vrrp;
 
 pub use control::{HaControl, RoleHook};

@@ -342,6 +342,7 @@ impl Task {
         for name in names {
             self.step(&name, Input::Stopped).await;
         }
+        self.remove_devices().await;
         self.publish();
     }
 

@@ -76,6 +76,9 @@ pub struct HaGroupView {
     pub ruling: Option<HaRulingView>,
     /// Its addresses.
     pub vips: Vec<IpAddr>,
+    /// The MACs that they are at, of IPv4 first; none = those of their interfaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_macs: Vec<String>,
     /// Other routers that were heard, by address; the last sixteen.
     pub peers: Vec<HaPeerView>,
     /// What the group depends on.

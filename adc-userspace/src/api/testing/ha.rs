@@ -62,6 +62,7 @@ pub(super) fn group_view() -> HaGroupView {
         held: false,
         yielded: false,
         vips: vec!["192.0.2.1".parse().unwrap()],
+        virtual_macs: vec!["00:00:5e:00:01:33".into()],
         peers: vec![HaPeerView {
             address: "192.0.2.3".parse().unwrap(),
             priority: 90,

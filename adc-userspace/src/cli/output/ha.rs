@@ -110,6 +110,9 @@ pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
         ("election", election(group)),
         ("vips", lines(&group.vips, ToString::to_string)),
     ];
+    if !group.virtual_macs.is_empty() {
+        rows.push(("virtual mac", lines(&group.virtual_macs, String::clone)));
+    }
     if let Some(order) = order(group) {
         rows.push(("order", order.into()));
     }

@@ -4,7 +4,7 @@ mod bulk;
 mod connections;
 mod filter;
 mod overlap;
-mod packet_socket;
+pub mod packet_socket;
 mod questioner;
 mod recorder;
 mod stream;

@@ -51,7 +51,7 @@ impl Stamp {
 
 /// A packet socket on one interface.
 #[derive(Debug)]
-pub(super) struct PacketSocket {
+pub struct PacketSocket {
     socket: Socket,
 }
 
@@ -61,7 +61,7 @@ impl PacketSocket {
     /// # Panics
     /// If the kernel refuses.
     #[track_caller]
-    pub(super) fn open(link: &Link, filter: &[SockFilter]) -> Self {
+    pub fn open(link: &Link, filter: &[SockFilter]) -> Self {
         let index = link.details()["ifindex"].as_i64();
         let index = index.and_then(|index| i32::try_from(index).ok());
         let index = index.unwrap_or_else(|| panic!("{} has no index", link.name));
@@ -76,12 +76,12 @@ impl PacketSocket {
     ///
     /// # Errors
     /// Of the socket: the interface is down, for example.
-    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
         self.socket.send(frame).map(|_length| ())
     }
 
     /// The next frame and when the kernel had it; `None` if none comes for a while.
-    pub(super) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<(Stamp, &'b [u8])> {
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<(Stamp, &'b [u8])> {
         let mut control = cmsg_space!(TimeSpec);
         let (stamp, length) = {
             let mut slices = [IoSliceMut::new(buffer)];
