@@ -299,7 +299,7 @@ fn a_clean_stop_and_what_follows_a_crash_leave_no_device() {
 #[test]
 fn keepalived_with_a_virtual_mac_takes_over_and_gives_back() {
     require!(namespaces, agent, "keepalived");
-    let mut lan = Lan::new(&both(), LINES);
+    let lan = Lan::new(&both(), LINES);
     lan.wait_for_adc();
     lan.assert_served();
     let mut router = Router::new(VRID, &both());

@@ -90,10 +90,10 @@ pub(super) fn interface(seen: &Interface) -> Vec<Finding> {
 fn kind(seen: &Interface) -> Finding {
     let name = &seen.link.name;
     match seen.link.kind {
-        LinkKind::Macvlan { .. } => Finding::warning(
+        LinkKind::Macvlan { .. } => Finding::ok(
             name,
-            "it is a macvlan: frames to other MACs do not come by it".into(),
-            "give its HA groups no virtual_mac, or put the interface below it into dataplane.interfaces instead",
+            "macvlan, by which no frames to other MACs come: HA groups on it can not have virtual_mac"
+                .into(),
         ),
         LinkKind::Plain if seen.link.mac.is_none() => Finding::error(
             name,

@@ -13,7 +13,7 @@ fn macs_of_vlans_and_bonds_above_an_interface_are_its_own_too_and_those_of_macvl
     let bond = with(link(5, "bond0", LinkKind::Bond { active: None }), mac(5));
     let on_bond = with(vlan(6, "bond0.7", 7, false, 5), mac(6));
     let same = vlan(7, "eth0.8", 8, false, 2);
-    let macvlan = with(link(8, "macvlan0", LinkKind::Plain), mac(8));
+    let macvlan = with(link(8, "macvlan0", LinkKind::Macvlan { lower: Some(2) }), mac(8));
     let elsewhere = with(vlan(9, "eth9.8", 8, false, 99), mac(9));
     let mut table = Table::new(["eth0".to_owned()]);
     for link in [eth0, bond, on_bond.clone(), same, macvlan, elsewhere] {
@@ -24,6 +24,8 @@ fn macs_of_vlans_and_bonds_above_an_interface_are_its_own_too_and_those_of_macvl
         (facts.mac, facts.other_macs),
         (Some(MAC), vec![mac(5), mac(6)])
     );
+    let names: Vec<_> = facts.stack.iter().map(String::as_str).collect();
+    assert_eq!(names, ["bond0", "bond0.7", "eth0", "eth0.8"]);
     // A change above is a change of the interface.
     table.apply(Fact::Link(with(on_bond, mac(7))));
     let facts = table.take_changes().interfaces["eth0"].clone().unwrap();
