@@ -304,6 +304,10 @@ fn keepalived_with_a_virtual_mac_takes_over_and_gives_back() {
     lan.assert_served();
     let mut router = Router::new(VRID, &both());
     router.virtual_mac = true;
+    // Linux asks for the MAC of whom it answers a ping in the name of the address that was pinged, with the interface's MAC.
+    lan.router
+        .namespace
+        .sysctl("net.ipv4.conf.eth0.arp_announce", "2");
     let mut other = lan.keepalived(&router);
     eventually(LONG, "keepalived runs as backup", || {
         other.log().contains("Entering BACKUP STATE")

@@ -20,7 +20,7 @@ impl Announced {
     /// An address on the device of that name; `None` = the device has no MAC. What is at a virtual MAC is announced by the interface
     /// below, which sends whether the device is up yet or not.
     pub(super) fn on(name: &str, device: &Device, address: IpAddr) -> Option<Self> {
-        let lower = device.virtual_device.map(|device| device.lower);
+        let lower = device.virtual_mac.map(|device| device.lower);
         Some(Self {
             router: is_router(name),
             address,

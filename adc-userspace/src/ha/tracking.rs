@@ -145,7 +145,7 @@ mod tests {
             index: 2,
             mac: None,
             up: usable,
-            virtual_device: None,
+            virtual_mac: None,
             usable,
             addresses: Vec::new(),
             carried: Vec::new(),

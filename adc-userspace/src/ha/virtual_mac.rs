@@ -96,6 +96,10 @@ impl Task {
     /// Makes devices that groups need and are not there, sets them up and down as roles have it, and takes away those that nobody
     /// needs. True = something changed.
     pub(super) async fn keep_devices(&mut self) -> bool {
+        if self.settings.interfaces.is_empty() {
+            // Told nothing yet: what is there may be of groups that this keeper is about to be told of.
+            return false;
+        }
         let mut wanted = BTreeMap::new();
         for (name, router) in &self.routers {
             let up = match router.machine.role() {
@@ -153,7 +157,7 @@ impl Task {
 
     async fn remove_unwanted(&self, is_wanted: impl Fn(&VirtualDevice) -> bool) -> bool {
         let there = self.known.devices.values();
-        let unwanted = there.filter_map(|device| device.virtual_device);
+        let unwanted = there.filter_map(|device| device.virtual_mac);
         let mut removed = false;
         for device in unwanted.filter(|device| !is_wanted(device)) {
             match virtual_mac::remove(device).await {
@@ -167,7 +171,7 @@ impl Task {
     /// Names of the devices on which addresses are looked after.
     pub(super) fn looked_after(&self) -> BTreeSet<String> {
         let devices = self.known.devices.iter();
-        let virtual_ones = devices.filter(|(_, device)| device.virtual_device.is_some());
+        let virtual_ones = devices.filter(|(_, device)| device.virtual_mac.is_some());
         let names = virtual_ones.map(|(name, _)| name.clone());
         names
             .chain(self.settings.interfaces.iter().cloned())

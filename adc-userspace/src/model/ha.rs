@@ -264,7 +264,7 @@ impl HaGroup {
 
     /// Time between announcements of addresses at a virtual MAC if the file says nothing: less than a third of the five minutes after
     /// which bridges forget a MAC (IEEE 802.1Q-2018 §8.8.3).
-    pub const VIRTUAL_REFRESH: Duration = Duration::from_secs(60);
+    pub const VIRTUAL_REFRESH: Duration = Duration::from_mins(1);
 
     /// Whether it has addresses of IPv4 (`true`) or IPv6 (`false`).
     pub fn has_family(&self, v4: bool) -> bool {

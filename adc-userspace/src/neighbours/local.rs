@@ -25,7 +25,7 @@ pub(crate) struct Device {
     /// Set up, and with carrier.
     pub(crate) usable: bool,
     /// Which virtual MAC it has, if adc made it for one.
-    pub(crate) virtual_device: Option<VirtualDevice>,
+    pub(crate) virtual_mac: Option<VirtualDevice>,
     /// Its own addresses, in the kernel's order: without those that adc put there, and without those that can not
     /// be sent from yet.
     pub(crate) addresses: Vec<IpAddr>,
@@ -84,7 +84,7 @@ impl LocalWatch {
                 mac: link.mac,
                 up: link.up,
                 usable: link.usable(),
-                virtual_device: VirtualDevice::of(&link),
+                virtual_mac: VirtualDevice::of(&link),
                 addresses: Vec::new(),
                 carried: Vec::new(),
                 kept: Vec::new(),

@@ -194,9 +194,17 @@ fn virtual_macs(family: Family) -> Case {
         entry.virtual_routers = routers.map(Vrid);
     }
     let own = world.tcp(family);
-    let name = format!("{family:?}: frames to a virtual router's MACs are ours; they leave from the interface's own");
+    let name = format!(
+        "{family:?}: frames to a virtual router's MACs are ours; they leave from the interface's own"
+    );
     let mut case = Case::new(name, &world.contents);
-    for other in [mac(1, 52), mac(2, 77), mac(1, 0), mac(3, ROUTER), mac(0, ROUTER)] {
+    for other in [
+        mac(1, 52),
+        mac(2, 77),
+        mac(1, 0),
+        mac(3, ROUTER),
+        mac(0, ROUTER),
+    ] {
         let stray = to(other, own.client_sends(&syn()));
         case = case.stays("to another router", FRONT, stray, Reason::OtherHost);
     }
@@ -212,10 +220,22 @@ fn virtual_macs(family: Family) -> Case {
     };
     case = case
         .sent("the SYN", asks(&syn(), 1), Reason::ScheduledNewFlow)
-        .sent("the SYN-ACK", answers(&syn_ack(), 77), Reason::ForwardedToClient)
+        .sent(
+            "the SYN-ACK",
+            answers(&syn_ack(), 77),
+            Reason::ForwardedToClient,
+        )
         .sent("the ACK", asks(&ack(), 2), Reason::ForwardedToBackend)
-        .sent("a request", asks(&request("PA", 0), 1), Reason::ForwardedToBackend)
-        .sent("an answer", answers(&answer("PA", 0), ROUTER), Reason::ForwardedToClient);
+        .sent(
+            "a request",
+            asks(&request("PA", 0), 1),
+            Reason::ForwardedToBackend,
+        )
+        .sent(
+            "an answer",
+            answers(&answer("PA", 0), ROUTER),
+            Reason::ForwardedToClient,
+        );
     for other in [mac(1, 52), mac(3, ROUTER)] {
         let stray = to(other, own.client_sends(&request("PA", 0)));
         case = case.stays("to another router", FRONT, stray, Reason::OtherHost);

@@ -27,7 +27,7 @@ fn a_virtual_mac_is_refreshed_at_switches_unless_the_file_says_how_often() {
         group.refresh()
     };
     let text = groups(&[(51, "\"203.0.113.10\"")]);
-    assert_eq!(refresh(&text), Some(Duration::from_secs(60)));
+    assert_eq!(refresh(&text), Some(Duration::from_mins(1)));
     let configured = format!("{text}announce = {{ refresh = \"5s\" }}\n");
     assert_eq!(refresh(&configured), Some(Duration::from_secs(5)));
     let without = text.replace("virtual_mac = true\n", "");
@@ -44,18 +44,26 @@ fn one_virtual_mac_is_one_group_on_an_interface() {
     let second = on("203.0.113.11", "eth0");
     let text = groups(&[(51, "\"203.0.113.10\""), (51, &second)]);
     let error = read(&text).expect_err("accepted").to_string();
-    assert!(error.contains("one virtual MAC is one group on eth0"), "{error}");
+    assert!(
+        error.contains("one virtual MAC is one group on eth0"),
+        "{error}"
+    );
 }
 
 #[test]
 fn more_than_two_groups_with_virtual_macs_on_an_interface_are_refused() {
-    let on_eth9: Vec<_> = (10..13).map(|n| on(&format!("203.0.113.{n}"), "eth9")).collect();
+    let on_eth9: Vec<_> = (10..13)
+        .map(|n| on(&format!("203.0.113.{n}"), "eth9"))
+        .collect();
     let two = groups(&[(51, &on_eth9[0]), (52, &on_eth9[1])]);
     read(&two).expect("there is room for two");
     let three = groups(&[(51, &on_eth9[0]), (52, &on_eth9[1]), (53, &on_eth9[2])]);
     let error = read(&three).expect_err("accepted").to_string();
     assert!(error.contains("virtual_mac"), "{error}");
-    assert!(error.contains("eth9 has the virtual MACs of two other groups"), "{error}");
+    assert!(
+        error.contains("eth9 has the virtual MACs of two other groups"),
+        "{error}"
+    );
     assert!(error.ends_with("\n1 error"), "{error}");
     let third_without = three.replacen("virtual_mac = true", "virtual_mac = false", 1);
     read(&third_without).expect("there is room for two");

@@ -6,7 +6,7 @@ mod macs;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Instant};
 
-use adc_common::abi::{Mac, VlanId, Vrid};
+use adc_common::abi::{Mac, VlanId};
 
 use super::{
     super::{
@@ -228,27 +228,6 @@ fn devices_above_the_attached_interface_resolve_to_it_with_their_tags() {
             vec![link(8, "br0", LinkKind::Bridge)],
             8,
             Err("bridge br0"),
-        ),
-        (
-            "an address of a group at its virtual MAC",
-            vec![
-                link(2, "eth0", LinkKind::Plain),
-                Link {
-                    mac: Some(Vrid(51).mac_v4()),
-                    ..link(9, "adc4-51-2", LinkKind::Macvlan { lower: Some(2) })
-                },
-            ],
-            9,
-            Ok((2, VlanId::NONE, VlanId::NONE)),
-        ),
-        (
-            "somebody's macvlan",
-            vec![
-                link(2, "eth0", LinkKind::Plain),
-                link(9, "macvlan0", LinkKind::Macvlan { lower: Some(2) }),
-            ],
-            9,
-            Err("macvlan0, which is not in dataplane.interfaces: add it"),
         ),
         (
             "elsewhere",
