@@ -142,10 +142,11 @@ pub fn port_of(switch: &Namespace, mac: MacAddress) -> Option<String> {
     Some(entry["ifname"].as_str()?.to_owned())
 }
 
-/// The macvlans of a node.
+/// The macvlans of a node: index and name of each.
 pub fn devices(node: &Namespace) -> Vec<String> {
     let shown = node.ip(&["-oneline", "link", "show", "type", "macvlan"]);
-    shown.lines().map(str::to_owned).collect()
+    let device = |line: &str| line.split('@').next().map(str::to_owned);
+    shown.lines().filter_map(device).collect()
 }
 
 /// As `ip` prints it.
