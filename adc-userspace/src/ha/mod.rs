@@ -31,6 +31,8 @@ mod router;
 mod ruled;
 mod saved;
 mod script;
+#[cfg(test)]
+mod seed;
 mod socket;
 pub mod sync;
 mod task;

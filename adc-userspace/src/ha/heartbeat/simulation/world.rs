@@ -8,11 +8,13 @@ use super::super::{
     detector::Detector,
     packet::{Boot, GroupId, Heartbeat, NodeId, SyncState},
 };
-use crate::model::{Profile, Timing};
+use crate::{
+    ha::seed::Seed,
+    model::{Profile, Timing},
+};
 
 pub(super) const GROUP: GroupId = GroupId(1);
 pub(super) const PATHS: usize = 2;
-pub(super) const SLOWEST_PACKET: u64 = 15;
 /// Percent that a bad path loses. Of one that loses much more, nobody could say whether it is cut.
 pub(super) const LOSSY: u8 = 20;
 
@@ -73,6 +75,9 @@ pub(super) struct World {
     /// Loss in percent, by sender and path; 100 = cut.
     pub(super) loss: [[u8; PATHS]; 2],
     pub(super) witness: [bool; 2],
+    /// Milliseconds that the slowest packet takes: less than between two heartbeats.
+    pub(super) slowest_packet: u64,
+    _seed: Seed,
 }
 
 impl Node {
@@ -110,11 +115,15 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut drift = || random.i64(-500..=500);
         let nodes = [Node::new(1, 150, drift()), Node::new(2, 100, drift())];
+        let timing = profile.timing();
+        let interval = u64::try_from(timing.interval.as_millis()).unwrap();
         Self {
+            _seed: Seed(seed),
+            slowest_packet: interval * 3 / 4,
             base: Instant::now() + Duration::from_secs(1),
             now: 0,
             faults,
-            timing: profile.timing(),
+            timing,
             nodes,
             flying: Vec::new(),
             loss: [[0; PATHS]; 2],
@@ -228,7 +237,7 @@ impl World {
         for path in 0..PATHS {
             if self.random.u8(0..100) >= self.loss[index][path] {
                 self.flying.push(InFlight {
-                    due: now + self.random.u64(0..=SLOWEST_PACKET),
+                    due: now + self.random.u64(0..=self.slowest_packet),
                     to: 1 - index,
                     path,
                     heartbeat: heartbeat(path),
@@ -279,6 +288,35 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// One thing happens, and nothing else before or after it.
+    pub(super) fn one_fault(&mut self) {
+        let index = self.random.usize(0..2);
+        let until = self.now + self.random.u64(1..1_000);
+        match self.random.u8(0..7) {
+            0 => self.nodes[index].frozen_until = until,
+            1 => {
+                // The whole machine.
+                let node = &mut self.nodes[index];
+                (node.life, node.lease, node.dead_until) = (None, None, until);
+            }
+            2 => {
+                // The agent alone, and its data plane goes on.
+                let node = &mut self.nodes[index];
+                (node.life, node.dead_until) = (None, until);
+            }
+            3 => self.nodes[index].fit = false,
+            4 => self.loss[index][self.random.usize(0..PATHS)] = 100,
+            5 => self.loss[index] = [100; PATHS],
+            _ => {
+                // Without a third host nothing keeps parted nodes apart.
+                if self.faults.witness {
+                    self.loss = [[100; PATHS]; 2];
+                    self.witness[index] = false;
+                }
+            }
         }
     }
 
