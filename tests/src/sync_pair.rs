@@ -215,9 +215,7 @@ impl SyncPair {
         let talkers = topology.backends.iter();
         let talkers = talkers.map(|host| UdpEcho::start(host, TALK_PORT));
         let talkers = talkers.collect();
-        let nodes = topology.with_fellow("second");
-        topology.with_ipv6(&nodes);
-        let [link, other] = nodes;
+        let [link, other] = topology.with_fellow_of_both_families("second");
         let ports = topology.wake_ports("second");
         let cable = VethPair::connect((&topology.adc, CABLE), (&other.namespace, CABLE));
         for (end, address) in [&cable.a, &cable.b].into_iter().zip(ON_CABLE) {

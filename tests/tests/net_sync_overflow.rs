@@ -54,8 +54,9 @@ fn roomy(_number: usize, config: &mut Config) {
 }
 
 fn another_client(number: u16) -> Ipv6Addr {
-    let [a, b, c, d, e, f, g, _] = CLIENT_V6.segments();
-    Ipv6Addr::from([a, b, c, d, e, f, g, 0x2000 + number])
+    let mut segments = CLIENT_V6.segments();
+    segments[7] = 0x2000 + number;
+    segments.into()
 }
 
 /// Sends a datagram from one port after the other, until then.

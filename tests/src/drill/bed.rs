@@ -222,7 +222,8 @@ fn of_node(topology: &Topology, setting: Setting, index: usize, key: &Path) -> C
     let mut config = configuration(topology, profile, mode, index, key);
     // The heartbeat's table is the last one.
     if setting.witness && profile.heartbeat().is_some() {
-        config.extra += &format!("witness = \"{WITNESS}\"\n");
+        let witness = format!("witness = \"{WITNESS}\"\n");
+        config.extra.push_str(&witness);
     }
     if setting.sync {
         config.extra += &replication(index, key);

@@ -28,14 +28,13 @@ impl Topology {
         [first, second]
     }
 
-    /// Gives both nodes of [`Self::with_fellow`] IPv6 addresses of their own, which stay when their links go down. The backends'
-    /// IPv6 gateway moves between them, too.
-    pub fn with_ipv6(&self, nodes: &[Link; 2]) {
-        let [first, second] = nodes;
+    /// The same with IPv6 addresses of their own, which stay when the links go down. The backends' IPv6 gateway moves, too.
+    pub fn with_fellow_of_both_families(&self, name: &str) -> [Link; 2] {
+        let [first, second] = self.with_fellow(name);
         first.remove_address(GATEWAY_V6.1.into());
         let own: [(&Link, &[IpAddr]); 2] = [
-            (first, &[INSIDE_V6[0].into()]),
-            (second, &[ROUTER_V6.into(), INSIDE_V6[1].into()]),
+            (&first, &[INSIDE_V6[0].into()]),
+            (&second, &[ROUTER_V6.into(), INSIDE_V6[1].into()]),
         ];
         for (link, addresses) in own {
             let keep = format!("net.ipv6.conf.{}.keep_addr_on_down", link.name);
@@ -44,6 +43,7 @@ impl Topology {
                 link.add_address(IpNet::new_assert(*address, 64));
             }
         }
+        [first, second]
     }
 
     /// Gives the switch's ports towards both nodes the program without which what they send by `XDP_TX` does not arrive.
