@@ -28,6 +28,8 @@ mod pairing;
 mod ports;
 mod role;
 mod router;
+#[cfg(test)]
+mod router_tests;
 mod ruled;
 mod saved;
 mod script;
