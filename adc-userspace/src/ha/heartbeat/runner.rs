@@ -22,7 +22,7 @@ use super::{
     counters::{Counters, Counts},
     detector::Detector,
     key::Key,
-    packet::{Boot, Claim, NodeId, SyncState},
+    packet::{Boot, Claim, Heartbeat, NodeId, SyncState},
     realtime,
 };
 use crate::model::{HeartbeatPath, Timing};
@@ -59,6 +59,14 @@ pub struct Statement {
     pub config_hash: u64,
 }
 
+impl Statement {
+    /// Whether the peer says that it is configured otherwise in what must be alike.
+    pub fn differs_from(&self, peer: &Heartbeat) -> bool {
+        let both_known = self.config_hash != 0 && peer.config_hash != 0;
+        both_known && self.config_hash != peer.config_hash
+    }
+}
+
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -91,6 +99,14 @@ pub struct View<'v> {
     pub statement: Statement,
     /// Now.
     pub now: Instant,
+}
+
+impl View<'_> {
+    /// Whether the peer, as far as it has said, is configured otherwise in what must be alike.
+    pub fn config_differs(&self) -> bool {
+        let newest = self.detector.newest();
+        newest.is_some_and(|peer| self.statement.differs_from(peer))
+    }
 }
 
 /// What goes into the heartbeats.

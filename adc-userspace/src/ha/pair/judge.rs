@@ -245,6 +245,7 @@ fn seen(view: &View<'_>, peer: NodeId, group: GroupId) -> Seen {
         verdict: view.detector.verdict(view.now),
         node: peer,
         claim: view.detector.claim(group),
+        config_differs: view.config_differs(),
         confirmed: view.confirmed,
     }
 }

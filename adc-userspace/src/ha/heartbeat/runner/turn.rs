@@ -274,9 +274,7 @@ impl<J: Judge, E: Fn(Event) -> bool> Turn<'_, J, E> {
             self.tell(Event::Peer { heard: peer });
         }
         let newest = self.detector.newest();
-        let own = self.shared.said().0.config_hash;
-        let differs =
-            newest.is_some_and(|peer| own != 0 && peer.config_hash != 0 && peer.config_hash != own);
+        let differs = newest.is_some_and(|peer| statement.differs_from(peer));
         if differs != self.told_differs {
             self.told_differs = differs;
             self.tell(Event::ConfigDiffers(differs));

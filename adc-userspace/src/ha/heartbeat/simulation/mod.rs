@@ -125,6 +125,7 @@ fn a_failover_on_request_leaves_no_gap_and_is_not_taken_back() {
             verdict: life.detector.verdict(clock),
             node: peer,
             claim: life.detector.claim(GROUP),
+            config_differs: false,
             confirmed: None,
         };
         assert!(matches!(seen.verdict, Verdict::Present(_)));

@@ -7,6 +7,7 @@ use super::super::{
     arbiter::{Arbiter, Command, Local, Outcome, Rules, Seen},
     detector::Detector,
     packet::{Boot, GroupId, Heartbeat, NodeId, SyncState},
+    runner::Statement,
 };
 use crate::model::{Profile, Timing};
 
@@ -58,6 +59,8 @@ pub(super) struct Node {
     /// The data plane's lease, by its own clock; it outlives the agent.
     pub(super) lease: Option<Instant>,
     pub(super) fit: bool,
+    /// Which of two configurations it runs.
+    pub(super) config_hash: u64,
     pub(super) next_beat: u64,
     pub(super) last: Option<Outcome>,
 }
@@ -75,6 +78,24 @@ pub(super) struct World {
     pub(super) witness: [bool; 2],
 }
 
+impl Life {
+    /// What it knows of the peer, at this time by its clock.
+    fn seen(&self, peer: NodeId, config_hash: u64, clock: Instant) -> Seen {
+        let own = Statement {
+            config_hash,
+            ..Statement::default()
+        };
+        let newest = self.detector.newest();
+        Seen {
+            verdict: self.detector.verdict(clock),
+            node: peer,
+            claim: self.detector.claim(GROUP),
+            config_differs: newest.is_some_and(|heartbeat| own.differs_from(heartbeat)),
+            confirmed: self.echoed,
+        }
+    }
+}
+
 impl Node {
     pub(super) fn new(id: u64, priority: u8, drift: i64) -> Self {
         Self {
@@ -88,6 +109,7 @@ impl Node {
             dead_until: 0,
             lease: None,
             fit: true,
+            config_hash: 1,
             next_beat: 0,
             last: None,
         }
@@ -187,12 +209,7 @@ impl World {
                 }
             }
         }
-        let seen = Seen {
-            verdict: life.detector.verdict(clock),
-            node: peer,
-            claim: life.detector.claim(GROUP),
-            confirmed: life.echoed,
-        };
+        let seen = life.seen(peer, node.config_hash, clock);
         let local = Local {
             node: node.id,
             priority: node.priority,
@@ -221,7 +238,7 @@ impl World {
             multiplier: timing.multiplier,
             data_plane_ok: node.fit,
             agent_ok: true,
-            config_hash: 0,
+            config_hash: node.config_hash,
             sync: SyncState::InSync,
             groups: vec![outcome.claim],
         };
@@ -244,7 +261,7 @@ impl World {
         let lasting = self.random.u64(5..600);
         let until = self.now + lasting;
         let node = &mut self.nodes[index];
-        match self.random.u8(0..9) {
+        match self.random.u8(0..10) {
             0 => node.frozen_until = until,
             1 => {
                 // The agent alone, and its data plane goes on, or the whole machine.
@@ -268,16 +285,12 @@ impl World {
                 let node = &mut self.nodes[index];
                 let clock = node.clock(base, now);
                 if let Some(life) = &mut node.life {
-                    let seen = Seen {
-                        verdict: life.detector.verdict(clock),
-                        node: peer,
-                        claim: life.detector.claim(GROUP),
-                        confirmed: None,
-                    };
+                    let seen = life.seen(peer, node.config_hash, clock);
                     // Refused most of the time.
                     let _refused = life.arbiter.command(Command::Failover, &seen, clock);
                 }
             }
+            9 => node.config_hash = self.random.u64(1..3),
             _ => {}
         }
     }
@@ -287,6 +300,7 @@ impl World {
         self.witness = [true; 2];
         for node in &mut self.nodes {
             node.fit = true;
+            node.config_hash = 1;
             node.frozen_until = 0;
             node.dead_until = 0;
         }
