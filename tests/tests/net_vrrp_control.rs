@@ -225,6 +225,37 @@ fn adverts_are_as_the_standard_has_them_and_follow_the_others_checksum() {
 }
 
 #[test]
+fn a_router_with_our_vrid_and_other_vips_is_a_warning_until_it_has_ours() {
+    require!(namespaces, agent);
+    let lan = Lan::new(&v4(), FAST);
+    lan.wait_for_adc();
+    let status = lan.agent.cli(&["status"]);
+    assert_eq!(status.code, 0, "{status:?}");
+    let end = VrrpEnd::join(&lan.router);
+    let other = Advert {
+        addresses: vec![SPARE_VIP_V4.into()],
+        ..advert(50)
+    };
+    let routers = "224.0.0.18".parse().unwrap();
+    let other = encode(&other, ROUTER_V4.into(), routers, Dialect::default());
+    end.send(&other, 255);
+    let told = [
+        ROUTER_V4.to_string(),
+        format!("VRID {VRID}"),
+        "eth0".to_owned(),
+    ];
+    eventually(LONG, "it is a warning", || {
+        let status = lan.agent.cli(&["status"]);
+        status.code == 7 && told.iter().all(|word| status.stdout.contains(word))
+    });
+    assert!(lan.adc_has_all(), "it has the lower priority");
+    end.send(&message(50, Dialect::default()), 255);
+    eventually(LONG, "there is nothing to warn of", || {
+        lan.agent.cli(&["status"]).code == 0
+    });
+}
+
+#[test]
 fn wrong_adverts_are_counted_by_reason_and_change_nothing() {
     require!(namespaces, agent);
     let lan = Lan::new(&v4(), FAST);

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::state::Agent;
+use super::{ha_alarms, state::Agent};
 use crate::{
     api::proto::{ApiError, Severity, Warning},
     bfd,
@@ -160,6 +160,7 @@ impl Agent {
             what: what.clone(),
             remedy: "correct what it names, and reload or restart the agent: until then groups that the heartbeat decides about are not active here".into(),
         }));
+        warnings.extend(ha_alarms::of(&self.ha.known()));
         warnings
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     model::{Election, Profile},
 };
 
-pub(super) fn view() -> HaView {
+pub(crate) fn view() -> HaView {
     HaView {
         groups: vec![group_view()],
         heartbeat: Some(HeartbeatView {
