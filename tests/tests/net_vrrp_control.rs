@@ -293,12 +293,34 @@ fn wrong_adverts_are_counted_by_reason_and_change_nothing() {
             count(refusal) == before + 1
         });
     }
-    // Of another virtual router: nobody's business.
-    let strangers = changed(1, VRID + 1);
-    end.send(&strangers, 255);
+    // Of another virtual router, of none, and too short to be of any: no group's.
+    let at_eth0 = || lan.agent.json(&["ha", "status"])["interfaces"][0].clone();
+    assert_eq!(at_eth0()["interface"], "eth0");
+    let strangers = [
+        (changed(1, VRID + 1), Refusal::Vrid),
+        (changed(1, 0), Refusal::Vrid),
+        (good[..1].to_vec(), Refusal::Length),
+    ];
+    let before = refused();
+    for (message, refusal) in strangers {
+        let count = || {
+            at_eth0()["adverts_refused"][refusal.name()]
+                .as_u64()
+                .unwrap()
+        };
+        let before = count();
+        end.send(&message, 255);
+        eventually(LONG, &format!("{refusal} is counted"), || {
+            count() == before + 1
+        });
+    }
+    assert_eq!(refused(), before, "they were no group's");
     lan.assert_peace();
     assert!(lan.adc_has_all());
     let metrics = lan.agent.metrics();
+    let labels = [("interface", "eth0"), ("reason", "vrid")];
+    let counted = metrics.sum("adc_ha_interface_adverts_refused_total", &labels);
+    assert_eq!(counted, 2);
     let labels = [("group", "front"), ("reason", "hop_limit")];
     assert_eq!(metrics.sum("adc_ha_adverts_refused_total", &labels), 2);
     // And a right one does change something.

@@ -34,6 +34,7 @@ mod ruled;
 mod saved;
 mod script;
 mod socket;
+mod strangers;
 pub mod sync;
 mod task;
 mod together;

@@ -15,6 +15,9 @@ use crate::{
 pub struct HaView {
     /// Groups, by name.
     pub groups: Vec<HaGroupView>,
+    /// Interfaces that adverts go over, by name.
+    #[serde(default)]
+    pub interfaces: Vec<HaInterfaceView>,
     /// The heartbeat; absent if no peer is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatView>,
@@ -35,6 +38,15 @@ pub struct KeeperView {
     pub version: String,
     /// How often this agent had to start another because one had died.
     pub restarts: u64,
+}
+
+/// What came to an interface that adverts go over, and was for no group of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaInterfaceView {
+    /// Its name.
+    pub interface: String,
+    /// Adverts refused, by reason: of a VRID that no group here has (`vrid`), or too short to have one (`length`).
+    pub adverts_refused: BTreeMap<String, u64>,
 }
 
 /// What this node is for a group, and why.

@@ -2,8 +2,8 @@
 
 use super::{
     super::proto::{
-        HaChangeView, HaCounters, HaDurations, HaGroupView, HaPeerView, HaPriority, HaTrackedView,
-        HaView, HeartbeatPathView, HeartbeatView, KeeperView, SyncView,
+        HaChangeView, HaCounters, HaDurations, HaGroupView, HaInterfaceView, HaPeerView,
+        HaPriority, HaTrackedView, HaView, HeartbeatPathView, HeartbeatView, KeeperView, SyncView,
     },
     noon,
 };
@@ -15,6 +15,10 @@ use crate::{
 pub(crate) fn view() -> HaView {
     HaView {
         groups: vec![group_view()],
+        interfaces: vec![HaInterfaceView {
+            interface: "eth0".into(),
+            adverts_refused: [("length".to_owned(), 0), ("vrid".to_owned(), 5)].into(),
+        }],
         heartbeat: Some(HeartbeatView {
             peer: "lb-b".into(),
             profile: Profile::Fast,

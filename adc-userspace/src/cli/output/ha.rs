@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use super::layout::{Column, fields, span, table};
 use crate::api::proto::{
-    HaChangeView, HaClaimView, HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView,
-    HeartbeatPathView, HeartbeatView,
+    HaChangeView, HaClaimView, HaCounters, HaGroupView, HaInterfaceView, HaPeerView, HaTrackedView,
+    HaView, HeartbeatPathView, HeartbeatView,
 };
 use crate::{ha::Role, model::Election};
 
 pub(in crate::cli) fn ha(view: &HaView) -> String {
     let mut text = groups(&view.groups);
+    if let Some(strangers) = strangers(&view.interfaces) {
+        text.push('\n');
+        text += &fields(&[("adverts for no group", strangers)]);
+    }
     if let Some(keeper) = &view.keeper {
         let died = match keeper.restarts {
             0 => String::new(),
@@ -49,6 +53,15 @@ fn heartbeat(seen: &HeartbeatView) -> String {
         ("paths", lines(&seen.paths, path)),
         ("refused", refused(&seen.refused)),
     ])
+}
+
+/// Interfaces that adverts came to which no group there is for; `None` = no such adverts.
+fn strangers(interfaces: &[HaInterfaceView]) -> Option<String> {
+    let some = interfaces.iter();
+    let some = some.filter(|seen| seen.adverts_refused.values().any(|count| *count > 0));
+    let lines = some.map(|seen| format!("{}: {}", seen.interface, refused(&seen.adverts_refused)));
+    let lines: Vec<_> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn path(path: &HeartbeatPathView) -> String {
