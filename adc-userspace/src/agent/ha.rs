@@ -80,13 +80,13 @@ impl Agent {
 
     /// Says how this node is. An agent that does not get to it does not work.
     pub(super) fn state_node(&self) {
-        if self.config.ha.heartbeat.is_some() {
-            self.ha.say(Statement {
-                data_plane_ok: self.troubles.self_test.is_none(),
-                sync: self.sync_state(),
-                config_hash: config_hash(&self.config),
-            });
-        }
+        let paired = self.config.ha.heartbeat.is_some();
+        // Without a peer, it is no more than a sign of life to the keeper.
+        self.ha.say(Statement {
+            data_plane_ok: self.troubles.self_test.is_none(),
+            sync: self.sync_state(),
+            config_hash: if paired { config_hash(&self.config) } else { 0 },
+        });
     }
 
     /// Whether this node is active for a group, as the keeper told last.

@@ -26,6 +26,7 @@ mod machine;
 mod pair;
 mod pairing;
 mod ports;
+mod presence;
 mod role;
 mod router;
 #[cfg(test)]

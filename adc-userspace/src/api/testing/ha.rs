@@ -24,6 +24,7 @@ pub(crate) fn view() -> HaView {
             profile: Profile::Fast,
             heard: true,
             since: Some(noon()),
+            agent_ok: Some(false),
             config_differs: false,
             paths: vec![HeartbeatPathView {
                 interface: "eth2".into(),

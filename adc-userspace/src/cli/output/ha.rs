@@ -41,13 +41,17 @@ fn heartbeat(seen: &HeartbeatView) -> String {
         |since| format!("since {since}"),
     );
     let heard = if seen.heard { "heard" } else { "not heard" };
+    let agent = match seen.agent_ok {
+        Some(false) => ", its agent does not work",
+        Some(true) | None => "",
+    };
     let alike = if seen.config_differs {
-        "other services, pools, monitors or profile than here: compare the files"
+        "other services, pools, monitors or profile than here: no group is given to it unless this node stops; compare the files"
     } else {
         "no difference known"
     };
     fields(&[
-        ("peer", format!("{}: {heard} {since}", seen.peer)),
+        ("peer", format!("{}: {heard} {since}{agent}", seen.peer)),
         ("profile", seen.profile.name().to_owned()),
         ("configuration", alike.to_owned()),
         ("paths", lines(&seen.paths, path)),

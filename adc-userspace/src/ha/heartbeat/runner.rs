@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ use super::{
     realtime,
 };
 use crate::model::{HeartbeatPath, Timing};
+
+/// How long an agent that says nothing still counts as working.
+pub(in crate::ha) const AGENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a heartbeat needs to run.
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ pub struct Statement {
     pub data_plane_ok: bool,
     /// How far this node has the flows of its peer.
     pub sync: SyncState,
-    /// Hash of what both nodes must be configured with alike.
+    /// Hash of what both nodes must be configured with alike; 0 = not known yet.
     pub config_hash: u64,
 }
 
