@@ -88,7 +88,7 @@ impl Ruled {
         };
         let view = HaRulingView {
             term: ruling.claim.term,
-            yields: ruling.claim.yields,
+            yields: ruling.gives,
             peer: ruling.peer.map(claim),
         };
         (ruling.claim.held, ruling.resting, Some(view))

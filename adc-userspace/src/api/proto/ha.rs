@@ -119,7 +119,7 @@ pub struct HaPriority {
 pub struct HaRulingView {
     /// The highest term that this node knows; each new active node takes a higher one.
     pub term: u64,
-    /// Whether this node is giving the group away.
+    /// Whether this node is giving the group away, or is about to.
     pub yields: bool,
     /// What the peer says of itself; absent while it is not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
