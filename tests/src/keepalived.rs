@@ -33,6 +33,8 @@ pub struct Router {
     pub peers: Vec<IpAddr>,
     /// Addresses that adverts come from, if there are peers.
     pub sources: Vec<IpAddr>,
+    /// Whether the addresses are at the virtual router's MAC.
+    pub virtual_mac: bool,
 }
 
 /// A running keepalived.
@@ -54,6 +56,7 @@ impl Router {
             vips: vips.to_vec(),
             peers: Vec::new(),
             sources: Vec::new(),
+            virtual_mac: false,
         }
     }
 
@@ -81,6 +84,9 @@ impl Router {
                 self.interval.as_secs_f64()
             )
             .unwrap_or_default();
+            if self.virtual_mac {
+                text.push_str("  use_vmac\n");
+            }
             if self.nopreempt {
                 text.push_str("  nopreempt\n");
             }

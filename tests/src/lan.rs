@@ -85,25 +85,25 @@ impl Lan {
 
     /// Whether adc is active and has all VIPs.
     pub fn adc_has_all(&self) -> bool {
-        let here = self.adc.addresses();
+        let here = self.adc.namespace.addresses();
         self.group()["role"] == "active" && self.vips.iter().all(|vip| here.contains(vip))
     }
 
     /// Whether adc is not active and has no VIP.
     pub fn adc_has_none(&self) -> bool {
-        let here = self.adc.addresses();
+        let here = self.adc.namespace.addresses();
         self.group()["role"] != "active" && !self.vips.iter().any(|vip| here.contains(vip))
     }
 
     /// Whether the other router has all VIPs.
     pub fn other_has_all(&self) -> bool {
-        let there = self.router.addresses();
+        let there = self.router.namespace.addresses();
         self.vips.iter().all(|vip| there.contains(vip))
     }
 
     /// Whether the other router has no VIP.
     pub fn other_has_none(&self) -> bool {
-        let there = self.router.addresses();
+        let there = self.router.namespace.addresses();
         !self.vips.iter().any(|vip| there.contains(vip))
     }
 

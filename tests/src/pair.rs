@@ -54,13 +54,13 @@ pub const ELSEWHERE: &str = "eth1";
 impl Node {
     /// Whether it is active and has both addresses.
     pub fn has_all(&self) -> bool {
-        let here = self.link.addresses();
+        let here = self.link.namespace.addresses();
         self.role() == "active" && moving().iter().all(|address| here.contains(address))
     }
 
     /// Whether it has neither address.
     pub fn has_none(&self) -> bool {
-        let here = self.link.addresses();
+        let here = self.link.namespace.addresses();
         !moving().iter().any(|address| here.contains(address))
     }
 

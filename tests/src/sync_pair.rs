@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     thread,
     time::Duration,
@@ -17,8 +17,8 @@ use crate::{
     net::{Link, VethPair},
     process::Process,
     scene::ECHO_PORT,
-    serve::{self, TcpServer},
-    topology::{GATEWAY_V4, Topology, VIP_V4},
+    serve::{self, TcpServer, UdpEcho},
+    topology::{BackendHost, GATEWAY_V4, GATEWAY_V6, Topology, VIP_V4, VIP_V6},
     wait::eventually,
 };
 
@@ -26,14 +26,31 @@ use crate::{
 pub const CABLE: &str = "sync0";
 /// The nodes' addresses on it.
 pub const ON_CABLE: [[u8; 4]; 2] = [[10, 99, 0, 1], [10, 99, 0, 2]];
-/// The local address of mode `full-nat`; it moves with the VIP.
-const SNAT: [u8; 4] = [10, 2, 0, 200];
+/// The local addresses of mode `full-nat`; they move with the VIPs.
+const SNAT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 2, 0, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 0x200)),
+];
 /// Echo service in mode `nat`.
 pub const NAT: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 7);
 /// The same in mode `full-nat`.
 pub const FULL_NAT: SocketAddr = SocketAddr::new(IpAddr::V4(VIP_V4), 8);
+/// [`NAT`] over IPv6.
+pub const NAT6: SocketAddr = SocketAddr::new(IpAddr::V6(VIP_V6), 7);
+/// [`FULL_NAT`] over IPv6.
+pub const FULL_NAT6: SocketAddr = SocketAddr::new(IpAddr::V6(VIP_V6), 8);
+/// UDP echo services in mode `nat`, of both families.
+pub const TALK: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(VIP_V4), 9),
+    SocketAddr::new(IpAddr::V6(VIP_V6), 9),
+];
+/// Where backends answer to that.
+const TALK_PORT: u16 = 9009;
 /// A key that both have.
 pub const KEY: [u8; 64] = [7; 64];
+
+/// The last table of the configuration.
+const REPLICATION: &str = "\n[ha.sync]";
 
 /// Threads that use held connections.
 const HANDS: usize = 10;
@@ -48,6 +65,11 @@ impl Held {
         for hand in &self.0 {
             hand.assert_all_alive();
         }
+    }
+
+    /// How many are broken.
+    pub fn broken(&self) -> usize {
+        self.0.iter().map(|hand| hand.broken().len()).sum()
     }
 }
 
@@ -74,6 +96,7 @@ pub struct SyncPair {
     /// The network.
     pub topology: Topology,
     _servers: Vec<TcpServer>,
+    _talkers: Vec<UdpEcho>,
     /// Of the ports of both nodes: each packet goes out when it is sent.
     _ports: [Process; 2],
 }
@@ -92,6 +115,21 @@ impl Node {
     /// Whether it has the other's flows.
     pub fn is_in_sync(&self) -> bool {
         self.sync()["in_sync"] == true
+    }
+
+    /// Adverts that it has sent.
+    pub fn adverts(&self) -> u64 {
+        let status = self.agent.json(&["ha", "status"]);
+        let sent = status["groups"][0]["counters"]["adverts_sent"].as_u64();
+        sent.unwrap_or_else(|| panic!("no count of adverts in {status}"))
+    }
+
+    /// How often it became active in its keeper's life.
+    pub fn took_over(&self) -> usize {
+        let status = self.agent.json(&["ha", "status"]);
+        let changes = status["groups"][0]["changes"].as_array();
+        let changes = changes.into_iter().flatten();
+        changes.filter(|change| change["to"] == "active").count()
     }
 
     /// What it is for the group.
@@ -131,13 +169,26 @@ impl Node {
 
     /// Starts it again, without a flow and without an address of the group.
     pub fn power_on(&mut self) {
+        self.cable.up();
+        self.power_on_without_cable();
+    }
+
+    /// The same, and it can not reach the other node by the cable.
+    pub fn power_on_without_cable(&mut self) {
         fs::remove_dir_all(self.config.pin_path()).expect("removing pins");
-        for address in [VIP_V4, GATEWAY_V4.1, Ipv4Addr::from(SNAT)] {
-            self.link.remove_address(address.into());
+        for address in moving() {
+            self.link.remove_address(address);
         }
         self.link.up();
-        self.cable.up();
         self.agent.restart();
+    }
+
+    /// The first backend gets no new flows of this node any more: a flow that is lost, and picked up again, goes to another one.
+    pub fn turn_from_first_backend(&mut self) {
+        for (_name, pool) in &mut self.config.pools {
+            pool.backends[0].weight = 0;
+        }
+        self.agent.reload(&self.config);
     }
 }
 
@@ -161,7 +212,10 @@ impl SyncPair {
         let topology = Topology::one_arm(2);
         let servers = topology.backends.iter();
         let servers = servers.map(|host| serve::echo(host, ECHO_PORT)).collect();
-        let [link, other] = topology.with_fellow("second");
+        let talkers = topology.backends.iter();
+        let talkers = talkers.map(|host| UdpEcho::start(host, TALK_PORT));
+        let talkers = talkers.collect();
+        let [link, other] = topology.with_fellow_of_both_families("second");
         let ports = topology.wake_ports("second");
         let cable = VethPair::connect((&topology.adc, CABLE), (&other.namespace, CABLE));
         for (end, address) in [&cable.a, &cable.b].into_iter().zip(ON_CABLE) {
@@ -188,6 +242,7 @@ impl SyncPair {
             second,
             topology,
             _servers: servers,
+            _talkers: talkers,
             _ports: ports,
         };
         pair.wait_for(0);
@@ -231,31 +286,79 @@ impl SyncPair {
     }
 }
 
+/// What moves.
+fn moving() -> [IpAddr; 6] {
+    let gateways = [GATEWAY_V4.1.into(), GATEWAY_V6.1.into()];
+    let [[vip, vip6], [gateway, gateway6], [snat, snat6]] =
+        [[VIP_V4.into(), VIP_V6.into()], gateways, SNAT];
+    [vip, gateway, snat, vip6, gateway6, snat6]
+}
+
 /// The configuration of one node.
 fn config(topology: &Topology, number: usize) -> Config {
-    let backends = topology.backends.iter();
-    let backends: Vec<_> = backends.map(|host| Backend::v4(host, ECHO_PORT)).collect();
+    let on = |backend: fn(&BackendHost, u16) -> Backend, port| {
+        let hosts = topology.backends.iter();
+        hosts.map(|host| backend(host, port)).collect()
+    };
     let name = ["first", "second"][number];
     let mut config = Config::new(topology)
         .of_node(name)
-        .pool("echo", &[], backends)
+        .pool("echo", &[], on(Backend::v4, ECHO_PORT))
+        .pool("echo6", &[], on(Backend::v6, ECHO_PORT))
+        .pool("talk", &[], on(Backend::v4, TALK_PORT))
+        .pool("talk6", &[], on(Backend::v6, TALK_PORT))
         .service("nat", NAT, "tcp", "echo")
-        .service("full-nat", FULL_NAT, "tcp", "echo")
-        .mode("full-nat");
-    let snat = IpAddr::from(SNAT);
-    if let Some((_, service)) = config.services.last_mut() {
-        service.extra = format!("snat = [\"{snat}\"]");
+        .service("nat6", NAT6, "tcp", "echo6")
+        .service("talk", TALK[0], "udp", "talk")
+        .service("talk6", TALK[1], "udp", "talk6");
+    let full_nat = [
+        ("full-nat", FULL_NAT, "echo"),
+        ("full-nat6", FULL_NAT6, "echo6"),
+    ];
+    for ((name, vip, pool), snat) in full_nat.into_iter().zip(SNAT) {
+        config = config.service(name, vip, "tcp", pool).mode("full-nat");
+        if let Some((_, service)) = config.services.last_mut() {
+            service.extra = format!("snat = [\"{snat}\"]");
+        }
     }
+    config.extra = group(number);
+    config.extra += &replication(&config, number);
+    config
+}
+
+/// The group of a node.
+fn group(number: usize) -> String {
     let priority = [150, 100][number];
+    let gateways = [IpAddr::V4(GATEWAY_V4.1), IpAddr::V6(GATEWAY_V6.1)];
+    let vips = moving().map(|address| match address {
+        IpAddr::V4(_) if gateways.contains(&address) => format!("\"{address}/24\""),
+        IpAddr::V6(_) if gateways.contains(&address) => format!("\"{address}/64\""),
+        IpAddr::V4(_) | IpAddr::V6(_) => format!("\"{address}\""),
+    });
+    let vips = vips.join(", ");
+    format!(
+        "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [{vips}]\n"
+    )
+}
+
+/// How a node has the other's flows.
+fn replication(config: &Config, number: usize) -> String {
     let peer = IpAddr::from(ON_CABLE[1 - number]);
     let key = config.directory().join("sync.key");
-    write_key(&config, &KEY);
-    config.extra = format!(
-        "\n[[ha.group]]\nname = \"front\"\nvrid = {VRID}\ninterface = \"eth0\"\npriority = {priority}\nadvert_interval = \"100ms\"\nvips = [\"{VIP_V4}\", \"{}/24\", \"{snat}\"]\n\n[ha.sync]\ninterface = \"{CABLE}\"\npeer = \"{peer}\"\nkey_file = \"{}\"\n",
-        GATEWAY_V4.1,
-        key.display(),
-    );
-    config
+    write_key(config, &KEY);
+    format!(
+        "{REPLICATION}\ninterface = \"{CABLE}\"\npeer = \"{peer}\"\nkey_file = \"{}\"\n",
+        key.display()
+    )
+}
+
+/// Takes replication out of a configuration.
+///
+/// # Panics
+/// If there is none.
+pub fn without_replication(config: &mut Config) {
+    let at = config.extra.find(REPLICATION);
+    config.extra.truncate(at.expect("replication"));
 }
 
 /// Gives a node its key.

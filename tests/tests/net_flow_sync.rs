@@ -6,31 +6,82 @@ use std::{
 };
 
 use adc_tests::{
+    drive::UdpClient,
     lan::LONG,
     require,
-    sync_pair::{CABLE, FULL_NAT, NAT, Node, ON_CABLE, SyncPair, write_key},
-    wait::eventually,
+    sync_pair::{
+        CABLE, FULL_NAT, FULL_NAT6, Held, NAT, NAT6, Node, ON_CABLE, SyncPair, TALK,
+        without_replication, write_key,
+    },
+    topology::BackendHost,
+    wait::{eventually, eventually_some},
 };
 use adc_userspace::ha::sync::greeting::Hello;
 use socket2::{Domain, Socket, Type};
 
 /// Connections per mode.
 const HELD: usize = 500;
+/// The same over IPv6.
+const HELD_V6: usize = 100;
 /// Connections where their number does not matter.
 const FEW: usize = 20;
+
+/// UDP flows, and which backend answers each.
+struct Talk(Vec<(UdpClient, String)>);
+
+impl Talk {
+    /// So many that every backend has one.
+    fn open(pair: &SyncPair, service: SocketAddr) -> Self {
+        let mut flows: Vec<(UdpClient, String)> = Vec::new();
+        let hosts = &pair.topology.backends;
+        eventually(LONG, "every backend has a UDP flow", || {
+            let flow = UdpClient::open(&pair.topology.client, service);
+            let name = flow.exchange(b"hello").expect("an answer");
+            flows.push((flow, name));
+            let has_one = |host: &BackendHost| flows.iter().any(|(_, name)| *name == host.name);
+            hosts.iter().all(has_one)
+        });
+        Self(flows)
+    }
+
+    fn assert_answered_as_before(&self) {
+        for (flow, name) in &self.0 {
+            let answer = || flow.exchange(b"still there?").ok();
+            let (who, _) = eventually_some(LONG, "a UDP flow is answered", answer);
+            assert_eq!(who, *name, "another backend answers");
+        }
+    }
+}
 
 #[test]
 fn a_thousand_connections_outlive_the_node_that_made_them_and_come_back_with_it() {
     require!(namespaces, agent);
     let mut pair = SyncPair::start();
-    let nat = pair.hold(NAT, HELD);
-    let full_nat = pair.hold(FULL_NAT, HELD);
-    pair.second.wait_for_flows(2 * HELD as u64);
+    let [nat, full_nat] = [NAT, FULL_NAT].map(|service| pair.hold(service, HELD));
+    let [nat6, full_nat6] = [NAT6, FULL_NAT6].map(|service| pair.hold(service, HELD_V6));
+    let talks = TALK.map(|service| Talk::open(&pair, service));
+    let talking: usize = talks.iter().map(|talk| talk.0.len()).sum();
+    let all = 2 * HELD + 2 * HELD_V6 + talking;
+    pair.second.wait_for_flows(all as u64);
+    for node in [&mut pair.first, &mut pair.second] {
+        node.turn_from_first_backend();
+    }
+    let assert_nothing_lost = || {
+        for held in [&nat, &full_nat, &nat6, &full_nat6] {
+            held.assert_all_alive();
+        }
+        for talk in &talks {
+            talk.assert_answered_as_before();
+        }
+    };
 
     pair.first.power_off();
     pair.wait_for_second_alone();
-    for held in [&nat, &full_nat] {
-        held.assert_all_alive();
+    assert_nothing_lost();
+    let turned_from = &pair.topology.backends[0].name;
+    for pool in ["echo", "echo6", "talk", "talk6"] {
+        let flows = pair.second.agent.flows(pool, turned_from);
+        assert!(flows > 0, "{pool}: no flow shows that it was not lost");
     }
 
     pair.first.power_on();
@@ -39,9 +90,53 @@ fn a_thousand_connections_outlive_the_node_that_made_them_and_come_back_with_it(
         pair.first.is_in_sync(),
         "it preempted before it had the flows"
     );
-    for held in [&nat, &full_nat] {
-        held.assert_all_alive();
+    assert_nothing_lost();
+}
+
+/// What the test above would show if nothing were replicated.
+#[test]
+fn without_replication_flows_of_a_backend_that_gets_no_new_ones_are_lost() {
+    require!(namespaces, agent);
+    let mut pair = SyncPair::started(|_, config| without_replication(config));
+    let held = [NAT, FULL_NAT, NAT6, FULL_NAT6].map(|service| pair.hold(service, FEW));
+    let turned_from = &pair.topology.backends[0].name;
+    let of_first = |pool| pair.first.agent.flows(pool, turned_from);
+    let lost = ["echo", "echo6"].map(of_first).into_iter().sum::<u64>();
+    assert!(lost > 0, "every flow went to one backend");
+    for node in [&mut pair.first, &mut pair.second] {
+        node.turn_from_first_backend();
     }
+    pair.first.power_off();
+    pair.wait_for_second_alone();
+    eventually(LONG, "connections break", || {
+        held.iter().map(Held::broken).sum::<usize>() as u64 >= lost
+    });
+}
+
+#[test]
+fn a_node_that_comes_back_leaves_the_group_to_the_other_until_it_has_its_flows() {
+    require!(namespaces, agent);
+    let mut pair = SyncPair::start();
+    let held = pair.hold(NAT, FEW);
+    pair.second.wait_for_flows(FEW as u64);
+    pair.first.power_off();
+    pair.wait_for_second_alone();
+
+    pair.first.power_on_without_cable();
+    // Many times as long as it takes to preempt.
+    let told = pair.second.adverts() + 30;
+    eventually(LONG, "the second node has told that it is active", || {
+        pair.second.adverts() >= told
+    });
+    assert!(!pair.first.is_in_sync());
+    let roles = [&pair.first, &pair.second].map(Node::role);
+    assert_eq!(roles, ["backup", "active"]);
+    assert_eq!(pair.first.took_over(), 0, "it was active without the flows");
+
+    pair.first.cable.up();
+    pair.wait_for(0);
+    assert!(pair.first.is_in_sync());
+    held.assert_all_alive();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Two adc nodes whose heartbeat decides which of them is active.
 
+use std::time::{Duration, Instant};
+
 use adc_tests::{
     lan::LONG,
     pair::{Node, Pair},
@@ -119,6 +121,67 @@ fn a_clean_stop_hands_over_first_and_a_dead_node_is_replaced() {
         let seconds = metrics.total("adc_ha_last_failover_seconds", &labels);
         assert!(seconds > 0.0, "{part} is not told");
     }
+}
+
+#[test]
+fn a_peer_with_another_configuration_is_alarmed_and_given_nothing_unless_this_node_stops() {
+    require!(namespaces, agent);
+    let mut pair = Pair::by_heartbeat("fast");
+    let weigh = |node: &Node, weight: &str| {
+        let weigh = ["backend", "weight", "web", "web1", weight];
+        node.agent.ok(&weigh);
+    };
+    let wait_for_alarm = |node: &Node| {
+        eventually(LONG, "the difference is a warning", || {
+            let status = node.agent.cli(&["status"]);
+            status.code == 7 && status.stdout.contains("configured with other services")
+        });
+    };
+    let wait_for_calm = |node: &Node| {
+        eventually(LONG, "there is nothing to warn of", || {
+            node.agent.cli(&["status"]).code == 0
+        });
+    };
+    for node in [&pair.first, &pair.second] {
+        wait_for_calm(node);
+    }
+    weigh(&pair.second, "7");
+    for node in [&pair.first, &pair.second] {
+        wait_for_alarm(node);
+    }
+    let refused = pair.first.agent.cli(&["ha", "failover", "front"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(
+        refused.stderr.contains("configured otherwise"),
+        "{refused:?}"
+    );
+    assert!(pair.first.has_all() && pair.second.has_none());
+
+    weigh(&pair.first, "7");
+    wait_for_calm(&pair.first);
+    pair.first.agent.ok(&["ha", "failover", "front", "--wait"]);
+    pair.wait_for_second();
+
+    // The better node asks for it back, and is configured otherwise.
+    weigh(&pair.first, "8");
+    wait_for_alarm(&pair.second);
+    pair.first.agent.ok(&["ha", "release", "front"]);
+    let asked = Instant::now();
+    eventually(LONG, "many detection times have passed", || {
+        asked.elapsed() > Duration::from_secs(1)
+    });
+    assert!(pair.second.has_all() && pair.first.has_none());
+    weigh(&pair.second, "8");
+    pair.wait_for_first();
+
+    weigh(&pair.second, "7");
+    wait_for_alarm(&pair.first);
+    assert!(pair.first.agent.stop().success());
+    eventually(LONG, "the second node has the VIP, alone", || {
+        pair.second.has_all() && pair.first.has_none()
+    });
+    let change = last_change(&pair.second);
+    assert_eq!(change["why"], "the peer handed it over");
 }
 
 #[test]

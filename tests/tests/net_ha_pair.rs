@@ -1,6 +1,60 @@
 //! Two adc nodes: clients are served by whichever has the VIP.
 
-use adc_tests::{lan::LONG, pair::Pair, require, wait::eventually};
+use adc_tests::{
+    lan::LONG,
+    pair::{Node, Pair},
+    require,
+    wait::eventually,
+};
+use nix::sys::signal::Signal;
+
+/// A pair whose nodes give up soon when they are without an agent.
+fn impatient(profile: Option<&str>) -> Pair {
+    let pair = Pair::unsettled(profile, |_hosts, mut config| {
+        config.extra += "\n[ha]\nagent_grace = \"1s\"\n";
+        config
+    });
+    pair.wait_for_first();
+    pair
+}
+
+/// The agent of the first node hangs, and its keeper does not; then it goes on.
+fn hang_and_go_on(mut pair: Pair, is_noticed: impl Fn(&Node) -> bool) {
+    let transitions = |node: &Node| {
+        let status = node.agent.json(&["ha", "status"]);
+        let counters = &status["groups"][0]["counters"];
+        counters["transitions"].as_u64().expect("a number")
+    };
+    let before = transitions(&pair.second);
+    pair.first.agent.process().signal(Signal::SIGSTOP);
+    pair.wait_for_second();
+    pair.assert_served_by(&pair.second);
+    eventually(LONG, "the second node says so", || is_noticed(&pair.second));
+    pair.first.agent.process().signal(Signal::SIGCONT);
+    pair.wait_for_first();
+    pair.assert_served_by(&pair.first);
+    assert_eq!(transitions(&pair.second), before + 2, "there and back");
+}
+
+#[test]
+fn a_node_whose_agent_hangs_is_replaced_and_takes_back_when_it_goes_on() {
+    require!(namespaces, agent);
+    hang_and_go_on(impatient(None), |_node| true);
+}
+
+#[test]
+fn the_same_by_heartbeat_and_the_other_node_tells_that_the_agent_does_not_work() {
+    require!(namespaces, agent);
+    let pair = impatient(Some("fast"));
+    let agent_ok = |node: &Node| {
+        let status = node.agent.json(&["ha", "status"]);
+        status["heartbeat"]["agent_ok"].as_bool()
+    };
+    eventually(LONG, "the agent works", || {
+        agent_ok(&pair.second) == Some(true)
+    });
+    hang_and_go_on(pair, |node| agent_ok(node) == Some(false));
+}
 
 #[test]
 fn an_order_moves_vip_and_gateway_to_the_other_node_and_back() {

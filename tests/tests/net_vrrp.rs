@@ -55,6 +55,7 @@ fn life(lan: &mut Lan, mut router: Router) {
     lan.assert_peace();
     other.terminate();
     lan.wait_for_adc();
+    lan.assert_understood();
     lan.assert_served();
 }
 
@@ -92,6 +93,19 @@ fn version_two() {
     let mut router = Router::new(VRID, &v4());
     router.version = 2;
     router.interval = Duration::from_secs(1);
+    life(&mut lan, router);
+}
+
+#[test]
+fn version_two_by_unicast() {
+    require!(namespaces, agent, "keepalived");
+    let more = format!("version = 2\npriority = 150\nunicast_peers = [\"{ROUTER_V4}\"]");
+    let mut lan = Lan::new(&v4(), &more);
+    let mut router = Router::new(VRID, &v4());
+    router.version = 2;
+    router.interval = Duration::from_secs(1);
+    router.peers = vec![GATEWAY_V4.0.into()];
+    router.sources = vec![ROUTER_V4.into()];
     life(&mut lan, router);
 }
 

@@ -225,6 +225,37 @@ fn adverts_are_as_the_standard_has_them_and_follow_the_others_checksum() {
 }
 
 #[test]
+fn a_router_with_our_vrid_and_other_vips_is_a_warning_until_it_has_ours() {
+    require!(namespaces, agent);
+    let lan = Lan::new(&v4(), FAST);
+    lan.wait_for_adc();
+    let status = lan.agent.cli(&["status"]);
+    assert_eq!(status.code, 0, "{status:?}");
+    let end = VrrpEnd::join(&lan.router);
+    let other = Advert {
+        addresses: vec![SPARE_VIP_V4.into()],
+        ..advert(50)
+    };
+    let routers = "224.0.0.18".parse().unwrap();
+    let other = encode(&other, ROUTER_V4.into(), routers, Dialect::default());
+    end.send(&other, 255);
+    let told = [
+        ROUTER_V4.to_string(),
+        format!("VRID {VRID}"),
+        "eth0".to_owned(),
+    ];
+    eventually(LONG, "it is a warning", || {
+        let status = lan.agent.cli(&["status"]);
+        status.code == 7 && told.iter().all(|word| status.stdout.contains(word))
+    });
+    assert!(lan.adc_has_all(), "it has the lower priority");
+    end.send(&message(50, Dialect::default()), 255);
+    eventually(LONG, "there is nothing to warn of", || {
+        lan.agent.cli(&["status"]).code == 0
+    });
+}
+
+#[test]
 fn wrong_adverts_are_counted_by_reason_and_change_nothing() {
     require!(namespaces, agent);
     let lan = Lan::new(&v4(), FAST);
@@ -262,12 +293,34 @@ fn wrong_adverts_are_counted_by_reason_and_change_nothing() {
             count(refusal) == before + 1
         });
     }
-    // Of another virtual router: nobody's business.
-    let strangers = changed(1, VRID + 1);
-    end.send(&strangers, 255);
+    // Of another virtual router, of none, and too short to be of any: no group's.
+    let at_eth0 = || lan.agent.json(&["ha", "status"])["interfaces"][0].clone();
+    assert_eq!(at_eth0()["interface"], "eth0");
+    let strangers = [
+        (changed(1, VRID + 1), Refusal::Vrid),
+        (changed(1, 0), Refusal::Vrid),
+        (good[..1].to_vec(), Refusal::Length),
+    ];
+    let before = refused();
+    for (message, refusal) in strangers {
+        let count = || {
+            at_eth0()["adverts_refused"][refusal.name()]
+                .as_u64()
+                .unwrap()
+        };
+        let before = count();
+        end.send(&message, 255);
+        eventually(LONG, &format!("{refusal} is counted"), || {
+            count() == before + 1
+        });
+    }
+    assert_eq!(refused(), before, "they were no group's");
     lan.assert_peace();
     assert!(lan.adc_has_all());
     let metrics = lan.agent.metrics();
+    let labels = [("interface", "eth0"), ("reason", "vrid")];
+    let counted = metrics.sum("adc_ha_interface_adverts_refused_total", &labels);
+    assert_eq!(counted, 2);
     let labels = [("group", "front"), ("reason", "hop_limit")];
     assert_eq!(metrics.sum("adc_ha_adverts_refused_total", &labels), 2);
     // And a right one does change something.

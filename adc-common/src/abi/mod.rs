@@ -37,7 +37,9 @@ pub use decap::{DecapOutcome, DecapSettings, MAX_DECAP_VIPS};
 pub use flow::{FlowEntry, FlowFlags, FlowKey, HalfOpenEntry, Phase, Tuple};
 pub use fragment::{FRAGMENT_ENTRIES, FRAGMENT_LIFETIME, FragmentEntry, FragmentKey};
 pub use handover::{HANDOVER_EARLIER, HANDOVER_OWN, HANDOVER_PROGRAMS};
-pub use hop::{Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES, OTHER_MACS};
+pub use hop::{
+    Hop, InterfaceEntry, InterfaceId, MAX_INTERFACES, OTHER_MACS, VIRTUAL_ROUTERS, Vrid,
+};
 pub use lease::{GROUP_VIPS_MAX, GroupSlot, LEASE_SLOTS, LeaseEntry};
 pub use news::{FLOW_NEWS_BYTES, FlowNews};
 pub use orphan::{ORPHAN_BYTES, ORPHAN_RING_BYTES, Orphan, OrphanRecord};

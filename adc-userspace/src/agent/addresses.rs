@@ -11,7 +11,7 @@ use adc_common::abi::ForwardingMode;
 use super::{snat::local_addresses, state::Agent};
 use crate::{
     api::proto::{Severity, Warning},
-    neighbours::vips,
+    neighbours::{vips, virtual_mac},
 };
 
 /// Addresses, with the lengths of their prefixes, by the interface that is to carry them.
@@ -176,6 +176,11 @@ impl Agent {
                 Ok(removed) => tracing::info!(interface, ?removed, "addresses of no HA group"),
                 Err(error) => tracing::debug!(interface, "removing addresses: {error}"),
             }
+        }
+        match virtual_mac::remove_all().await {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => tracing::info!(?removed, "devices of no HA group"),
+            Err(error) => tracing::warn!("removing devices with virtual MACs: {error}"),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::state::Agent;
+use super::{ha_alarms, state::Agent};
 use crate::{
     api::proto::{ApiError, Severity, Warning},
     bfd,
@@ -66,6 +66,7 @@ impl Agent {
             interfaces,
             bfd: bfd::wanted(&self.config).into_iter().collect(),
         };
+        self.write_virtual_routers();
         let configured = self.ha.configure(&place, settings).await;
         match &configured {
             Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,
@@ -80,13 +81,13 @@ impl Agent {
 
     /// Says how this node is. An agent that does not get to it does not work.
     pub(super) fn state_node(&self) {
-        if self.config.ha.heartbeat.is_some() {
-            self.ha.say(Statement {
-                data_plane_ok: self.troubles.self_test.is_none(),
-                sync: self.sync_state(),
-                config_hash: config_hash(&self.config),
-            });
-        }
+        let paired = self.config.ha.heartbeat.is_some();
+        // Without a peer, it is no more than a sign of life to the keeper.
+        self.ha.say(Statement {
+            data_plane_ok: self.troubles.self_test.is_none(),
+            sync: self.sync_state(),
+            config_hash: if paired { config_hash(&self.config) } else { 0 },
+        });
     }
 
     /// Whether this node is active for a group, as the keeper told last.
@@ -160,6 +161,7 @@ impl Agent {
             what: what.clone(),
             remedy: "correct what it names, and reload or restart the agent: until then groups that the heartbeat decides about are not active here".into(),
         }));
+        warnings.extend(ha_alarms::of(&self.ha.known()));
         warnings
     }
 }

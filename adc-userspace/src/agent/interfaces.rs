@@ -1,6 +1,8 @@
 //! The interfaces that adc is attached to: kept as they should be, whatever becomes of the devices.
 
-use adc_common::abi::{InterfaceId, OTHER_MACS};
+use std::collections::BTreeSet;
+
+use adc_common::abi::{InterfaceId, OTHER_MACS, VIRTUAL_ROUTERS, Vrid};
 use anyhow::Result;
 
 use super::state::Agent;
@@ -21,6 +23,8 @@ pub(super) struct Interface {
     pub(super) mode: AttachMode,
     /// Whether its attachment was taken over from an earlier agent.
     pub(super) adopted: bool,
+    /// Virtual routers whose MACs the tables say are ours there.
+    pub(super) routers: BTreeSet<Vrid>,
     /// Why it could not be put to use; tried again at every sweep.
     pub(super) trouble: Option<String>,
 }
@@ -119,8 +123,35 @@ impl Agent {
                 facts.other_macs.len()
             );
         }
+        let routers = self.config.ha.virtual_routers(&facts.stack);
+        if routers.len() > VIRTUAL_ROUTERS {
+            tracing::warn!(
+                interface = name,
+                "{} HA groups on it, or on devices on top of it, have a virtual MAC, and adc forwards frames to {VIRTUAL_ROUTERS} of them only: take `virtual_mac` from the others",
+                routers.len()
+            );
+        }
+        let row = row.with_routers(&routers);
         self.dataplane.pins.note_interface(interface.id, name)?;
-        Ok(self.dataplane.interfaces.put(interface.id, row)?)
+        self.dataplane.interfaces.put(interface.id, row)?;
+        if let Some(interface) = self.interfaces.get_mut(name) {
+            interface.routers = routers;
+        }
+        Ok(())
+    }
+
+    /// Writes the interfaces whose virtual routers are others by the running configuration. Before groups can have their addresses,
+    /// so that no frame to a virtual MAC is left to the kernel, which would refuse what belongs to a flow.
+    pub(super) fn write_virtual_routers(&mut self) {
+        let ha = &self.config.ha;
+        let changed = self.interfaces.iter().filter(|(_, interface)| {
+            let facts = interface.facts.as_ref();
+            facts.is_some_and(|facts| ha.virtual_routers(&facts.stack) != interface.routers)
+        });
+        let changed: Vec<_> = changed.map(|(name, _)| name.clone()).collect();
+        for name in changed {
+            self.mend_interface(&name);
+        }
     }
 
     /// Attaches to an interface, or takes over the attachment of an earlier agent.

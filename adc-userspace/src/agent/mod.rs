@@ -13,6 +13,7 @@ mod configure;
 mod explain;
 mod flow_view;
 mod ha;
+mod ha_alarms;
 mod handle;
 mod interfaces;
 mod locks;

@@ -1,7 +1,7 @@
 //! From nothing, or from what an earlier agent left, to forwarding.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::Path,
     time::{Duration, Instant, SystemTime},
@@ -313,6 +313,7 @@ fn interfaces(
             facts: facts.get(&name).cloned(),
             mode: config.dataplane.attach,
             adopted: false,
+            routers: BTreeSet::new(),
             trouble: None,
         };
         (name, interface)

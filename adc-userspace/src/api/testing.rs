@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub(crate) use bfd::view as bfd_view;
+pub(crate) use ha::view as ha_view;
 
 /// 2026-11-21T10:00:00Z.
 pub(crate) fn noon() -> Timestamp {

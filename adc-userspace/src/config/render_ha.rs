@@ -88,6 +88,7 @@ fn group(name: &str, group: &HaGroup) -> Table {
         ("preempt_delay", duration(group.preempt_delay)),
         ("checksum", value(group.checksum.word())),
         ("vips", value(group.vips.iter().map(vip).collect::<Array>())),
+        ("virtual_mac", value(group.virtual_mac)),
         (
             "announce",
             table([

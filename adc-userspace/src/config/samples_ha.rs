@@ -115,6 +115,7 @@ fn group(number: u8, values: Values) -> HaGroup {
         checksum,
         unicast_peers,
         vips,
+        virtual_mac: priority % 2 == 0,
         announce: rest.0,
         track: rest.1,
     }

@@ -1,8 +1,11 @@
 //! Writer of `INTERFACES`, `INTERFACE_INDEX` and `REDIRECT`.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
-use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, OTHER_MACS};
+use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, OTHER_MACS, VIRTUAL_ROUTERS, Vrid};
 use aya::maps::{Array, DevMap, HashMap, MapData, MapError};
 
 use super::{
@@ -29,6 +32,8 @@ pub struct InterfaceRow {
     pub mac: Mac,
     /// See [`InterfaceEntry::other_macs`]: `mac` again where there is none.
     pub other_macs: [Mac; OTHER_MACS],
+    /// See [`InterfaceEntry::virtual_routers`].
+    pub virtual_routers: [Vrid; VIRTUAL_ROUTERS],
 }
 
 impl InterfaceRow {
@@ -56,8 +61,17 @@ impl InterfaceRow {
             mtu,
             mac,
             other_macs,
+            virtual_routers: [Vrid(0); VIRTUAL_ROUTERS],
         };
         (row, left)
+    }
+
+    /// With as many of these virtual routers as there is room for.
+    pub fn with_routers(mut self, routers: &BTreeSet<Vrid>) -> Self {
+        for (slot, router) in self.virtual_routers.iter_mut().zip(routers) {
+            *slot = *router;
+        }
+        self
     }
 }
 
@@ -111,6 +125,7 @@ impl InterfaceTables {
         let entry = InterfaceEntry {
             icmp_errors: ICMP_ERRORS,
             other_macs: row.other_macs,
+            virtual_routers: row.virtual_routers,
             ..InterfaceEntry::new(row.egress, row.mtu, row.mac)
         };
         self.entries

@@ -77,7 +77,8 @@ impl Links {
             | LinkKind::Loopback
             | LinkKind::Veth { .. }
             | LinkKind::Bond { .. }
-            | LinkKind::Bridge => None,
+            | LinkKind::Bridge
+            | LinkKind::Macvlan { .. } => None,
         }
     }
 
@@ -115,7 +116,8 @@ impl Links {
             | LinkKind::Loopback
             | LinkKind::Veth { .. }
             | LinkKind::Bond { .. }
-            | LinkKind::Bridge => false,
+            | LinkKind::Bridge
+            | LinkKind::Macvlan { .. } => false,
         });
         vlans.map(|found| found.link.name.clone()).collect()
     }
@@ -134,7 +136,8 @@ impl Links {
             | LinkKind::Loopback
             | LinkKind::Vlan { .. }
             | LinkKind::Bond { .. }
-            | LinkKind::Bridge => None,
+            | LinkKind::Bridge
+            | LinkKind::Macvlan { .. } => None,
         }
     }
 

@@ -15,14 +15,16 @@ use super::{
     ports::Ports,
     task::Task,
     together,
+    virtual_mac::Carried,
     vrrp::{Action, Family, Input},
 };
 use crate::{
     api::proto::Timestamp,
     model::GroupName,
     neighbours::{
-        NeighbourError, is_router,
+        NeighbourError,
         vips::{self, Kept},
+        virtual_mac,
     },
 };
 
@@ -149,18 +151,14 @@ impl Task {
         let Some(router) = self.routers.get(name) else {
             return false;
         };
-        let mut by_interface: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
-        for vip in &router.group.vips {
-            let on = by_interface.entry(router.group.interface_of(vip).to_owned());
-            on.or_default().insert(vip.address, vip.prefix_length());
-        }
+        let carriers = router.carriers(&self.known.devices);
         let carries = router.machine.carries();
         let mut well = true;
-        for (interface, addresses) in by_interface {
+        for (device, carried) in carriers {
             let done = if carries {
-                vips::put(&interface, &addresses).await.map(drop)
+                put(&device, &carried).await
             } else {
-                vips::take(&interface, &addresses.into_keys().collect()).await
+                take(&device, carried).await
             };
             well &= report(name, role, done);
         }
@@ -173,18 +171,17 @@ impl Task {
         let mut wanted: BTreeMap<String, BTreeMap<IpAddr, u8>> = BTreeMap::new();
         let mut undecided = BTreeSet::new();
         for router in self.routers.values() {
-            for vip in &router.group.vips {
-                if router.machine.role() == Role::Init {
-                    undecided.insert(vip.address);
-                } else if router.machine.carries() {
-                    let interface = router.group.interface_of(vip).to_owned();
-                    let on = wanted.entry(interface).or_default();
-                    on.insert(vip.address, vip.prefix_length());
+            if router.machine.role() == Role::Init {
+                undecided.extend(router.group.vips.iter().map(|vip| vip.address));
+            } else if router.machine.carries() {
+                for (device, carried) in router.carriers(&self.known.devices) {
+                    let on = wanted.entry(device).or_default();
+                    on.extend(carried.addresses);
                 }
             }
         }
         let nothing = BTreeMap::new();
-        for interface in &self.settings.interfaces.clone() {
+        for interface in &self.looked_after() {
             let Some(device) = self.known.devices.get(interface) else {
                 continue;
             };
@@ -210,19 +207,12 @@ impl Task {
 
     /// Announces addresses that are back.
     fn announce_on(&mut self, interface: &str, addresses: &BTreeSet<IpAddr>) {
-        let Some((index, mac)) = (self.known.devices.get(interface))
-            .and_then(|device| Some((device.index, device.mac?)))
-        else {
-            return;
-        };
-        let router = is_router(interface);
-        let announced = addresses.iter().map(|address| Announced {
-            router,
-            address: *address,
-            ifindex: index,
-            mac,
-        });
-        let announced: Vec<_> = announced.collect();
+        let device = self.known.devices.get(interface);
+        let of = |address| Announced::on(interface, device?, address);
+        let announced: Vec<_> = addresses
+            .iter()
+            .filter_map(|address| of(*address))
+            .collect();
         if let Err(failed) = self.bursts.send(&announced, 1) {
             for error in failed.values() {
                 tracing::warn!(interface, "announcing addresses: {error}");
@@ -244,7 +234,11 @@ impl Task {
         }
         for to in to {
             let message = router.advert(family, priority, from, to);
-            match self.ports.send(&router.group.interface, from, to, &message) {
+            let sent = match router.advert_frame(from, to, &message, &self.known.devices) {
+                Some((ifindex, frame)) => self.bursts.send_frame(ifindex, &frame),
+                None => (self.ports).send(&router.group.interface, from, to, &message),
+            };
+            match sent {
                 Ok(()) => router.sent += 1,
                 Err(error) => {
                     router.failed += 1;
@@ -259,15 +253,12 @@ impl Task {
         let Some(router) = self.routers.get(name) else {
             return false;
         };
-        let announced = router.group.vips.iter().filter_map(|vip| {
-            let interface = router.group.interface_of(vip);
-            let device = self.known.devices.get(interface)?;
-            Some(Announced {
-                router: is_router(interface),
-                address: vip.address,
-                ifindex: device.index,
-                mac: device.mac?,
-            })
+        let devices = &self.known.devices;
+        let carried = router.carriers(devices).into_iter();
+        let announced = carried.flat_map(|(name, carried)| {
+            let device = devices.get(&name);
+            let of = move |address| Announced::on(&name, device?, address);
+            carried.addresses.into_keys().filter_map(of)
         });
         let announced: Vec<_> = announced.collect();
         if let Err(failed) = self.bursts.send(&announced, count) {
@@ -277,6 +268,23 @@ impl Task {
             return false;
         }
         count > 0 && !announced.is_empty()
+    }
+}
+
+/// Puts addresses on a device, which is set up before if it is there for them alone.
+async fn put(name: &str, carried: &Carried) -> Result<(), NeighbourError> {
+    if let Some(device) = carried.device {
+        virtual_mac::set_up(device, true).await?;
+    }
+    vips::put(name, &carried.addresses).await.map(drop)
+}
+
+/// The reverse, in the reverse order.
+async fn take(name: &str, carried: Carried) -> Result<(), NeighbourError> {
+    vips::take(name, &carried.addresses.into_keys().collect()).await?;
+    match carried.device {
+        Some(device) => virtual_mac::set_up(device, false).await,
+        None => Ok(()),
     }
 }
 

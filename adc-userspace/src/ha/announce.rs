@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, net::IpAddr};
 
 use adc_common::abi::Mac;
 
-use crate::neighbours::{FrameSender, announcement};
+use crate::neighbours::{Device, FrameSender, announcement, is_router};
 
 /// An address and the device that it is announced by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,20 @@ pub(super) struct Announced {
     pub(super) router: bool,
 }
 
+impl Announced {
+    /// An address on the device of that name; `None` = the device has no MAC. What is at a virtual MAC is announced by the interface
+    /// below, which sends whether the device is up yet or not.
+    pub(super) fn on(name: &str, device: &Device, address: IpAddr) -> Option<Self> {
+        let lower = device.virtual_mac.map(|device| device.lower);
+        Some(Self {
+            router: is_router(name),
+            address,
+            ifindex: lower.unwrap_or(device.index),
+            mac: device.mac?,
+        })
+    }
+}
+
 /// Sends bursts; the socket is kept, because closing one takes tens of milliseconds.
 #[derive(Default)]
 pub(super) struct Bursts {
@@ -23,6 +37,17 @@ pub(super) struct Bursts {
 }
 
 impl Bursts {
+    /// Sends one frame.
+    pub(super) fn send_frame(&mut self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
+        let sender = match self.sender.take() {
+            Some(sender) => sender,
+            None => FrameSender::open()?,
+        };
+        let sent = sender.send(ifindex, frame);
+        self.sender = Some(sender);
+        sent
+    }
+
     /// Announces every address `count` times: all of them once, then all of them again.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -13,6 +13,7 @@ use super::{
     RoleChange,
     heartbeat::runner::Statement,
     keeper::{self, Place, Request, SavedTask, Seen, Settings, Wish},
+    presence::AgentPresence,
     vrrp::Order,
 };
 use crate::{
@@ -30,15 +31,7 @@ pub(super) struct Shared {
     view: watch::Sender<HaView>,
     /// BFD sessions.
     pub(super) bfd: Runner,
-    agent: Mutex<Presence>,
-}
-
-/// Whether an agent is there.
-#[derive(Clone, Copy, Debug)]
-struct Presence {
-    connections: usize,
-    /// Since when there is none, if so.
-    gone: Instant,
+    agent: Mutex<AgentPresence>,
 }
 
 /// What the task is told.
@@ -84,10 +77,7 @@ impl Default for Shared {
         Self {
             view: watch::Sender::default(),
             bfd: Runner::default(),
-            agent: Mutex::new(Presence {
-                connections: 0,
-                gone: Instant::now(),
-            }),
+            agent: Mutex::new(AgentPresence::new(Instant::now())),
         }
     }
 }
@@ -104,26 +94,26 @@ impl Shared {
 
     /// An agent came.
     pub(super) fn agent_came(&self) {
-        self.presence(|presence| presence.connections += 1);
+        self.agent().came(Instant::now());
     }
 
     /// One went.
     pub(super) fn agent_went(&self) {
-        self.presence(|presence| {
-            presence.connections = presence.connections.saturating_sub(1);
-            presence.gone = Instant::now();
-        });
+        self.agent().went(Instant::now());
     }
 
-    /// Since when no agent is there; `None` = one is.
+    /// It says that it works.
+    pub(super) fn agent_said(&self) {
+        self.agent().said(Instant::now());
+    }
+
+    /// Since when no agent works; `None` = one does.
     pub(super) fn agent_gone_since(&self) -> Option<Instant> {
-        let mut gone = None;
-        self.presence(|presence| gone = (presence.connections == 0).then_some(presence.gone));
-        gone
+        self.agent().away_since(Instant::now())
     }
 
-    fn presence(&self, change: impl FnOnce(&mut Presence)) {
-        change(&mut self.agent.lock().unwrap_or_else(PoisonError::into_inner));
+    fn agent(&self) -> MutexGuard<'_, AgentPresence> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -26,6 +26,11 @@ impl Task {
                 return;
             }
         }
+        if self.keep_devices().await
+            && let Ok(devices) = watch.devices().await
+        {
+            self.known.devices = devices;
+        }
         let wanted = self.routers.values().flat_map(|router| {
             let families = router.spoken().into_iter();
             families.map(|family| (router.group.interface.clone(), family))
@@ -85,6 +90,7 @@ impl Task {
             let lost = router.lost_interface(&self.known.devices);
             sum.fault = lost.or(sum.fault);
         }
+        sum.fault = router.no_virtual_mac.clone().or(sum.fault);
         router.findings = findings;
         router.tracking = sum;
     }

@@ -26,16 +26,23 @@ mod machine;
 mod pair;
 mod pairing;
 mod ports;
+mod presence;
 mod role;
 mod router;
+#[cfg(test)]
+mod router_tests;
 mod ruled;
 mod saved;
 mod script;
+#[cfg(test)]
+mod seed;
 mod socket;
+mod strangers;
 pub mod sync;
 mod task;
 mod together;
 mod tracking;
+mod virtual_mac;
 pub mod vrrp;
 
 pub use control::{HaControl, RoleHook};

@@ -64,6 +64,7 @@ impl Task {
 
     /// Takes in what the agent says of this node.
     pub(super) fn say(&mut self, statement: Statement) {
+        self.shared.agent_said();
         self.statement = Some(statement);
         if let Some(pair) = &self.pair {
             pair.say(statement);

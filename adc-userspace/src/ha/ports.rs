@@ -10,6 +10,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     socket::{Packet, VrrpSocket},
+    strangers::Strangers,
     vrrp::Family,
 };
 use crate::neighbours::Devices;
@@ -42,7 +43,8 @@ impl Drop for Open {
 pub(super) struct Ports {
     open: BTreeMap<Key, Open>,
     arrivals: mpsc::Sender<Arrived>,
-    strangers: u64,
+    /// Adverts for none of our groups.
+    pub(super) strangers: Strangers,
 }
 
 impl Ports {
@@ -52,7 +54,7 @@ impl Ports {
         let ports = Self {
             open: BTreeMap::new(),
             arrivals: sender,
-            strangers: 0,
+            strangers: Strangers::default(),
         };
         (ports, arrivals)
     }
@@ -80,6 +82,7 @@ impl Ports {
             match VrrpSocket::open(*family, interface, device.index) {
                 Ok(socket) => {
                     let reader = self.read(interface.clone(), socket.clone());
+                    self.strangers.watch(interface);
                     self.open.insert(key.clone(), Open { socket, reader });
                 }
                 Err(error) => {
@@ -127,20 +130,6 @@ impl Ports {
         match self.open.get(&key) {
             Some(open) => open.socket.send(from, to, message),
             None => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// A message for none of our groups: other people's routers may share the link.
-    pub(super) fn note_stranger(&mut self, interface: &str, packet: &Packet) {
-        self.strangers += 1;
-        // Told at powers of two: a link may be full of them.
-        if self.strangers.is_power_of_two() {
-            tracing::debug!(
-                interface,
-                source = %packet.envelope.source,
-                count = self.strangers,
-                "an advert for no group of ours"
-            );
         }
     }
 }

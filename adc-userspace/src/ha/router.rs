@@ -63,6 +63,8 @@ pub(super) struct Router {
     pub(super) refused: BTreeMap<Refusal, u64>,
     pub(super) peers: BTreeMap<IpAddr, Peer>,
     pub(super) dialect: Option<Dialect>,
+    /// Why its addresses can not have a virtual MAC.
+    pub(super) no_virtual_mac: Option<String>,
 }
 
 impl Router {
@@ -99,6 +101,7 @@ impl Router {
             refused: BTreeMap::new(),
             peers: BTreeMap::new(),
             dialect: None,
+            no_virtual_mac: None,
         }
     }
 
@@ -267,14 +270,6 @@ impl Router {
         heard
     }
 
-    /// Whether its addresses are on, by adc.
-    pub(super) fn has_addresses(&self, devices: &Devices) -> bool {
-        self.group.vips.iter().all(|vip| {
-            let device = devices.get(self.group.interface_of(vip));
-            device.is_some_and(|device| device.carried.contains(&vip.address))
-        })
-    }
-
     /// What people are shown.
     pub(super) fn view(&self, now: Instant) -> HaGroupView {
         let peers = self.peers.iter().map(|(address, peer)| HaPeerView {
@@ -321,6 +316,7 @@ impl Router {
             yielded,
             ruling,
             vips: self.group.vips.iter().map(|vip| vip.address).collect(),
+            virtual_macs: self.shown_macs(),
             peers: peers.collect(),
             tracked: tracked.collect(),
             changes: self.history.views(),
@@ -390,7 +386,7 @@ pub(super) fn timing(group: &HaGroup) -> Timing {
             count: announce.count,
             repeat_after: announce.repeat_after,
             repeat_count: announce.repeat_count,
-            refresh: (!announce.refresh.is_zero()).then_some(announce.refresh),
+            refresh: group.refresh(),
         },
     }
 }

@@ -88,7 +88,7 @@ impl Ruled {
         };
         let view = HaRulingView {
             term: ruling.claim.term,
-            yields: ruling.claim.yields,
+            yields: ruling.gives,
             peer: ruling.peer.map(claim),
         };
         (ruling.claim.held, ruling.resting, Some(view))
@@ -192,7 +192,7 @@ fn explain(why: Why, silent: Option<Duration>, fault: Option<&str>) -> String {
         Why::Unheard => "the peer has it and does not hear this node".into(),
         Why::Unfit => match fault {
             Some(fault) => fault.to_owned(),
-            None => "the data plane does not work, or the agent has not said that it does".into(),
+            None => "the keeper's own task hung, and looked after nothing".into(),
         },
         Why::Fit => "what kept this node back is well again".into(),
         Why::Isolated => "neither the peer nor the witness is reached".into(),

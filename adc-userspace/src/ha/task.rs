@@ -167,11 +167,11 @@ impl Task {
         };
         let family = Family::of(packet.envelope.source);
         let Some(router) = self.routers.values_mut().find(of) else {
-            self.ports.note_stranger(&interface, &packet);
+            self.ports.strangers.note(&interface, &packet);
             return;
         };
         if !router.spoken().contains(&family) {
-            self.ports.note_stranger(&interface, &packet);
+            self.ports.strangers.note(&interface, &packet);
             return;
         }
         let input = router.receive(Instant::now(), &packet.envelope, &packet.payload);
@@ -342,6 +342,7 @@ impl Task {
         for name in names {
             self.step(&name, Input::Stopped).await;
         }
+        self.remove_devices().await;
         self.publish();
     }
 
@@ -358,6 +359,7 @@ impl Task {
         });
         self.shared.publish(HaView {
             groups: groups.collect(),
+            interfaces: self.ports.strangers.views(),
             heartbeat: self.pair.as_ref().map(Pair::view),
             // The agent knows these.
             keeper: None,

@@ -144,6 +144,8 @@ mod tests {
         let device = Device {
             index: 2,
             mac: None,
+            up: usable,
+            virtual_mac: None,
             usable,
             addresses: Vec::new(),
             carried: Vec::new(),

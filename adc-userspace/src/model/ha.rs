@@ -1,7 +1,13 @@
 //! HA groups: VIPs that move together from node to node.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
+use adc_common::abi::Vrid;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -94,6 +100,9 @@ pub struct HaGroup {
     pub unicast_peers: Vec<IpAddr>,
     /// The addresses, at least one.
     pub vips: Vec<GroupVip>,
+    /// Whether they are at the virtual router's MAC (RFC 9568 §7.3), and not at their interface's.
+    #[serde(default)]
+    pub virtual_mac: bool,
     /// How a new active node makes itself known to hosts and switches.
     pub announce: Announce,
     /// What the node's priority or fitness depends on.
@@ -215,6 +224,16 @@ impl Ha {
         Some((name, members))
     }
 
+    /// Virtual routers with a MAC of their own that have addresses on one of these interfaces.
+    pub fn virtual_routers(&self, interfaces: &BTreeSet<String>) -> BTreeSet<Vrid> {
+        let groups = self.groups.values().filter(|group| group.virtual_mac);
+        let carried = |group: &&HaGroup| {
+            let mut vips = group.vips.iter();
+            vips.any(|vip| interfaces.contains(group.interface_of(vip)))
+        };
+        groups.filter(carried).map(HaGroup::router).collect()
+    }
+
     /// The group that an address belongs to.
     pub fn group_of(&self, address: IpAddr) -> Option<&GroupName> {
         let has = |group: &HaGroup| group.vips.iter().any(|vip| vip.address == address);
@@ -228,6 +247,24 @@ impl HaGroup {
     pub fn interface_of<'a>(&'a self, vip: &'a GroupVip) -> &'a str {
         vip.interface.as_deref().unwrap_or(&self.interface)
     }
+
+    /// Its virtual router.
+    pub fn router(&self) -> Vrid {
+        Vrid(self.vrid)
+    }
+
+    /// Time between single announcements while it is active; `None` = none. An address at a virtual MAC has some in any case:
+    /// nothing else of what leaves has that MAC for its source where no adverts go out, and switches forget.
+    pub fn refresh(&self) -> Option<Duration> {
+        match self.announce.refresh {
+            Duration::ZERO => self.virtual_mac.then_some(Self::VIRTUAL_REFRESH),
+            configured => Some(configured),
+        }
+    }
+
+    /// Time between announcements of addresses at a virtual MAC if the file says nothing: less than a third of the five minutes after
+    /// which bridges forget a MAC (IEEE 802.1Q-2018 §8.8.3).
+    pub const VIRTUAL_REFRESH: Duration = Duration::from_mins(1);
 
     /// Whether it has addresses of IPv4 (`true`) or IPv6 (`false`).
     pub fn has_family(&self, v4: bool) -> bool {

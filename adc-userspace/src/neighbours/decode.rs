@@ -118,6 +118,10 @@ fn kind(info: &[LinkInfo], lower: Option<u32>, elsewhere: bool) -> LinkKind {
     if is(&InfoKind::Bridge) {
         return LinkKind::Bridge;
     }
+    if is(&InfoKind::MacVlan) {
+        let lower = lower.filter(|_| !elsewhere);
+        return LinkKind::Macvlan { lower };
+    }
     let mut kind = if is(&InfoKind::Bond) {
         LinkKind::Bond { active: None }
     } else {

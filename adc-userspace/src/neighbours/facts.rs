@@ -58,6 +58,11 @@ pub enum LinkKind {
     },
     /// A software switch.
     Bridge,
+    /// A device with a MAC of its own on a lower one.
+    Macvlan {
+        /// The lower device; `None` if it is in another namespace.
+        lower: Option<u32>,
+    },
 }
 
 /// Answer of the kernel's routing for one destination.

@@ -10,6 +10,7 @@ use super::{
     kernel::Kernel,
     monitor::{Heard, Monitor},
     vips,
+    virtual_mac::VirtualDevice,
 };
 
 /// A network device as others see it.
@@ -19,8 +20,12 @@ pub(crate) struct Device {
     pub(crate) index: u32,
     /// Ethernet address; `None` for other kinds of device.
     pub(crate) mac: Option<Mac>,
+    /// Set up by an administrator, or by adc.
+    pub(crate) up: bool,
     /// Set up, and with carrier.
     pub(crate) usable: bool,
+    /// Which virtual MAC it has, if adc made it for one.
+    pub(crate) virtual_mac: Option<VirtualDevice>,
     /// Its own addresses, in the kernel's order: without those that adc put there, and without those that can not
     /// be sent from yet.
     pub(crate) addresses: Vec<IpAddr>,
@@ -77,7 +82,9 @@ impl LocalWatch {
             let device = Device {
                 index: link.index,
                 mac: link.mac,
+                up: link.up,
                 usable: link.usable(),
+                virtual_mac: VirtualDevice::of(&link),
                 addresses: Vec::new(),
                 carried: Vec::new(),
                 kept: Vec::new(),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use adc_common::abi::{Mac, VlanId};
 
-use super::{Link, LinkKind, Obstacle};
+use super::{Link, LinkKind, Obstacle, virtual_mac::VirtualDevice};
 
 /// More layers than anybody stacks; a loop in the facts ends here.
 const MAX_DEPTH: usize = 8;
@@ -61,6 +61,11 @@ pub(super) fn exit(
             }
             LinkKind::Bond { active } => bond_port(links, attached, device, active)?,
             LinkKind::Bridge => return Err(Obstacle::Bridge(device.name.clone())),
+            // An address of a group may be the only one that this machine has on a link.
+            LinkKind::Macvlan { .. } => match VirtualDevice::of(device) {
+                Some(above) => existing(links, above.lower)?,
+                None => return Err(Obstacle::NotAttached(device.name.clone())),
+            },
             LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => {
                 return Err(Obstacle::NotAttached(device.name.clone()));
             }
@@ -69,9 +74,9 @@ pub(super) fn exit(
     Err(Obstacle::NotAttached(name_of(links, oif)))
 }
 
-/// MACs of the devices on top of `device` that differ from its own: VLANs, and the bond or bridge that it is a port of.
-/// Frames to them are this machine's as well. Not those of a macvlan: what sits on that is another host to this one.
-pub(super) fn macs_above(links: &BTreeMap<u32, Link>, device: &Link) -> Vec<Mac> {
+/// `device` and those on top of it: VLANs, and the bond or bridge that it is a port of. Frames to their MACs are this machine's as
+/// well. Not a macvlan: what sits on that is another host to this one, or an HA group, whose virtual MAC the tables know.
+fn stack(links: &BTreeMap<u32, Link>, device: &Link) -> BTreeSet<u32> {
     let mut above = BTreeSet::from([device.index]);
     for _ in 0..MAX_DEPTH {
         let stacked = |link: &&Link| match link.kind {
@@ -79,7 +84,10 @@ pub(super) fn macs_above(links: &BTreeMap<u32, Link>, device: &Link) -> Vec<Mac>
             LinkKind::Bond { .. } | LinkKind::Bridge => links
                 .values()
                 .any(|port| above.contains(&port.index) && port.controller == Some(link.index)),
-            LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => false,
+            LinkKind::Plain
+            | LinkKind::Loopback
+            | LinkKind::Veth { .. }
+            | LinkKind::Macvlan { .. } => false,
         };
         let found: Vec<u32> = links.values().filter(stacked).map(|l| l.index).collect();
         let before = above.len();
@@ -88,9 +96,22 @@ pub(super) fn macs_above(links: &BTreeMap<u32, Link>, device: &Link) -> Vec<Mac>
             break;
         }
     }
-    let macs = above
-        .iter()
-        .filter_map(|index| links.get(index)?.mac)
+    above
+}
+
+/// The names of [`stack`].
+pub(super) fn names_above(links: &BTreeMap<u32, Link>, device: &Link) -> BTreeSet<String> {
+    let stack = stack(links, device).into_iter();
+    stack
+        .filter_map(|index| Some(links.get(&index)?.name.clone()))
+        .collect()
+}
+
+/// The MACs of [`stack`] that differ from that of `device`.
+pub(super) fn macs_above(links: &BTreeMap<u32, Link>, device: &Link) -> Vec<Mac> {
+    let macs = stack(links, device)
+        .into_iter()
+        .filter_map(|index| links.get(&index)?.mac)
         .filter(|mac| Some(*mac) != device.mac);
     macs.collect::<BTreeSet<Mac>>().into_iter().collect()
 }

@@ -21,17 +21,16 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod testnet;
 pub mod vips;
+pub(crate) mod virtual_mac;
 
 pub(crate) use announce::{Announcer as FrameSender, frame as announcement, is_router};
 pub use facts::{HopKey, Link, LinkKind, Neighbour, Nud, RouteAnswer};
-#[cfg(test)]
-pub(crate) use local::Device;
-pub(crate) use local::{Devices, LocalWatch};
+pub(crate) use local::{Device, Devices, LocalWatch};
 pub use resolver::{NextHopEvent, Resolver, Snapshot};
 
 pub(crate) use decode::link as decode_link;
 
-use std::{fmt, io, net::IpAddr};
+use std::{collections::BTreeSet, fmt, io, net::IpAddr};
 
 use adc_common::abi::{Mac, VlanId};
 
@@ -165,6 +164,8 @@ pub struct InterfaceFacts {
     pub mac: Option<Mac>,
     /// Other MACs of devices on top of it (VLANs, its bond or bridge), by which this machine is reached through it, too.
     pub other_macs: Vec<Mac>,
+    /// Its name, and those of the devices on top of it by which this machine is reached through it.
+    pub stack: BTreeSet<String>,
     /// Bytes, without the Ethernet header.
     pub mtu: u32,
     /// Set up, and with carrier.
@@ -210,6 +211,14 @@ pub enum NeighbourError {
         "there is no interface `{0}` here: correct its name in the configuration, or create it"
     )]
     NoInterface(String),
+    /// An interface can not have a virtual MAC.
+    #[error("{interface} can not have a virtual MAC: {why}")]
+    NoVirtualMac {
+        /// Its name.
+        interface: String,
+        /// The reason.
+        why: String,
+    },
 }
 
 impl fmt::Display for NextHop {

@@ -99,5 +99,20 @@ pub(super) fn render(out: &mut Families<'_>, view: &HaView) -> fmt::Result {
         "adc_ha_adverts_refused",
         "Adverts that were not listened to, by reason.",
         refused,
+    )?;
+    let strangers = view.interfaces.iter().flat_map(|seen| {
+        let refused = seen.adverts_refused.iter();
+        refused.map(|(reason, count)| {
+            let labels = [
+                ("interface", seen.interface.as_str()),
+                ("reason", reason.as_str()),
+            ];
+            (labels, *count)
+        })
+    });
+    out.counter(
+        "adc_ha_interface_adverts_refused",
+        "Adverts for no group on the interface, by reason.",
+        strangers,
     )
 }

@@ -45,10 +45,25 @@ const SNAT: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 50);
 pub(super) const QUESTIONER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 9);
 /// Who should not be there.
 const OUTSIDER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 8);
+/// Whom nodes ask that do not hear each other.
+pub(super) const WITNESS: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 7);
 /// Longer than replication takes.
 const REPLICATION: Duration = Duration::from_secs(5);
 /// Longer than anything takes that ends well.
 const LONG: Duration = Duration::from_mins(1);
+
+/// What kind of pair it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) profile: Profile,
+    pub(super) mode: Mode,
+    /// Each node has the flows of the other.
+    pub(super) sync: bool,
+    /// The nodes' processes have a clock that can jump.
+    pub(super) own_clock: bool,
+    /// A third machine is asked by nodes that do not hear each other.
+    pub(super) witness: bool,
+}
 
 /// Everything that is up during a drill.
 #[derive(Debug)]
@@ -66,6 +81,8 @@ pub(super) struct Bed {
     pub(super) key: Key,
     /// If the nodes' processes have a clock of their own.
     pub(super) clock: Option<Clock>,
+    /// Who is asked by nodes that do not hear each other.
+    pub(super) witness: Option<Link>,
     /// Streams so far.
     pub(super) runs: u32,
     _questioner: Questioner,
@@ -75,21 +92,21 @@ pub(super) struct Bed {
 
 impl Bed {
     /// Starts both nodes and waits until one is active and the other its backup.
-    pub(super) fn start(profile: Profile, mode: Mode, sync: bool, own_clock: bool) -> Self {
+    pub(super) fn start(setting: Setting) -> Self {
         let topology = Topology::one_arm(2);
         let links = topology.with_fellow(NAMES[1]);
         let programs = topology.wake_ports(NAMES[1]);
         let cable = VethPair::connect((&links[0].namespace, "eth1"), (&links[1].namespace, "eth1"));
         let key = topology.directory().join("ha.key");
         write_key(&key);
-        let clock = own_clock.then(|| Clock::new(topology.directory()));
+        let clock = setting.own_clock;
+        let clock = clock.then(|| Clock::new(topology.directory()));
+        let witness = setting.witness;
+        let witness = witness.then(|| topology.add_machine("witness", &[WITNESS.into()]));
         let nodes = [0, 1].map(|index| {
             let cable = [&cable.a, &cable.b][index].clone();
             cable.add_address(ipnet::IpNet::new_assert(CABLE[index].into(), 24));
-            let mut config = configuration(&topology, profile, mode, index, &key);
-            if sync {
-                config.extra += &replication(index, &key);
-            }
+            let config = of_node(&topology, setting, index, &key);
             let mut agent = Agent::prepare_in(&links[index].namespace, &config);
             agent.environment = clock.as_ref().map(Clock::environment).unwrap_or_default();
             Node {
@@ -99,7 +116,7 @@ impl Bed {
                 port: topology.port(PORTS[index]),
                 own: [GATEWAY_V4.0, ROUTER_V4][index],
                 config,
-                moving: moving(mode).into(),
+                moving: moving(setting.mode).into(),
             }
         });
         let taps = nodes.each_ref().map(|node| Tap::listen(&node.port));
@@ -107,11 +124,12 @@ impl Bed {
         let mut bed = Self {
             nodes,
             taps,
-            profile,
-            sync,
+            profile: setting.profile,
+            sync: setting.sync,
             outsider: topology.add_machine("outsider", &[OUTSIDER.into()]),
             key: Key::new(&KEY),
             clock,
+            witness,
             runs: 0,
             _questioner: Questioner::start(&asking, QUESTIONER),
             _ports: programs,
@@ -132,6 +150,19 @@ impl Bed {
             let lines: Vec<&str> = log.lines().collect();
             let end = &lines[lines.len().saturating_sub(LINES)..];
             eprintln!("--- log of {name}:\n{}", end.join("\n"));
+        }
+    }
+
+    /// The first backend gets new flows of TCP's echo service or, with weight 0, gets none: a connection that is lost, and
+    /// picked up again, then goes to the other one, which does not know it. So those that survive were not lost.
+    pub(super) fn weigh_first_echo_backend(&mut self, weight: u16) {
+        for node in &mut self.nodes {
+            let backend = &mut node.config.pool_mut("echo").backends[0];
+            if backend.weight == weight {
+                continue;
+            }
+            backend.weight = weight;
+            node.take_config();
         }
     }
 
@@ -183,6 +214,21 @@ pub(super) fn moving(mode: Mode) -> [IpAddr; 2] {
         Mode::FullNat => SNAT,
     };
     [VIP_V4.into(), inside.into()]
+}
+
+/// The file of a node.
+fn of_node(topology: &Topology, setting: Setting, index: usize, key: &Path) -> Config {
+    let Setting { profile, mode, .. } = setting;
+    let mut config = configuration(topology, profile, mode, index, key);
+    // The heartbeat's table is the last one.
+    if setting.witness && profile.heartbeat().is_some() {
+        let witness = format!("witness = \"{WITNESS}\"\n");
+        config.extra.push_str(&witness);
+    }
+    if setting.sync {
+        config.extra += &replication(index, key);
+    }
+    config
 }
 
 pub(super) fn configuration(

@@ -36,6 +36,11 @@ impl Clock {
         self.set("+3600");
     }
 
+    /// An hour ago.
+    pub(super) fn jump_to_the_past(&self) {
+        self.set("-3600");
+    }
+
     /// The machine's again.
     pub(super) fn jump_back(&self) {
         self.set("+0");
@@ -93,7 +98,10 @@ mod tests {
         let before = seconds(&clock);
         clock.jump();
         assert!(seconds(&clock) >= before + 3600);
+        clock.jump_to_the_past();
+        assert!(seconds(&clock) < before);
         clock.jump_back();
+        assert!(seconds(&clock) >= before);
         assert!(seconds(&clock) < before + 3600);
     }
 }

@@ -5,16 +5,14 @@ use std::time::Duration;
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use super::{
-    bed::{Bed, GROUP, VRID},
+    bed::{Bed, GROUP, VRID, WITNESS},
     cut::Cutter,
+    gate::{Gate, close},
     node::signal,
     outsider::{HIGH, LOW, Outsider, forged, record},
     plan::Fault,
 };
-use crate::{
-    drive::Stamp,
-    net::{Link, Namespace},
-};
+use crate::drive::Stamp;
 
 /// For an agent that was killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +24,7 @@ pub(super) struct Prepared {
     node: usize,
     pids: Vec<Pid>,
     cutters: [Cutter; 2],
-    /// Where to drop what the node sends.
+    /// Where to drop what must not arrive.
     gates: Vec<Gate>,
     /// What a node sent, or could have.
     frames: Vec<Vec<u8>>,
@@ -39,7 +37,16 @@ impl Prepared {
         let (at, other) = (&bed.nodes[node], &bed.nodes[1 - node]);
         let (mut gates, mut frames) = (Vec::new(), Vec::new());
         if fault == Fault::OneWayCut {
-            gates = vec![Gate::new(&at.port), Gate::new(&other.cable)];
+            gates = vec![Gate::to_all(&at.port), Gate::to_all(&other.cable)];
+        } else if fault == Fault::OneWayCutDeaf {
+            gates = vec![Gate::to_all(&other.port), Gate::to_all(&at.cable)];
+        } else if fault == Fault::Partition {
+            gates = vec![
+                Gate::to_heartbeats_and(WITNESS, &at.port),
+                Gate::to_heartbeats(&other.port),
+                Gate::to_all(&at.cable),
+                Gate::to_all(&other.cable),
+            ];
         } else if fault == Fault::Replay {
             frames = record(&at.port);
         } else if fault == Fault::WrongKey {
@@ -91,7 +98,7 @@ impl Prepared {
                 switch.down();
                 cable.down();
             }
-            Fault::OneWayCut => self.gates.iter().for_each(Gate::close),
+            Fault::OneWayCut | Fault::OneWayCutDeaf | Fault::Partition => close(&self.gates),
             Fault::Rejoin => bed.nodes[self.node].reboot(),
             Fault::ColdStart => bed.nodes.iter_mut().for_each(super::node::Node::boot),
             Fault::ClockJump => {
@@ -101,8 +108,9 @@ impl Prepared {
             }
             Fault::StrangerBelow => self.outsider = router(LOW),
             Fault::StrangerAbove => self.outsider = router(HIGH),
-            // `mixed` does it.
-            Fault::KeepalivedBackupV3
+            // `mixed` does the others.
+            Fault::Nothing
+            | Fault::KeepalivedBackupV3
             | Fault::KeepalivedBackupV2
             | Fault::KeepalivedActiveV3
             | Fault::KeepalivedActiveV2 => {}
@@ -113,6 +121,13 @@ impl Prepared {
             }
         }
         at
+    }
+
+    /// Makes the second half of it happen, if it has one.
+    pub(super) fn go_on(&self, bed: &Bed) -> bool {
+        let clock = bed.clock.as_ref();
+        let clock = clock.filter(|_| self.fault == Fault::ClockJump);
+        clock.inspect(|clock| clock.jump_to_the_past()).is_some()
     }
 
     /// Makes both nodes well again.
@@ -139,8 +154,11 @@ impl Prepared {
                     clock.jump_back();
                 }
             }
-            Fault::AgentRestart
+            Fault::Nothing
+            | Fault::AgentRestart
             | Fault::OneWayCut
+            | Fault::OneWayCutDeaf
+            | Fault::Partition
             | Fault::Rejoin
             | Fault::ColdStart
             | Fault::StrangerBelow
@@ -157,33 +175,5 @@ impl Prepared {
     fn crash(&self) {
         signal(&self.pids, Signal::SIGKILL);
         self.cutters.iter().for_each(Cutter::down);
-    }
-}
-
-/// Can drop all that comes in by a link.
-struct Gate {
-    namespace: Namespace,
-}
-
-impl Gate {
-    fn new(link: &Link) -> Self {
-        let device = format!("\"{}\"", link.name);
-        let namespace = link.namespace.clone();
-        namespace.run("nft", &["add", "table", "netdev", "drill"]);
-        let hook = format!("{{ type filter hook ingress device {device} priority 0; }}");
-        namespace.run("nft", &["add", "chain", "netdev", "drill", "in", &hook]);
-        Self { namespace }
-    }
-
-    fn close(&self) {
-        let rule = ["add", "rule", "netdev", "drill", "in", "drop"];
-        self.namespace.run("nft", &rule);
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let delete = ["delete", "table", "netdev", "drill"];
-        self.namespace.run("nft", &delete);
     }
 }

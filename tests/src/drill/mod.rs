@@ -3,6 +3,7 @@
 mod bed;
 mod clock;
 mod cut;
+mod gate;
 mod injection;
 pub mod instruments;
 mod mixed;
@@ -19,7 +20,7 @@ use std::{panic::AssertUnwindSafe, process::ExitCode, time::Instant};
 use clap::ValueEnum;
 
 use crate::{agent, interrupt, require, wait::Cancelled};
-use bed::Bed;
+use bed::{Bed, Setting};
 use mixed::Mixed;
 use plan::name;
 use report::{Row, Table};
@@ -119,7 +120,7 @@ fn drill(options: &Options, mode: Mode, faults: &[Fault], table: &mut Table) {
     for fault in faults {
         let profile = options.profile.unwrap_or(fault.usual_profile());
         let what = (*fault, profile, mode);
-        if let Some(reason) = idle(*fault, profile) {
+        if let Some(reason) = idle(*fault, profile, mode) {
             eprintln!("{}: skipped: {reason}", name(*fault));
             table.rows.push(Row::skipped(what, &reason));
             continue;
@@ -169,7 +170,10 @@ impl Up {
         let own_clock = fault == Fault::ClockJump;
         let serves = match self {
             Self::Nothing => false,
-            Self::Pair(bed) => fault.peering().is_none() && bed.clock.is_some() == own_clock,
+            Self::Pair(bed) => {
+                let same = (bed.clock.is_some(), bed.witness.is_some());
+                fault.peering().is_none() && same == (own_clock, fault.has_witness())
+            }
             Self::Mixed(of, _) => *of == fault,
         };
         if !serves {
@@ -177,7 +181,13 @@ impl Up {
             *self = Self::Nothing;
             *self = match fault.peering() {
                 Some(peering) => Self::Mixed(fault, Box::new(Mixed::start(peering))),
-                None => Self::Pair(Box::new(Bed::start(profile, mode, options.sync, own_clock))),
+                None => Self::Pair(Box::new(Bed::start(Setting {
+                    profile,
+                    mode,
+                    sync: options.sync,
+                    own_clock,
+                    witness: fault.has_witness(),
+                }))),
             };
         }
         match self {
@@ -189,8 +199,8 @@ impl Up {
 }
 
 /// Why a fault can not happen here.
-fn idle(fault: Fault, profile: Profile) -> Option<String> {
-    let of_profile = fault.is_idle(profile).map(ToOwned::to_owned);
+fn idle(fault: Fault, profile: Profile, mode: Mode) -> Option<String> {
+    let of_profile = fault.is_idle(profile, mode).map(ToOwned::to_owned);
     let of_machine = || {
         if fault == Fault::ClockJump {
             return clock::library().err();

@@ -56,6 +56,15 @@ impl Node {
         self.role() == "backup" && !self.moving.iter().any(|address| here.contains(address))
     }
 
+    /// Runs its configuration from now on; if it does not run, from its next start on.
+    pub(super) fn take_config(&mut self) {
+        if self.agent.is_ready() {
+            self.agent.reload(&self.config);
+        } else {
+            self.agent.write_config(&self.config);
+        }
+    }
+
     /// Everything that runs on it.
     pub(super) fn pids(&self) -> Vec<Pid> {
         let path = format!("/run/netns/{}", self.link.namespace.name());

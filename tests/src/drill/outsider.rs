@@ -125,7 +125,7 @@ impl Drop for Repeater {
 }
 
 /// The default of `[ha.heartbeat] port`.
-const HEARTBEAT_PORT: u16 = 9553;
+pub(super) const HEARTBEAT_PORT: u16 = 9553;
 
 /// Some of the frames by which a node says that it lives.
 pub(super) fn record(port: &Link) -> Vec<Vec<u8>> {

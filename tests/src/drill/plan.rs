@@ -8,6 +8,8 @@ use serde::{Serialize, Serializer};
 /// Something that goes wrong, or is done on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fault {
+    /// Nothing: what the namespaces lose by themselves
+    Nothing,
     /// All processes of the active node are killed (kill -9), and its interfaces go down
     Crash,
     /// All processes of the active node are stopped (SIGSTOP); its data plane and its kernel live on
@@ -24,11 +26,15 @@ pub enum Fault {
     AllPathsCut,
     /// Nothing that the active node sends gets through; it hears everything
     OneWayCut,
+    /// Nothing that the backup sends gets through: the active node is heard, and hears nothing of it
+    OneWayCutDeaf,
+    /// The nodes do not hear each other, and the active one not the witness; both keep their links, and clients reach both
+    Partition,
     /// A node that crashed is started again while the other serves
     Rejoin,
     /// Both nodes are started at once, after both had crashed
     ColdStart,
-    /// The clock (CLOCK_REALTIME) of the active node's processes jumps an hour ahead
+    /// The clock (CLOCK_REALTIME) of the active node's processes jumps an hour ahead, and then to an hour ago
     ClockJump,
     /// Somebody else (keepalived) begins to use the group's VRID, for another VIP and with a lower priority
     StrangerBelow,
@@ -118,13 +124,18 @@ impl Fault {
             Self::StrangerAbove | Self::Replay if profile == Profile::Vrrp => {
                 promise(Expected::Open, None)
             }
-            Self::Crash | Self::Sigstop | Self::AllPathsCut | Self::OneWayCut | Self::Replay => {
-                promise(Expected::Failover, None)
-            }
+            Self::Crash
+            | Self::Sigstop
+            | Self::AllPathsCut
+            | Self::OneWayCut
+            | Self::Partition
+            | Self::Replay => promise(Expected::Failover, None),
             Self::PlannedFailover => promise(Expected::Failover, Some(1)),
-            Self::AgentKill
+            Self::Nothing
+            | Self::AgentKill
             | Self::AgentRestart
             | Self::OnePathCut
+            | Self::OneWayCutDeaf
             | Self::Rejoin
             | Self::ClockJump
             | Self::StrangerBelow
@@ -144,13 +155,25 @@ impl Fault {
         }
     }
 
-    /// Why there is nothing to be measured with this profile.
-    pub fn is_idle(self, profile: Profile) -> Option<&'static str> {
-        if self == Self::WrongKey && profile == Profile::Vrrp {
-            return Some("VRRP has no key");
+    /// Why there is nothing to be measured with this profile and mode.
+    pub fn is_idle(self, profile: Profile, mode: Mode) -> Option<&'static str> {
+        if profile == Profile::Vrrp {
+            if self == Self::WrongKey {
+                return Some("VRRP has no key");
+            } else if self.has_witness() {
+                return Some("VRRP asks no witness: both are active for as long as it lasts");
+            }
         }
-        let is_mixed = self.peering().is_some() && profile != Profile::Vrrp;
-        is_mixed.then_some("keepalived speaks VRRP only")
+        self.peering()?;
+        if profile != Profile::Vrrp {
+            return Some("keepalived speaks VRRP only");
+        }
+        (mode != Mode::Nat).then_some("the other node forwards by nftables, which is nat")
+    }
+
+    /// Whether the nodes have a witness.
+    pub fn has_witness(self) -> bool {
+        self == Self::Partition
     }
 
     /// What is drilled unless the user says otherwise.
@@ -174,7 +197,8 @@ impl Fault {
             Self::KeepalivedBackupV2 => peering(2, true),
             Self::KeepalivedActiveV3 => peering(3, false),
             Self::KeepalivedActiveV2 => peering(2, false),
-            Self::Crash
+            Self::Nothing
+            | Self::Crash
             | Self::Sigstop
             | Self::AgentKill
             | Self::AgentRestart
@@ -182,6 +206,8 @@ impl Fault {
             | Self::OnePathCut
             | Self::AllPathsCut
             | Self::OneWayCut
+            | Self::OneWayCutDeaf
+            | Self::Partition
             | Self::Rejoin
             | Self::ColdStart
             | Self::ClockJump
@@ -198,7 +224,11 @@ impl Fault {
         if router || self.peering().is_some() {
             return Some("keepalived");
         }
-        (self == Self::OneWayCut).then_some("nft")
+        let cut = matches!(
+            self,
+            Self::OneWayCut | Self::OneWayCutDeaf | Self::Partition
+        );
+        cut.then_some("nft")
     }
 
     /// Whether flows could get lost by it: with `full-nat` only these happen unless others are asked for.
@@ -258,3 +288,21 @@ macro_rules! serialized_by_name {
 }
 
 serialized_by_name!(Fault, Profile, Mode);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_happen_is_idle() {
+        let idle = |fault: Fault, profile, mode| fault.is_idle(profile, mode).is_some();
+        let mixed = Fault::KeepalivedBackupV3;
+        assert!(!idle(mixed, Profile::Vrrp, Mode::Nat));
+        assert!(idle(mixed, Profile::Vrrp, Mode::FullNat), "it is nat");
+        assert!(idle(mixed, Profile::Fast, Mode::Nat));
+        for fault in [Fault::WrongKey, Fault::Partition] {
+            assert!(idle(fault, Profile::Vrrp, Mode::Nat));
+            assert!(!idle(fault, Profile::Ultra, Mode::FullNat));
+        }
+    }
+}

@@ -66,6 +66,22 @@ impl Namespace {
         run("ip", &all)
     }
 
+    /// Addresses of all devices without prefix length, link-local ones and the loopback's left out.
+    ///
+    /// # Panics
+    /// If `ip` prints something else than a list.
+    pub fn addresses(&self) -> Vec<std::net::IpAddr> {
+        let text = self.ip(&["-json", "address", "show"]);
+        let list: Vec<serde_json::Value> = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("`ip -json address show` printed `{text}`: {error}"));
+        let entries = list
+            .iter()
+            .filter_map(|device| device["addr_info"].as_array());
+        let global = entries.flatten().filter(|entry| entry["scope"] == "global");
+        let addresses = global.filter_map(|entry| entry["local"].as_str()?.parse().ok());
+        addresses.collect()
+    }
+
     /// Sets a `net.*` sysctl; a dot in an interface name is not supported.
     #[track_caller]
     pub fn sysctl(&self, key: &str, value: &str) {

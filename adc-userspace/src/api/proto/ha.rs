@@ -15,6 +15,9 @@ use crate::{
 pub struct HaView {
     /// Groups, by name.
     pub groups: Vec<HaGroupView>,
+    /// Interfaces that adverts go over, by name.
+    #[serde(default)]
+    pub interfaces: Vec<HaInterfaceView>,
     /// The heartbeat; absent if no peer is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<HeartbeatView>,
@@ -35,6 +38,15 @@ pub struct KeeperView {
     pub version: String,
     /// How often this agent had to start another because one had died.
     pub restarts: u64,
+}
+
+/// What came to an interface that adverts go over, and was for no group of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaInterfaceView {
+    /// Its name.
+    pub interface: String,
+    /// Adverts refused, by reason: of a VRID that no group here has (`vrid`), or too short to have one (`length`).
+    pub adverts_refused: BTreeMap<String, u64>,
 }
 
 /// What this node is for a group, and why.
@@ -76,6 +88,9 @@ pub struct HaGroupView {
     pub ruling: Option<HaRulingView>,
     /// Its addresses.
     pub vips: Vec<IpAddr>,
+    /// The MACs that they are at, of IPv4 first; none = those of their interfaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub virtual_macs: Vec<String>,
     /// Other routers that were heard, by address; the last sixteen.
     pub peers: Vec<HaPeerView>,
     /// What the group depends on.
@@ -107,7 +122,7 @@ pub struct HaPriority {
 pub struct HaRulingView {
     /// The highest term that this node knows; each new active node takes a higher one.
     pub term: u64,
-    /// Whether this node is giving the group away.
+    /// Whether this node is giving the group away, or is about to.
     pub yields: bool,
     /// What the peer says of itself; absent while it is not heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,9 @@ pub struct HeartbeatView {
     /// Since when; absent if it was never heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Whether the peer's agent works, as the peer says; absent while it is not heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_ok: Option<bool>,
     /// Whether the peer is configured with other services, pools, monitors or profile.
     pub config_differs: bool,
     /// The ways to it, in the order of the configuration.

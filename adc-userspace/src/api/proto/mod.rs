@@ -44,8 +44,8 @@ pub use explain::{
 };
 pub use flow::{AddressRange, FlowCount, FlowFilter, FlowPage, FlowTableView, FlowView};
 pub use ha::{
-    HaClaimView, HaCounters, HaGroupView, HaOrder, HaPeerView, HaPriority, HaRulingView,
-    HaTrackedView, HaView, KeeperView,
+    HaClaimView, HaCounters, HaGroupView, HaInterfaceView, HaOrder, HaPeerView, HaPriority,
+    HaRulingView, HaTrackedView, HaView, KeeperView,
 };
 pub use ha_changes::{HaChangeView, HaDurations};
 pub use heartbeat::{HeartbeatPathView, HeartbeatView};

@@ -2,8 +2,8 @@
 
 use super::{
     super::proto::{
-        HaChangeView, HaCounters, HaDurations, HaGroupView, HaPeerView, HaPriority, HaTrackedView,
-        HaView, HeartbeatPathView, HeartbeatView, KeeperView, SyncView,
+        HaChangeView, HaCounters, HaDurations, HaGroupView, HaInterfaceView, HaPeerView,
+        HaPriority, HaTrackedView, HaView, HeartbeatPathView, HeartbeatView, KeeperView, SyncView,
     },
     noon,
 };
@@ -12,14 +12,19 @@ use crate::{
     model::{Election, Profile},
 };
 
-pub(super) fn view() -> HaView {
+pub(crate) fn view() -> HaView {
     HaView {
         groups: vec![group_view()],
+        interfaces: vec![HaInterfaceView {
+            interface: "eth0".into(),
+            adverts_refused: [("length".to_owned(), 0), ("vrid".to_owned(), 5)].into(),
+        }],
         heartbeat: Some(HeartbeatView {
             peer: "lb-b".into(),
             profile: Profile::Fast,
             heard: true,
             since: Some(noon()),
+            agent_ok: Some(false),
             config_differs: false,
             paths: vec![HeartbeatPathView {
                 interface: "eth2".into(),
@@ -62,6 +67,7 @@ pub(super) fn group_view() -> HaGroupView {
         held: false,
         yielded: false,
         vips: vec!["192.0.2.1".parse().unwrap()],
+        virtual_macs: vec!["00:00:5e:00:01:33".into()],
         peers: vec![HaPeerView {
             address: "192.0.2.3".parse().unwrap(),
             priority: 90,

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use super::layout::{Column, fields, span, table};
 use crate::api::proto::{
-    HaChangeView, HaClaimView, HaCounters, HaGroupView, HaPeerView, HaTrackedView, HaView,
-    HeartbeatPathView, HeartbeatView,
+    HaChangeView, HaClaimView, HaCounters, HaGroupView, HaInterfaceView, HaPeerView, HaTrackedView,
+    HaView, HeartbeatPathView, HeartbeatView,
 };
 use crate::{ha::Role, model::Election};
 
 pub(in crate::cli) fn ha(view: &HaView) -> String {
     let mut text = groups(&view.groups);
+    if let Some(strangers) = strangers(&view.interfaces) {
+        text.push('\n');
+        text += &fields(&[("adverts for no group", strangers)]);
+    }
     if let Some(keeper) = &view.keeper {
         let died = match keeper.restarts {
             0 => String::new(),
@@ -37,18 +41,31 @@ fn heartbeat(seen: &HeartbeatView) -> String {
         |since| format!("since {since}"),
     );
     let heard = if seen.heard { "heard" } else { "not heard" };
+    let agent = match seen.agent_ok {
+        Some(false) => ", its agent does not work",
+        Some(true) | None => "",
+    };
     let alike = if seen.config_differs {
-        "other services, pools, monitors or profile than here: compare the files"
+        "other services, pools, monitors or profile than here: no group is given to it unless this node stops; compare the files"
     } else {
         "no difference known"
     };
     fields(&[
-        ("peer", format!("{}: {heard} {since}", seen.peer)),
+        ("peer", format!("{}: {heard} {since}{agent}", seen.peer)),
         ("profile", seen.profile.name().to_owned()),
         ("configuration", alike.to_owned()),
         ("paths", lines(&seen.paths, path)),
         ("refused", refused(&seen.refused)),
     ])
+}
+
+/// Interfaces that adverts came to which no group there is for; `None` = no such adverts.
+fn strangers(interfaces: &[HaInterfaceView]) -> Option<String> {
+    let some = interfaces.iter();
+    let some = some.filter(|seen| seen.adverts_refused.values().any(|count| *count > 0));
+    let lines = some.map(|seen| format!("{}: {}", seen.interface, refused(&seen.adverts_refused)));
+    let lines: Vec<_> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn path(path: &HeartbeatPathView) -> String {
@@ -110,6 +127,9 @@ pub(in crate::cli) fn ha_group(group: &HaGroupView) -> String {
         ("election", election(group)),
         ("vips", lines(&group.vips, ToString::to_string)),
     ];
+    if !group.virtual_macs.is_empty() {
+        rows.push(("virtual mac", lines(&group.virtual_macs, String::clone)));
+    }
     if let Some(order) = order(group) {
         rows.push(("order", order.into()));
     }

@@ -286,6 +286,8 @@ fn ha_status_says_who_has_a_group_and_why() {
         "last seen 420 ms ago, with other VIPs than ours",
         "pool web (at least 1 up): not well, priority -50",
         "refused: 3 checksum",
+        "eth0: 5 vrid",
+        ", its agent does not work",
         "lb-b: heard since",
         "eth2 to 192.168.99.2: heard, 500 sent (1 not sent), 498 received, longest gap 41.250 ms",
         "2 hmac",

@@ -79,6 +79,7 @@ fn group(section: &Section<'_>, paired: bool) -> Option<HaGroup> {
     let checksum = section.word("checksum");
     let unicast_peers = peers(section);
     let vips = vips(section);
+    let virtual_mac = section.boolean("virtual_mac");
     let announce = announce(section.table("announce"));
     let track = ha_track::track(section);
     Some(HaGroup {
@@ -93,6 +94,7 @@ fn group(section: &Section<'_>, paired: bool) -> Option<HaGroup> {
         checksum: checksum.unwrap_or(Checksum::Auto),
         unicast_peers,
         vips,
+        virtual_mac: virtual_mac.unwrap_or(false),
         announce,
         track,
     })

@@ -10,6 +10,7 @@ mod monitors;
 mod place;
 mod ports;
 mod uniqueness;
+mod virtual_mac;
 mod wire;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub(super) fn check(config: &Config) -> Vec<Breach> {
     uniqueness::check(config, &mut breaches);
     ha::check(config, &mut breaches);
     ha_sync::check(config, &mut breaches);
+    virtual_mac::check(config, &mut breaches);
     bfd::check(config, &mut breaches);
     check_totals(config, &mut breaches);
     breaches

@@ -90,6 +90,11 @@ pub(super) fn interface(seen: &Interface) -> Vec<Finding> {
 fn kind(seen: &Interface) -> Finding {
     let name = &seen.link.name;
     match seen.link.kind {
+        LinkKind::Macvlan { .. } => Finding::ok(
+            name,
+            "macvlan, by which no frames to other MACs come: HA groups on it can not have virtual_mac"
+                .into(),
+        ),
         LinkKind::Plain if seen.link.mac.is_none() => Finding::error(
             name,
             "it is no Ethernet device, and adc writes Ethernet headers".into(),
@@ -138,7 +143,9 @@ pub(super) fn stacked(link: &Link, ports: &str, lower: Option<&str>) -> (String,
             format!("it is a bridge of {ports}, and bridges run no native XDP"),
             format!("{its_ports}, or set dataplane.attach = \"skb\", which is slower"),
         ),
-        LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } => Default::default(),
+        LinkKind::Plain | LinkKind::Loopback | LinkKind::Veth { .. } | LinkKind::Macvlan { .. } => {
+            Default::default()
+        }
     }
 }
 

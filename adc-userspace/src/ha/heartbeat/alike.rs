@@ -7,7 +7,8 @@ use crate::model::Config;
 /// Hash of what decides where a packet goes: services, pools, monitors, and the timings of the heartbeat. Names of
 /// interfaces, keys' places and the like are each node's own.
 ///
-/// A peer with another hash is told of, and not obeyed: what it would take over, it would serve in another way.
+/// A peer with another hash is alarmed, not obeyed: it is given no group on request or by preemption, as it would serve that
+/// in another way. It takes over from a node that is silent, unfit or stops, as any other.
 pub fn config_hash(config: &Config) -> u64 {
     let heartbeat = config.ha.heartbeat.as_ref();
     let timing = heartbeat.map(|heartbeat| (heartbeat.profile, heartbeat.paths.len()));

@@ -47,6 +47,8 @@ pub struct Seen {
     pub node: NodeId,
     /// What it said of the group in its newest heartbeat.
     pub claim: Option<Claim>,
+    /// It is configured otherwise in what must be alike: it is given nothing that this node can serve itself.
+    pub config_differs: bool,
     /// When we sent the newest heartbeat that it says it has heard.
     pub confirmed: Option<Instant>,
 }
@@ -284,7 +286,7 @@ impl Arbiter {
             if waited >= self.rules.handover() || rules::taker(seen, false).is_err() {
                 (self.yields, self.resting) = (None, false);
             }
-        } else if claim.wants && rules::taker(seen, false).is_ok() {
+        } else if claim.wants && rules::taker(seen, true).is_ok() {
             self.begin_to_yield(now);
         }
     }

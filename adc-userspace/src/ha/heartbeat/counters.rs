@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ pub struct Counters {
     paths: Vec<PathCounters>,
     refused: [AtomicU64; Refusal::ALL.len()],
     pub(super) events_lost: AtomicU64,
+    pub(super) peer_agent_ok: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub struct Counts {
     pub refused: BTreeMap<Refusal, u64>,
     /// Events that the agent was too slow to take.
     pub events_lost: u64,
+    /// Whether the agent of the peer works, as that said last.
+    pub peer_agent_ok: bool,
 }
 
 /// Counters of one path.
@@ -55,6 +58,7 @@ impl Counters {
             paths: (0..paths).map(|_| PathCounters::default()).collect(),
             refused: Default::default(),
             events_lost: AtomicU64::new(0),
+            peer_agent_ok: AtomicBool::new(false),
         }
     }
 
@@ -83,6 +87,7 @@ impl Counters {
             paths: self.paths.iter().map(path).collect(),
             refused: refused.filter(|(_, count)| *count > 0).collect(),
             events_lost: self.events_lost.load(Relaxed),
+            peer_agent_ok: self.peer_agent_ok.load(Relaxed),
         }
     }
 }

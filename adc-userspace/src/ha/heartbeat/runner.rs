@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -22,10 +22,13 @@ use super::{
     counters::{Counters, Counts},
     detector::Detector,
     key::Key,
-    packet::{Boot, Claim, NodeId, SyncState},
+    packet::{Boot, Claim, Heartbeat, NodeId, SyncState},
     realtime,
 };
 use crate::model::{HeartbeatPath, Timing};
+
+/// How long an agent that says nothing still counts as working.
+pub(in crate::ha) const AGENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a heartbeat needs to run.
 #[derive(Clone, Debug)]
@@ -55,8 +58,16 @@ pub struct Statement {
     pub data_plane_ok: bool,
     /// How far this node has the flows of its peer.
     pub sync: SyncState,
-    /// Hash of what both nodes must be configured with alike.
+    /// Hash of what both nodes must be configured with alike; 0 = not known yet.
     pub config_hash: u64,
+}
+
+impl Statement {
+    /// Whether the peer says that it is configured otherwise in what must be alike.
+    pub fn differs_from(&self, peer: &Heartbeat) -> bool {
+        let both_known = self.config_hash != 0 && peer.config_hash != 0;
+        both_known && self.config_hash != peer.config_hash
+    }
 }
 
 /// What changed.
@@ -91,6 +102,14 @@ pub struct View<'v> {
     pub statement: Statement,
     /// Now.
     pub now: Instant,
+}
+
+impl View<'_> {
+    /// Whether the peer, as far as it has said, is configured otherwise in what must be alike.
+    pub fn config_differs(&self) -> bool {
+        let newest = self.detector.newest();
+        newest.is_some_and(|peer| self.statement.differs_from(peer))
+    }
 }
 
 /// What goes into the heartbeats.

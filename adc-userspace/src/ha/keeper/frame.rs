@@ -51,7 +51,29 @@ pub(super) async fn write(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+
+    use super::{
+        super::message::{FromAgent, FromKeeper, Hello, Request},
+        *,
+    };
+
+    /// All messages that these bytes are, until they are none; how many.
+    fn heard<T: DeserializeOwned>(mut bytes: &[u8]) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(async {
+            let mut count = 0;
+            while let Ok(Some(_)) = read::<T>(&mut bytes).await {
+                count += 1;
+            }
+            count
+        })
+    }
+
+    fn framed(text: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(text.len()).unwrap();
+        [&length.to_be_bytes()[..], text].concat()
+    }
 
     #[tokio::test]
     async fn messages_come_out_as_they_went_in_and_then_the_end() {
@@ -77,5 +99,30 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::UnexpectedEof);
         let mut other: &[u8] = b"\0\0\0\x02{}";
         assert!(read::<String>(&mut other).await.is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_messages_or_end_the_conversation(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            for bytes in [framed(&bytes), bytes] {
+                prop_assert_eq!(heard::<FromAgent>(&bytes), 0);
+                prop_assert_eq!(heard::<FromKeeper>(&bytes), 0);
+            }
+        }
+
+        #[test]
+        fn a_message_that_was_touched_or_cut_is_another_or_none(at: prop::sample::Index, value: u8, cut: prop::sample::Index) {
+            let hello = FromAgent::Hello(Hello::own().unwrap());
+            let order = FromAgent::Ask(7, Request::Pools([("web".parse().unwrap(), 2)].into()));
+            for message in [hello, order] {
+                let good = serde_json::to_vec(&message).unwrap();
+                prop_assert_eq!(heard::<FromAgent>(&framed(&good)), 1);
+                let mut touched = good.clone();
+                touched[at.index(good.len())] = value;
+                prop_assert!(heard::<FromAgent>(&framed(&touched)) <= 1);
+                prop_assert_eq!(heard::<FromAgent>(&framed(&good[..cut.index(good.len())])), 0);
+                prop_assert_eq!(heard::<FromAgent>(&framed(&good)[..cut.index(good.len() + 4)]), 0);
+            }
+        }
     }
 }

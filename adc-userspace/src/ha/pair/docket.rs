@@ -89,6 +89,8 @@ pub(super) struct Sheets {
     /// Who waits for all that to have been read.
     pub(super) readers: Vec<oneshot::Sender<()>>,
     pub(super) rulings: BTreeMap<GroupName, Ruling>,
+    /// How often the HA thread has come.
+    pub(super) visits: u64,
 }
 
 impl SavedCase {
@@ -111,8 +113,11 @@ impl SavedCase {
 pub(in crate::ha) struct Docket(Mutex<Sheets>);
 
 impl Docket {
+    /// For the HA thread.
     fn open(&self) -> MutexGuard<'_, Sheets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut sheets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sheets.visits = sheets.visits.wrapping_add(1);
+        sheets
     }
 
     /// For the heartbeat's thread; `None` = somebody else has it now.

@@ -38,6 +38,7 @@ impl Follower {
                 profile: settings.profile,
                 heard: false,
                 since: None,
+                agent_ok: None,
                 config_differs: false,
                 paths: settings.paths.iter().map(path).collect(),
                 refused: BTreeMap::new(),
@@ -97,6 +98,7 @@ impl Follower {
             let gap = u64::try_from(counts.longest_gap.as_micros()).unwrap_or(u64::MAX);
             view.longest_gap_micros = view.longest_gap_micros.max(gap);
         }
+        self.view.agent_ok = self.view.heard.then_some(counts.peer_agent_ok);
         let of = |refusal: &Refusal| counts.refused.get(refusal).copied().unwrap_or(0);
         let every = Refusal::ALL.iter();
         self.view.refused = every.map(|r| (r.name().to_owned(), of(r))).collect();

@@ -1,5 +1,8 @@
 //! Decides about every group in the heartbeat's thread, and writes what follows for the data plane.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -10,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Decision, PairEvent,
+    attendance::Attendance,
     docket::{Brief, Docket, Ruling, SavedCase, Sheets},
     witness::Answers,
 };
@@ -34,6 +38,8 @@ pub(super) struct PairJudge {
     pub(super) peer: NodeId,
     pub(super) timing: Timing,
     pub(super) docket: Arc<Docket>,
+    /// Whether the HA thread comes to it.
+    pub(super) attendance: Attendance,
     pub(super) witness: Option<Answers>,
     pub(super) leases: Leases,
     pub(super) events: mpsc::Sender<PairEvent>,
@@ -64,6 +70,8 @@ impl Judge for PairJudge {
         if let Some(sheets) = &mut sheets {
             judgement.urgent = self.read(sheets, view);
         }
+        let visits = sheets.as_ref().map(|sheets| sheets.visits);
+        let attended = self.attendance.look(visits, view.now);
         // An agent that has not said anything yet is not to be taken for one that does not work.
         if view.statement == Statement::default() {
             return judgement;
@@ -74,8 +82,9 @@ impl Judge for PairJudge {
             let local = Local {
                 node: self.own,
                 priority: case.brief.priority,
-                // What the agent found of the data plane is among what is tracked.
-                fit: case.brief.fit,
+                // What the agent found of the data plane is among what is tracked, and nobody tracks anything if the HA thread
+                // hangs.
+                fit: case.brief.fit && attended,
                 in_sync: view.statement.sync != SyncState::Pulling,
                 witness,
             };
@@ -245,6 +254,7 @@ fn seen(view: &View<'_>, peer: NodeId, group: GroupId) -> Seen {
         verdict: view.detector.verdict(view.now),
         node: peer,
         claim: view.detector.claim(group),
+        config_differs: view.config_differs(),
         confirmed: view.confirmed,
     }
 }

@@ -6,6 +6,7 @@
 //!     └────────── decisions, events ◄────────┘ ◄──── witness: a third host
 //! ```
 
+mod attendance;
 mod docket;
 mod follower;
 mod judge;
@@ -17,7 +18,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use self::{follower::Follower, judge::PairJudge, witness::Witness};
+use self::{attendance::Attendance, follower::Follower, judge::PairJudge, witness::Witness};
 use super::{
     Role,
     heartbeat::{
@@ -118,6 +119,7 @@ impl Pair {
             peer: setup.peer,
             timing,
             docket: Arc::clone(&docket),
+            attendance: Attendance::new(Instant::now()),
             witness: witness.as_ref().map(Witness::answers),
             leases: Leases::of(&node.pins),
             events: events.clone(),

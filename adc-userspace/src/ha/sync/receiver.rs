@@ -7,8 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adc_common::abi::{Addr4, Addr6, BackendId, FlowEntry, FlowKey, InterfaceId, Tick};
-use bytemuck::Pod;
+use adc_common::abi::{Addr4, Addr6, BackendId, InterfaceId, Tick};
 use nix::poll::PollFlags;
 
 use super::{
@@ -108,25 +107,11 @@ impl Receiver {
 
     /// Until the connection is over; why it is.
     fn follow(&mut self, link: Link, keys: Keys) -> Lost {
-        let mut following = Following {
-            link,
-            flows: keys.flows,
-            answers: keys.answers,
-            shared: Arc::clone(&self.shared),
-            directory: self.shared.directory(),
-            names: Names::default(),
-            ids: Ids::default(),
-            bulk: None,
-            whole: false,
-            skipped: false,
-            answered: 0,
-        };
-        loop {
-            match following.turn(self) {
-                Ok(()) => {}
-                Err(lost) => return lost,
-            }
-        }
+        let following = Following::new(link, keys, Arc::clone(&self.shared));
+        following.run(&mut Tables {
+            v4: &mut self.v4,
+            v6: &mut self.v6,
+        })
     }
 }
 
@@ -143,8 +128,14 @@ struct Bulk {
     flows: u64,
 }
 
+/// Where flows go.
+pub(super) struct Tables<'t, F, S> {
+    pub(super) v4: &'t mut F,
+    pub(super) v6: &'t mut S,
+}
+
 /// One connection.
-struct Following {
+pub(super) struct Following {
     link: Link,
     flows: Direction,
     answers: Direction,
@@ -162,8 +153,41 @@ struct Following {
 }
 
 impl Following {
+    /// Over a connection that both ends have agreed to.
+    pub(super) fn new(link: Link, keys: Keys, shared: Arc<Shared>) -> Self {
+        Self {
+            link,
+            flows: keys.flows,
+            answers: keys.answers,
+            directory: shared.directory(),
+            shared,
+            names: Names::default(),
+            ids: Ids::default(),
+            bulk: None,
+            whole: false,
+            skipped: false,
+            answered: 0,
+        }
+    }
+
+    /// Until the connection is over; why it is.
+    pub(super) fn run(
+        mut self,
+        tables: &mut Tables<'_, impl Store<Addr4>, impl Store<Addr6>>,
+    ) -> Lost {
+        loop {
+            match self.turn(tables) {
+                Ok(()) => {}
+                Err(lost) => return lost,
+            }
+        }
+    }
+
     /// Takes what comes next.
-    fn turn(&mut self, tables: &mut Receiver) -> Result<(), Lost> {
+    fn turn(
+        &mut self,
+        tables: &mut Tables<'_, impl Store<Addr4>, impl Store<Addr6>>,
+    ) -> Result<(), Lost> {
         let since = Instant::now();
         loop {
             self.follow_directory()?;
@@ -183,7 +207,10 @@ impl Following {
     }
 
     /// Takes a frame, if one has come.
-    fn one(&mut self, tables: &mut Receiver) -> Result<bool, Lost> {
+    fn one(
+        &mut self,
+        tables: &mut Tables<'_, impl Store<Addr4>, impl Store<Addr6>>,
+    ) -> Result<bool, Lost> {
         let Some(frame) = self.link.frame(&mut self.flows)? else {
             return Ok(false);
         };
@@ -202,11 +229,11 @@ impl Following {
                 self.ids = Ids::default();
             }
             Kind::Flows4 => {
-                let taken = take(payload, &mut tables.v4, known, &mut self.ids, counters)?;
+                let taken = take(payload, tables.v4, known, &mut self.ids, counters)?;
                 self.note(taken);
             }
             Kind::Flows6 => {
-                let taken = take(payload, &mut tables.v6, known, &mut self.ids, counters)?;
+                let taken = take(payload, tables.v6, known, &mut self.ids, counters)?;
                 self.note(taken);
             }
             Kind::BulkBegins => {
@@ -310,11 +337,7 @@ fn take<A: Family + InTables>(
     (directory, names): (&Directory, &Names),
     ids: &mut Ids,
     counters: &Counters,
-) -> Result<Taken, Refusal>
-where
-    FlowKey<A>: Pod,
-    FlowEntry<A>: Pod,
-{
+) -> Result<Taken, Refusal> {
     let records = payload.chunks_exact(A::RECORD);
     if !records.remainder().is_empty() || records.len() > BATCH {
         return Err(Refusal::Contents);
@@ -345,10 +368,7 @@ fn take_one<A: Family + InTables>(
     table: &mut impl Store<A>,
     (directory, names): (&Directory, &Names),
     ids: &mut Ids,
-) -> Result<Placed, Skip>
-where
-    FlowKey<A>: Pod,
-{
+) -> Result<Placed, Skip> {
     let own = ids.backends.entry(flow.backend).or_insert_with(|| {
         let name = names.backends.get(&flow.backend)?;
         directory.backend_named(name)

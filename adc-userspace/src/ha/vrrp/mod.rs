@@ -3,6 +3,7 @@
 mod announcements;
 mod event;
 mod fellow;
+pub(in crate::ha) mod frame;
 mod hearing;
 mod instance;
 pub mod packet;

@@ -254,15 +254,35 @@ proptest! {
     ) {
         let source = if v4 { ip("10.0.0.1") } else { ip("fe80::1") };
         let envelope = Envelope { source, destination: source, hop_limit };
-        let mut bytes = bytes;
-        // Past the checksum as well.
-        for round in 0..2 {
+        // Past the checksum of both versions as well.
+        let sealed = |first: u8| {
+            let mut bytes = bytes.clone();
+            bytes[0] = first;
+            with_checksum(bytes)
+        };
+        let mut tried = vec![bytes.clone()];
+        if bytes.len() >= 8 {
+            tried.extend([sealed(0x21), sealed(0x31)]);
+        }
+        for bytes in tried {
             if let Ok((advert, _)) = decode(&bytes, &envelope, unicast) {
                 prop_assert!(advert.vrid > 0 && !advert.addresses.is_empty());
             }
-            if round == 0 && bytes.len() >= 8 {
-                bytes[0] = 0x31;
-                bytes = with_checksum(bytes);
+        }
+    }
+
+    #[test]
+    fn nearly_an_advert_of_either_version_is_read_or_refused(
+        at: prop::sample::Index, value: u8, length in 8..40_usize,
+    ) {
+        for mut bytes in [version_two(|_| {}), three(|_| {})] {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            bytes.resize(length, 0);
+            let bytes = with_checksum(bytes);
+            match decode(&bytes, &lan(), false) {
+                Ok((advert, _)) => prop_assert!(advert.vrid > 0 && !advert.addresses.is_empty()),
+                Err(refusal) => prop_assert!(refusal != Refusal::Checksum),
             }
         }
     }

@@ -10,9 +10,10 @@ use std::{
 };
 
 use super::{Action, Announcing, Family, Heard, Input, Instance, Order, Timing, Tracking, Version};
-use crate::ha::Role;
+use crate::ha::{Role, seed::Seed};
 
-const INTERVAL: Duration = Duration::from_millis(100);
+/// Between two adverts of version 3.
+const HUNDRED: Duration = Duration::from_millis(100);
 const ROUNDS: u64 = 300;
 
 /// True time, in microseconds.
@@ -37,6 +38,9 @@ struct Node {
 
 struct Network {
     seed: u64,
+    _told: Seed,
+    /// Between two adverts: version 2 has whole seconds, and its skew is a part of one.
+    interval: Duration,
     random: fastrand::Rng,
     now: Micros,
     nodes: Vec<Node>,
@@ -54,10 +58,11 @@ impl Network {
         let mut random = fastrand::Rng::with_seed(seed);
         let preempt = random.bool();
         let same_priority = random.u8(0..4) == 0;
-        let families: &[Family] = match random.u8(0..3) {
-            0 => &[Family::Ipv4],
-            1 => &[Family::Ipv6],
-            _ => &[Family::Ipv4, Family::Ipv6],
+        let (version, interval, families): (_, _, &[Family]) = match random.u8(0..4) {
+            0 => (Version::V2, Duration::from_secs(1), &[Family::Ipv4]),
+            1 => (Version::V3, HUNDRED, &[Family::Ipv4]),
+            2 => (Version::V3, HUNDRED, &[Family::Ipv6]),
+            _ => (Version::V3, HUNDRED, &[Family::Ipv4, Family::Ipv6]),
         };
         // Which node has the higher address may differ between the families.
         let order6 = random.bool();
@@ -69,14 +74,14 @@ impl Network {
                 100 + number * 20
             };
             let timing = Timing {
-                version: Version::V3,
+                version,
                 priority,
-                interval: INTERVAL,
+                interval,
                 preempt,
-                preempt_delay: Duration::from_millis(random.u64(0..2) * 300),
+                preempt_delay: interval * 3 * random.u32(0..2),
                 announcing: Announcing {
                     count: 1,
-                    repeat_after: INTERVAL,
+                    repeat_after: interval,
                     repeat_count: 1,
                     refresh: None,
                 },
@@ -96,6 +101,8 @@ impl Network {
         let nodes = nodes.collect();
         Self {
             seed,
+            _told: Seed(seed),
+            interval,
             now: 0,
             nodes,
             queue: BinaryHeap::new(),
@@ -163,7 +170,7 @@ impl Network {
             family,
             source,
             priority,
-            interval: INTERVAL,
+            interval: self.interval,
         });
         let heard = self.adverts.len() - 1;
         for to in 0..self.nodes.len() {
@@ -210,6 +217,11 @@ impl Network {
         self.now = end;
     }
 
+    /// For long enough for every timer of every node, twice.
+    fn settle(&mut self) {
+        self.run(self.interval * 30);
+    }
+
     fn active(&self) -> Vec<usize> {
         let nodes = self.nodes.iter().enumerate();
         let active = nodes.filter(|(_, n)| n.alive && n.instance.role() == Role::Active);
@@ -229,9 +241,6 @@ impl Network {
     }
 }
 
-/// Long enough for every timer of every node, twice.
-const SETTLED: Duration = Duration::from_secs(3);
-
 fn each(count: usize, run: impl Fn(&mut Network)) {
     let given = std::env::var("ADC_SEED")
         .ok()
@@ -250,7 +259,7 @@ fn each(count: usize, run: impl Fn(&mut Network)) {
 fn two_nodes_that_start_together_agree_on_one() {
     each(2, |network| {
         network.start_all();
-        network.run(SETTLED);
+        network.settle();
         network.assert_one_active("after the start");
     });
 }
@@ -259,10 +268,10 @@ fn two_nodes_that_start_together_agree_on_one() {
 fn a_healthy_network_has_exactly_one_active_node_all_the_time() {
     each(3, |network| {
         network.start_all();
-        network.run(SETTLED);
+        network.settle();
         let active = network.assert_one_active("after the start");
         for _ in 0..100 {
-            network.run(Duration::from_millis(37));
+            network.run(network.interval * 37 / 100);
             let still = network.assert_one_active("in peace");
             assert_eq!(still, active, "the role moved; ADC_SEED={}", network.seed);
         }
@@ -274,7 +283,8 @@ fn whatever_happened_before_a_healed_network_ends_with_one() {
     each(3, |network| {
         network.start_all();
         network.loss = network.random.u64(0..80);
-        network.delay = network.random.u64(1..400_000);
+        let interval = u64::try_from(network.interval.as_micros()).unwrap();
+        network.delay = network.random.u64(1..4 * interval);
         for _ in 0..20 {
             let (from, to) = (network.random.usize(0..3), network.random.usize(0..3));
             match network.random.u8(0..4) {
@@ -283,8 +293,8 @@ fn whatever_happened_before_a_healed_network_ends_with_one() {
                 2 => network.nodes[from].alive = false,
                 _ => network.start(from),
             }
-            let pause = network.random.u64(0..800);
-            network.run(Duration::from_millis(pause));
+            let pause = network.random.u32(0..800);
+            network.run(network.interval * pause / 100);
         }
         network.cut.clear();
         network.loss = 0;
@@ -297,7 +307,7 @@ fn whatever_happened_before_a_healed_network_ends_with_one() {
             }
             network.start(node);
         }
-        network.run(SETTLED);
+        network.settle();
         network.assert_one_active("after all was mended");
     });
 }
@@ -306,11 +316,11 @@ fn whatever_happened_before_a_healed_network_ends_with_one() {
 fn a_crash_is_taken_over_within_four_intervals() {
     each(2, |network| {
         network.start_all();
-        network.run(SETTLED);
+        network.settle();
         let active = network.assert_one_active("before the crash");
         network.nodes[active].alive = false;
         // Three intervals, the skew, the last advert's delay, and clocks that are off by 2 %.
-        network.run(INTERVAL * 4 + INTERVAL / 5);
+        network.run(network.interval * 4 + network.interval / 5);
         let next = network.assert_one_active("after the crash");
         assert_ne!(next, active, "ADC_SEED={}", network.seed);
     });
@@ -320,14 +330,14 @@ fn a_crash_is_taken_over_within_four_intervals() {
 fn both_sides_of_a_partition_have_one_and_the_healed_whole_has_one() {
     each(3, |network| {
         network.start_all();
-        network.run(SETTLED);
+        network.settle();
         for (from, to) in [(0, 1), (0, 2), (1, 0), (2, 0)] {
             network.cut.push((from, to));
         }
-        network.run(SETTLED);
+        network.settle();
         assert_eq!(network.active().len(), 2, "ADC_SEED={}", network.seed);
         network.cut.clear();
-        network.run(SETTLED);
+        network.settle();
         network.assert_one_active("after the partition");
     });
 }
@@ -336,11 +346,11 @@ fn both_sides_of_a_partition_have_one_and_the_healed_whole_has_one() {
 fn a_hand_over_never_has_two_active_nodes() {
     each(2, |network| {
         network.start_all();
-        network.run(SETTLED);
+        network.settle();
         let active = network.assert_one_active("before");
         network.step(active, Input::Order(Order::Failover));
         for _ in 0..2_000 {
-            network.run(Duration::from_millis(1));
+            network.run(network.interval / 100);
             let now = network.active();
             assert!(now.len() < 2, "{now:?}; ADC_SEED={}", network.seed);
         }
@@ -353,15 +363,15 @@ fn a_hand_over_never_has_two_active_nodes() {
 fn a_node_in_fault_is_replaced_and_comes_back_without_a_fight() {
     each(2, |network| {
         network.start_all();
-        network.run(SETTLED);
+        network.settle();
         let active = network.assert_one_active("before the fault");
         let fault = Some("eth1 is down".to_owned());
         network.step(active, Input::Tracking(Tracking { weight: 0, fault }));
-        network.run(SETTLED);
+        network.settle();
         let next = network.assert_one_active("in the fault");
         assert_ne!(next, active, "ADC_SEED={}", network.seed);
         network.step(active, Input::Tracking(Tracking::default()));
-        network.run(SETTLED);
+        network.settle();
         network.assert_one_active("after the fault");
         let changes: u32 = network.nodes.iter().map(|node| node.changes).sum();
         assert!(changes < 12, "{changes} changes; ADC_SEED={}", network.seed);

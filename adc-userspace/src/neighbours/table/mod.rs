@@ -204,6 +204,7 @@ impl Table {
             ifindex: link.index,
             mac: link.mac,
             other_macs: lower::macs_above(&self.links, link),
+            stack: lower::names_above(&self.links, link),
             mtu: link.mtu,
             up: link.usable(),
             deputy: lower::deputy(&self.links, &self.attached, link).map(|port| Deputy {

@@ -32,6 +32,7 @@ fn with_group(mut config: Config, name: &str, vips: &[&str]) -> Config {
         checksum: crate::model::Checksum::default(),
         unicast_peers: Vec::new(),
         vips: vips.collect(),
+        virtual_mac: false,
         announce: crate::model::Announce::default(),
         track: Vec::new(),
     };

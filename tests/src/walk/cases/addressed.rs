@@ -1,6 +1,6 @@
 //! Frames that are, and are not, addressed to this machine.
 
-use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, Reason, TableCounters};
+use adc_common::abi::{InterfaceEntry, InterfaceId, Mac, Reason, TableCounters, Vrid};
 
 use super::{ONE, ack, answer, established, request, syn, syn_ack};
 use crate::{
@@ -33,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(follows_the_interface(family, arms, &world));
         }
         cases.push(second_mac(family));
+        cases.push(virtual_macs(family));
         cases.push(anywhere_in_the_tables(family));
     }
     cases.push(no_business_of_the_rule());
@@ -181,6 +182,65 @@ fn second_mac(family: Family) -> Case {
         .sent("the ACK", own.request(&ack()), Reason::ForwardedToBackend)
         .counts(ONE)
         .leaves(1, 0)
+}
+
+/// Both families' MACs of a virtual router are its; a MAC that only looks like one is another host's.
+fn virtual_macs(family: Family) -> Case {
+    const ROUTER: u8 = 51;
+    let mac = |family, router| MacAddress([0x00, 0x00, 0x5e, 0x00, family, router]);
+    let mut world = World::two_arm();
+    for (id, routers) in [(FRONT, [ROUTER, 0]), (BACK, [77, ROUTER])] {
+        let entry = world.contents.interfaces.get_mut(&id).expect("interface");
+        entry.virtual_routers = routers.map(Vrid);
+    }
+    let own = world.tcp(family);
+    let name = format!(
+        "{family:?}: frames to a virtual router's MACs are ours; they leave from the interface's own"
+    );
+    let mut case = Case::new(name, &world.contents);
+    for other in [
+        mac(1, 52),
+        mac(2, 77),
+        mac(1, 0),
+        mac(3, ROUTER),
+        mac(0, ROUTER),
+    ] {
+        let stray = to(other, own.client_sends(&syn()));
+        case = case.stays("to another router", FRONT, stray, Reason::OtherHost);
+    }
+    let asks = |segment: &Segment, family| {
+        let mut crossing = own.request(segment);
+        crossing.frame = to(mac(family, ROUTER), crossing.frame);
+        crossing
+    };
+    let answers = |segment: &Segment, router| {
+        let mut crossing = own.answer(segment);
+        crossing.frame = to(mac(1, router), crossing.frame);
+        crossing
+    };
+    case = case
+        .sent("the SYN", asks(&syn(), 1), Reason::ScheduledNewFlow)
+        .sent(
+            "the SYN-ACK",
+            answers(&syn_ack(), 77),
+            Reason::ForwardedToClient,
+        )
+        .sent("the ACK", asks(&ack(), 2), Reason::ForwardedToBackend)
+        .sent(
+            "a request",
+            asks(&request("PA", 0), 1),
+            Reason::ForwardedToBackend,
+        )
+        .sent(
+            "an answer",
+            answers(&answer("PA", 0), ROUTER),
+            Reason::ForwardedToClient,
+        );
+    for other in [mac(1, 52), mac(3, ROUTER)] {
+        let stray = to(other, own.client_sends(&request("PA", 0)));
+        case = case.stays("to another router", FRONT, stray, Reason::OtherHost);
+    }
+    case.counts(ONE).leaves(1, 0)
 }
 
 /// An interface stands where its kernel index says, or anywhere else.

@@ -9,6 +9,7 @@ mod ha_sync;
 mod heartbeat;
 mod refused;
 mod sync;
+mod virtual_mac;
 
 use std::{path::Path, time::Duration};
 

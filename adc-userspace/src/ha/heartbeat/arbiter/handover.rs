@@ -8,11 +8,11 @@ use crate::ha::Role;
 /// What people ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Give the group to the peer, if that has this node's flows.
+    /// Give the group to the peer, if that has this node's flows and is configured alike.
     Failover,
     /// The same, and it may be asked for again: nobody ordered it.
     Part,
-    /// Give the group to the peer, whatever flows it has: this node stops.
+    /// Give the group to the peer, whatever flows it has and however it is configured: this node stops.
     Leave,
     /// Do not become active, whatever happens.
     Hold,
@@ -58,7 +58,7 @@ impl Arbiter {
         Ok(())
     }
 
-    /// Begins to give the group away; if it is `picky`, only to a peer that has this node's flows.
+    /// Begins to give the group away; if it is `picky`, only to a peer that has this node's flows and is configured alike.
     fn give(&mut self, seen: &Seen, now: Instant, picky: bool) -> Result<(), CommandError> {
         if self.role != Role::Active {
             return Err(CommandError::NotActive);

@@ -105,7 +105,8 @@ pub(super) fn rank(priority: u8, node: NodeId) -> (u8, NodeId) {
     (priority, node)
 }
 
-/// Whether the peer would take the group if it were given to it; if this node is `picky`, with this node's flows.
+/// Whether the peer would take the group if it were given to it; if this node is `picky`, with this node's flows and to serve
+/// it alike.
 ///
 /// # Errors
 /// Why not.
@@ -122,6 +123,7 @@ pub(super) fn taker(seen: &Seen, picky: bool) -> Result<(), &'static str> {
         Some(_) if picky && presence.sync == SyncState::Pulling => {
             Err("it does not have this node's flows yet")
         }
+        Some(_) if picky && seen.config_differs => Err("it is configured otherwise than this node"),
         Some(_) => Ok(()),
     }
 }

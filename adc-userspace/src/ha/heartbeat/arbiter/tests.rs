@@ -14,6 +14,7 @@ const PEER: NodeId = NodeId(2);
 /// Detection and lease of profile `fast`.
 const LEASE: u64 = 100;
 
+#[derive(Clone)]
 struct Node {
     arbiter: Arbiter,
     start: Instant,
@@ -44,6 +45,7 @@ impl Node {
                 verdict: Verdict::Waiting,
                 node: PEER,
                 claim: None,
+                config_differs: false,
                 confirmed: None,
             },
         }
@@ -198,6 +200,57 @@ fn a_peer_without_this_nodes_flows_is_given_nothing_unless_this_node_stops() {
     assert!(!node.step(520).claim.yields);
     node.arbiter.command(Command::Leave, &seen, now).unwrap();
     assert!(node.step(530).claim.yields);
+}
+
+#[test]
+fn a_peer_with_another_configuration_is_given_nothing_unless_this_node_stops() {
+    let mut node = Node::active(500);
+    node.hear(Role::Backup, 200, 1, 510);
+    node.seen.config_differs = true;
+    // It comes before this node, and asks.
+    node.seen.claim.as_mut().unwrap().wants = true;
+    assert!(!node.step(510).claim.yields);
+    let (seen, now) = (node.seen, node.at(520));
+    for command in [Command::Failover, Command::Part] {
+        let refused = node.arbiter.command(command, &seen, now).unwrap_err();
+        assert!(
+            refused.to_string().contains("configured otherwise"),
+            "{command:?}: {refused}"
+        );
+    }
+    let outcome = node.step(520);
+    assert_eq!((outcome.role, outcome.claim.yields), (Role::Active, false));
+    let mut alike = node.clone();
+    node.arbiter.command(Command::Leave, &seen, now).unwrap();
+    assert!(node.step(530).claim.yields);
+
+    alike.seen.config_differs = false;
+    assert!(alike.step(530).claim.yields, "its wish is granted now");
+}
+
+#[test]
+fn a_peer_with_another_configuration_is_replaced_followed_and_elected_as_any_other() {
+    let mut node = Node::active(500);
+    node.seen.config_differs = true;
+    node.hear(Role::Active, 50, 2, 510);
+    assert_eq!(node.step(510).news, Some(Why::Superseded), "by its term");
+    let cases = [
+        (Why::PeerSilent, Role::Active, false),
+        (Why::HandedOver, Role::Active, true),
+        (Why::Elected, Role::Backup, false),
+    ];
+    for (why, role, yields) in cases {
+        let mut node = Node::new();
+        node.seen.config_differs = true;
+        node.step(0);
+        node.hear(role, 50, 1, 1_000);
+        node.seen.claim.as_mut().unwrap().yields = yields;
+        if why == Why::PeerSilent {
+            let last = Some(node.at(800));
+            node.seen.verdict = Verdict::Silent { last };
+        }
+        assert_eq!(node.step(1_000).news, Some(why));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Event, Judge, Setup, Shared, View};
+use super::{AGENT_PATIENCE, Event, Judge, Setup, Shared, View};
 use crate::ha::heartbeat::{
     admission::Admission,
     detector::{Detector, Verdict},
@@ -19,9 +19,6 @@ use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::time::TimeSpec,
 };
-
-/// How long an agent that says nothing still counts as working.
-const AGENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Time between two attempts to open a path.
 const REOPEN: Duration = Duration::from_secs(1);
@@ -268,15 +265,19 @@ impl<J: Judge, E: Fn(Event) -> bool> Turn<'_, J, E> {
             }
         }
         self.told_heard = heard;
-        let peer = matches!(self.detector.verdict(now), Verdict::Present(_));
+        let verdict = self.detector.verdict(now);
+        if let Verdict::Present(presence) = verdict {
+            let agent_ok = &self.shared.counters.peer_agent_ok;
+            agent_ok.store(presence.agent_ok, Relaxed);
+        }
+        let peer = matches!(verdict, Verdict::Present(_));
         if peer != self.told_peer {
             self.told_peer = peer;
             self.tell(Event::Peer { heard: peer });
         }
+        let (statement, _) = self.shared.said();
         let newest = self.detector.newest();
-        let own = self.shared.said().0.config_hash;
-        let differs =
-            newest.is_some_and(|peer| own != 0 && peer.config_hash != 0 && peer.config_hash != own);
+        let differs = newest.is_some_and(|peer| statement.differs_from(peer));
         if differs != self.told_differs {
             self.told_differs = differs;
             self.tell(Event::ConfigDiffers(differs));

@@ -7,12 +7,15 @@ use super::super::{
     arbiter::{Arbiter, Command, Local, Outcome, Rules, Seen},
     detector::Detector,
     packet::{Boot, GroupId, Heartbeat, NodeId, SyncState},
+    runner::Statement,
 };
-use crate::model::{Profile, Timing};
+use crate::{
+    ha::seed::Seed,
+    model::{Profile, Timing},
+};
 
 pub(super) const GROUP: GroupId = GroupId(1);
 pub(super) const PATHS: usize = 2;
-pub(super) const SLOWEST_PACKET: u64 = 15;
 /// Percent that a bad path loses. Of one that loses much more, nobody could say whether it is cut.
 pub(super) const LOSSY: u8 = 20;
 
@@ -58,6 +61,8 @@ pub(super) struct Node {
     /// The data plane's lease, by its own clock; it outlives the agent.
     pub(super) lease: Option<Instant>,
     pub(super) fit: bool,
+    /// Which of two configurations it runs.
+    pub(super) config_hash: u64,
     pub(super) next_beat: u64,
     pub(super) last: Option<Outcome>,
 }
@@ -73,6 +78,27 @@ pub(super) struct World {
     /// Loss in percent, by sender and path; 100 = cut.
     pub(super) loss: [[u8; PATHS]; 2],
     pub(super) witness: [bool; 2],
+    /// Milliseconds that the slowest packet takes: less than between two heartbeats.
+    pub(super) slowest_packet: u64,
+    _seed: Seed,
+}
+
+impl Life {
+    /// What it knows of the peer, at this time by its clock.
+    fn seen(&self, peer: NodeId, config_hash: u64, clock: Instant) -> Seen {
+        let own = Statement {
+            config_hash,
+            ..Statement::default()
+        };
+        let newest = self.detector.newest();
+        Seen {
+            verdict: self.detector.verdict(clock),
+            node: peer,
+            claim: self.detector.claim(GROUP),
+            config_differs: newest.is_some_and(|heartbeat| own.differs_from(heartbeat)),
+            confirmed: self.echoed,
+        }
+    }
 }
 
 impl Node {
@@ -88,6 +114,7 @@ impl Node {
             dead_until: 0,
             lease: None,
             fit: true,
+            config_hash: 1,
             next_beat: 0,
             last: None,
         }
@@ -110,11 +137,15 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut drift = || random.i64(-500..=500);
         let nodes = [Node::new(1, 150, drift()), Node::new(2, 100, drift())];
+        let timing = profile.timing();
+        let interval = u64::try_from(timing.interval.as_millis()).unwrap();
         Self {
+            _seed: Seed(seed),
+            slowest_packet: interval * 3 / 4,
             base: Instant::now() + Duration::from_secs(1),
             now: 0,
             faults,
-            timing: profile.timing(),
+            timing,
             nodes,
             flying: Vec::new(),
             loss: [[0; PATHS]; 2],
@@ -187,12 +218,7 @@ impl World {
                 }
             }
         }
-        let seen = Seen {
-            verdict: life.detector.verdict(clock),
-            node: peer,
-            claim: life.detector.claim(GROUP),
-            confirmed: life.echoed,
-        };
+        let seen = life.seen(peer, node.config_hash, clock);
         let local = Local {
             node: node.id,
             priority: node.priority,
@@ -221,14 +247,14 @@ impl World {
             multiplier: timing.multiplier,
             data_plane_ok: node.fit,
             agent_ok: true,
-            config_hash: 0,
+            config_hash: node.config_hash,
             sync: SyncState::InSync,
             groups: vec![outcome.claim],
         };
         for path in 0..PATHS {
             if self.random.u8(0..100) >= self.loss[index][path] {
                 self.flying.push(InFlight {
-                    due: now + self.random.u64(0..=SLOWEST_PACKET),
+                    due: now + self.random.u64(0..=self.slowest_packet),
                     to: 1 - index,
                     path,
                     heartbeat: heartbeat(path),
@@ -244,7 +270,7 @@ impl World {
         let lasting = self.random.u64(5..600);
         let until = self.now + lasting;
         let node = &mut self.nodes[index];
-        match self.random.u8(0..9) {
+        match self.random.u8(0..10) {
             0 => node.frozen_until = until,
             1 => {
                 // The agent alone, and its data plane goes on, or the whole machine.
@@ -268,17 +294,42 @@ impl World {
                 let node = &mut self.nodes[index];
                 let clock = node.clock(base, now);
                 if let Some(life) = &mut node.life {
-                    let seen = Seen {
-                        verdict: life.detector.verdict(clock),
-                        node: peer,
-                        claim: life.detector.claim(GROUP),
-                        confirmed: None,
-                    };
+                    let seen = life.seen(peer, node.config_hash, clock);
                     // Refused most of the time.
                     let _refused = life.arbiter.command(Command::Failover, &seen, clock);
                 }
             }
+            9 => node.config_hash = self.random.u64(1..3),
             _ => {}
+        }
+    }
+
+    /// One thing happens, and nothing else before or after it.
+    pub(super) fn one_fault(&mut self) {
+        let index = self.random.usize(0..2);
+        let until = self.now + self.random.u64(1..1_000);
+        match self.random.u8(0..7) {
+            0 => self.nodes[index].frozen_until = until,
+            1 => {
+                // The whole machine.
+                let node = &mut self.nodes[index];
+                (node.life, node.lease, node.dead_until) = (None, None, until);
+            }
+            2 => {
+                // The agent alone, and its data plane goes on.
+                let node = &mut self.nodes[index];
+                (node.life, node.dead_until) = (None, until);
+            }
+            3 => self.nodes[index].fit = false,
+            4 => self.loss[index][self.random.usize(0..PATHS)] = 100,
+            5 => self.loss[index] = [100; PATHS],
+            _ => {
+                // Without a third host nothing keeps parted nodes apart.
+                if self.faults.witness {
+                    self.loss = [[100; PATHS]; 2];
+                    self.witness[index] = false;
+                }
+            }
         }
     }
 
@@ -287,6 +338,7 @@ impl World {
         self.witness = [true; 2];
         for node in &mut self.nodes {
             node.fit = true;
+            node.config_hash = 1;
             node.frozen_until = 0;
             node.dead_until = 0;
         }

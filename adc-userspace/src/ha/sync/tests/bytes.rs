@@ -1,14 +1,12 @@
 //! What goes over the wire: read back as written, and nothing else is believed.
 
-use adc_common::abi::Addr6;
 use proptest::prelude::*;
 
 use super::{
     super::{
         frame::{Direction, Frame, HEAD, Kind, MAX_PAYLOAD, SEAL},
-        greeting::{Greeting, HELLO, Hello, PROOF, WELCOME},
+        greeting::{Greeting, HELLO, Hello, PROOF, VERSION, WELCOME},
         names::Names,
-        record::Family,
         refusal::Refusal,
     },
     *,
@@ -53,6 +51,8 @@ fn a_record_has_one_size_and_is_read_back() {
     let bytes = written(&flow);
     assert_eq!((bytes.len(), Addr4::RECORD, Addr6::RECORD), (46, 46, 94));
     assert_eq!(FlowRecord::read(&bytes), Some(flow));
+    let six = flow6(1000, 2000, 30);
+    assert_eq!(FlowRecord::read(&written(&six)), Some(six));
 }
 
 #[test]
@@ -166,21 +166,72 @@ fn names_are_read_back_and_what_is_none_is_refused() {
     assert!(!Names::default().read(&[9]));
 }
 
+/// Nothing is read that would be written otherwise.
+fn assert_written_alike<A: Family>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    if let Some(flow) = FlowRecord::<A>::read(bytes) {
+        prop_assert_eq!(written(&flow), bytes);
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
-    fn any_bytes_are_a_record_that_is_written_alike_or_none(bytes in prop::collection::vec(any::<u8>(), 46)) {
-        if let Some(flow) = FlowRecord::<Addr4>::read(&bytes) {
-            prop_assert_eq!(written(&flow), bytes);
+    fn any_bytes_are_a_record_that_is_written_alike_or_none(bytes in prop::collection::vec(any::<u8>(), 94)) {
+        assert_written_alike::<Addr4>(&bytes[..46])?;
+        assert_written_alike::<Addr6>(&bytes)?;
+    }
+
+    #[test]
+    fn nearly_a_record_is_one_that_is_written_alike_or_none(at: prop::sample::Index, value: u8) {
+        let mut good = [written(&flow(1000, 2000, 30)), written(&flow6(1000, 2000, 30))];
+        for bytes in &mut good {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        assert_written_alike::<Addr4>(&good[0])?;
+        assert_written_alike::<Addr6>(&good[1])?;
+    }
+
+    #[test]
+    fn of_another_length_nothing_is_a_record(length in 0..200_usize, byte: u8) {
+        let bytes = vec![byte; length];
+        prop_assert!(length == 46 || FlowRecord::<Addr4>::read(&bytes).is_none());
+        prop_assert!(length == 94 || FlowRecord::<Addr6>::read(&bytes).is_none());
+    }
+
+    #[test]
+    fn any_bytes_are_a_greeting_of_another_node_or_refused_by_reason(
+        noise in prop::collection::vec(any::<u8>(), HELLO), begins: bool, of_this_version: bool, own: u64,
+    ) {
+        let mut bytes: [u8; HELLO] = noise.try_into().unwrap();
+        if begins {
+            bytes[..4].copy_from_slice(b"adcS");
+        }
+        if of_this_version {
+            bytes[4] = VERSION;
+        }
+        match Hello::read(&bytes, own) {
+            Ok(hello) => {
+                prop_assert!(hello.life != own);
+                let again = hello.write();
+                // Three bytes between are for later versions.
+                prop_assert_eq!((&again[..5], &again[8..]), (&bytes[..5], &bytes[8..]));
+            }
+            Err(Refusal::Greeting) => prop_assert!(bytes[..4] != *b"adcS"),
+            Err(Refusal::Version) => prop_assert!(bytes[4] != VERSION),
+            Err(Refusal::OwnNode) => prop_assert_eq!(&bytes[8..16], &own.to_be_bytes()),
+            Err(other) => prop_assert!(false, "refused as {:?}", other),
         }
     }
 
     #[test]
-    fn nearly_a_record_is_one_that_is_written_alike_or_none(at in 0..46_usize, value: u8) {
-        let mut bytes = written(&flow(1000, 2000, 30));
-        bytes[at] = value;
-        if let Some(flow) = FlowRecord::<Addr4>::read(&bytes) {
-            prop_assert_eq!(written(&flow), bytes);
-        }
+    fn a_greeting_that_was_touched_is_another_or_none(life in 1..u64::MAX, nonce: u8, at in 0..HELLO, bit in 0..8) {
+        let good = hello(life, nonce);
+        let mut bytes = good.write();
+        bytes[at] ^= 1_u8 << bit;
+        let reserved = (5..8).contains(&at);
+        let read = Hello::read(&bytes, 0);
+        prop_assert_eq!(read == Ok(good), reserved, "{:?}", read);
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! What nodes tell each other, and what becomes of it.
 
 mod bytes;
+mod nonsense;
 mod placing;
 mod selecting;
 
 use std::{collections::HashMap, sync::Arc};
 
 use adc_common::abi::{
-    Addr4, Addr16, BackendId, FlowEntry, FlowFlags, FlowKey, ForwardingMode, Hop, InterfaceId, Mac,
-    Phase, Port, Protocol, ServiceKey, Tick, Tuple, VlanId,
+    Addr4, Addr6, Addr16, BackendId, FlowEntry, FlowFlags, FlowKey, ForwardingMode, Hop,
+    InterfaceId, Mac, Phase, Port, Protocol, ServiceKey, Tick, Tuple, VlanId,
 };
 
 use super::{
     names::{BackendFacts, BackendName, Directory, ServiceFacts},
     place::Store,
-    record::FlowRecord,
+    record::{Family, FlowRecord},
 };
 use crate::dataplane::{DataplaneError, Inserted};
 
@@ -26,22 +27,25 @@ const NOW: Tick = Tick::from_secs(10_000);
 const TIMEOUT: Tick = Tick::from_secs(300);
 const BACKEND: BackendId = BackendId(7);
 
+/// Of an IPv6 service.
+const BACKEND6: BackendId = BackendId(70);
+
 /// A table in memory.
 #[derive(Default)]
-struct Table {
-    entries: HashMap<FlowKey<Addr4>, FlowEntry<Addr4>>,
+struct Table<A> {
+    entries: HashMap<FlowKey<A>, FlowEntry<A>>,
     room: Option<usize>,
 }
 
-impl Store<Addr4> for Table {
-    fn get(&self, key: &FlowKey<Addr4>) -> Result<Option<FlowEntry<Addr4>>, DataplaneError> {
+impl<A: Family> Store<A> for Table<A> {
+    fn get(&self, key: &FlowKey<A>) -> Result<Option<FlowEntry<A>>, DataplaneError> {
         Ok(self.entries.get(key).copied())
     }
 
     fn insert(
         &mut self,
-        key: &FlowKey<Addr4>,
-        entry: &FlowEntry<Addr4>,
+        key: &FlowKey<A>,
+        entry: &FlowEntry<A>,
     ) -> Result<Inserted, DataplaneError> {
         if self.entries.contains_key(key) {
             return Ok(Inserted::Exists);
@@ -53,11 +57,7 @@ impl Store<Addr4> for Table {
         Ok(Inserted::Yes)
     }
 
-    fn update(
-        &mut self,
-        key: &FlowKey<Addr4>,
-        entry: &FlowEntry<Addr4>,
-    ) -> Result<bool, DataplaneError> {
+    fn update(&mut self, key: &FlowKey<A>, entry: &FlowEntry<A>) -> Result<bool, DataplaneError> {
         let known = self.entries.contains_key(key);
         if known {
             self.entries.insert(*key, *entry);
@@ -65,13 +65,13 @@ impl Store<Addr4> for Table {
         Ok(known)
     }
 
-    fn remove(&mut self, key: &FlowKey<Addr4>) -> Result<(), DataplaneError> {
+    fn remove(&mut self, key: &FlowKey<A>) -> Result<(), DataplaneError> {
         self.entries.remove(key);
         Ok(())
     }
 }
 
-impl Table {
+impl<A: Family> Table<A> {
     /// Every entry's other one is there and points back.
     fn assert_whole(&self) {
         for (key, entry) in &self.entries {
@@ -112,6 +112,44 @@ fn flow(port: u16, local: u16, idle: u32) -> FlowRecord<Addr4> {
     }
 }
 
+/// The IPv6 address that stands for an IPv4 address.
+fn six(address: Addr4) -> Addr6 {
+    let [a, b, c, d] = address.0;
+    Addr6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d])
+}
+
+/// The same flow over IPv6.
+fn flow6(port: u16, local: u16, idle: u32) -> FlowRecord<Addr6> {
+    let flow = flow(port, local, idle);
+    let six = |tuple: Tuple<Addr4>| Tuple {
+        src: six(tuple.src),
+        dst: six(tuple.dst),
+        sport: tuple.sport,
+        dport: tuple.dport,
+    };
+    FlowRecord {
+        client: six(flow.client),
+        server: six(flow.server),
+        protocol: flow.protocol,
+        phase: flow.phase,
+        flags: flow.flags,
+        forward_fin: flow.forward_fin,
+        reply_fin: flow.reply_fin,
+        hop: flow.hop,
+        backend: BACKEND6,
+        idle: flow.idle,
+    }
+}
+
+fn backend6_name() -> BackendName {
+    let wide = |address| Addr16(six(address).0);
+    BackendName {
+        service: ServiceKey::new(wide(VIP), Port::new(80), Protocol::TCP),
+        address: wide(SERVER),
+        port: Port::new(8080),
+    }
+}
+
 fn backend_name() -> BackendName {
     BackendName {
         service: ServiceKey::new(VIP.into(), Port::new(80), Protocol::TCP),
@@ -135,8 +173,15 @@ fn facts(mode: ForwardingMode, carried: bool) -> BackendFacts {
 
 fn directory(carried: bool) -> Directory {
     let facts = facts(ForwardingMode::FULL_NAT, carried);
+    let facts6 = BackendFacts {
+        name: backend6_name(),
+        service: Arc::new(ServiceFacts {
+            snat: vec![Addr16(six(LOCAL).0)],
+            ..(*facts.service).clone()
+        }),
+    };
     Directory::new(
-        [(BACKEND, facts)].into(),
+        [(BACKEND, facts), (BACKEND6, facts6)].into(),
         [(InterfaceId(3), "eth0".into())].into(),
     )
 }
