@@ -14,7 +14,7 @@ mod why;
 use std::time::Instant;
 
 use super::{
-    detector::Verdict,
+    detector::{Presence, Verdict},
     packet::{Claim, GroupId, NodeId},
 };
 use crate::ha::Role;
@@ -103,6 +103,8 @@ pub struct Arbiter {
     better_since: Option<Instant>,
     /// Since when the active peer says that it does not hear this node.
     unheard_since: Option<Instant>,
+    /// Since when the peer has been a backup that does not hear this node.
+    deaf_since: Option<Instant>,
     why: Why,
 }
 
@@ -123,6 +125,7 @@ impl Arbiter {
             yields: None,
             better_since: None,
             unheard_since: None,
+            deaf_since: None,
             why: Why::Started,
         }
     }
@@ -247,11 +250,26 @@ impl Arbiter {
                 }
             }
             Verdict::Present(presence) => {
-                if let Some(why) = rules::succeeds(local, seen, presence) {
+                let stuck = self.is_stuck(local, seen, presence, now);
+                let stuck = stuck.then_some(Why::PeerUnable);
+                if let Some(why) = rules::succeeds(local, seen, presence).or(stuck) {
                     self.become_active(why, now);
                 }
             }
         }
+    }
+
+    /// Whether the peer, a backup that does not hear this node, does not become active either: it reaches no witness. It would
+    /// have by now: its silence was noticed, and this node's lease is over.
+    fn is_stuck(&mut self, local: &Local, seen: &Seen, presence: Presence, now: Instant) -> bool {
+        let is_backup = |claim: &Claim| claim.role == Role::Backup;
+        if presence.hears_us || !seen.claim.as_ref().is_some_and(is_backup) {
+            self.deaf_since = None;
+            return false;
+        }
+        let since = *self.deaf_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= self.rules.handover()
+            && self.rules.witness_allows(local, now)
     }
 
     /// As the active one: is there a reason to stop?
@@ -326,7 +344,7 @@ impl Arbiter {
         self.why = why;
         self.given = (why == Why::HandedOver).then_some(now);
         (self.resting, self.yields) = (false, None);
-        (self.better_since, self.unheard_since) = (None, None);
+        (self.better_since, self.unheard_since, self.deaf_since) = (None, None, None);
     }
 
     fn become_backup(&mut self, why: Why) {

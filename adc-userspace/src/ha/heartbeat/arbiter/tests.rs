@@ -1,5 +1,7 @@
 //! Single decisions; the simulation has the stories.
 
+mod witness;
+
 use std::time::Duration;
 
 use super::*;
@@ -349,31 +351,6 @@ fn a_held_node_never_becomes_active_and_its_peer_does_not_wait_for_it() {
     assert_eq!(other.step(10).role, Role::Backup, "the peer comes first");
     other.seen.claim.as_mut().unwrap().held = true;
     assert_eq!(other.step(20).news, Some(Why::PeerUnable));
-}
-
-#[test]
-fn with_a_witness_nobody_becomes_or_stays_active_who_reaches_neither_it_nor_the_peer() {
-    let mut node = Node::with(|rules| rules.witness = true);
-    node.step(0);
-    node.seen.verdict = Verdict::Silent { last: None };
-    assert_eq!(node.step(1_000).role, Role::Backup);
-    node.local.witness = Some(node.at(1_000));
-    assert_eq!(node.step(1_010).role, Role::Active);
-    // The lease counts from what was answered, not from now.
-    let outcome = node.step(1_050);
-    assert_eq!(outcome.lease, Some(node.at(1_000 + LEASE)));
-    let outcome = node.step(1_000 + LEASE);
-    assert_eq!(outcome.role, Role::Backup);
-    assert_eq!(outcome.news, Some(Why::Isolated), "it was run all the time");
-    // The peer's word that it heard us will do as well.
-    let mut node = Node::with(|rules| rules.witness = true);
-    node.step(0);
-    node.seen.verdict = Verdict::Silent { last: None };
-    node.local.witness = Some(node.at(1_000));
-    node.step(1_010);
-    node.hear(Role::Backup, 50, 1, 1_190);
-    node.seen.confirmed = Some(node.at(1_090));
-    assert_eq!(node.step(1_095).lease, Some(node.at(1_090 + LEASE)));
 }
 
 #[test]
