@@ -33,7 +33,12 @@ fn hang_and_go_on(mut pair: Pair, is_noticed: impl Fn(&Node) -> bool) {
     pair.first.agent.process().signal(Signal::SIGCONT);
     pair.wait_for_first();
     pair.assert_served_by(&pair.first);
-    assert_eq!(transitions(&pair.second), before + 2, "there and back");
+    // A machine with much else to do may lose a group once more.
+    let changes = transitions(&pair.second) - before;
+    assert!(
+        [2, 4].contains(&changes),
+        "{changes}: there and back, and not to and fro"
+    );
 }
 
 #[test]

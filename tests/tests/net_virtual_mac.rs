@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use adc_tests::{
-    drive::get_in,
+    agent::Backend,
+    drive::{HeldConnections, get_in},
     keepalived::Router,
     lan::{LONG, Lan, VRID, both, v4},
     net::{Link, Namespace},
     packets::{Envelope, MacAddress, Segment},
     pair::Pair,
     require,
-    scene::WWW,
+    scene::{ECHO, ECHO_PORT, WWW},
+    serve,
     topology::{CLIENT_V4, GATEWAY_V4, VIP_V4, VIP_V6},
     virtual_mac::{
         Ear, MAC_V4, MAC_V6, devices, is_advert, is_arp_reply, neighbour, pin_neighbour, port_of,
@@ -270,6 +272,45 @@ fn without_the_group_or_its_virtual_mac_no_device_is_left() {
     eventually(LONG, "the devices are gone", || {
         devices(&lan.adc.namespace).is_empty() && is_as_before(&lan)
     });
+}
+
+/// While the keeper moves the VIP, frames still come to the MAC that it had, and the kernel has the VIP, too.
+#[test]
+fn connections_outlive_another_virtual_mac_and_the_end_of_it() {
+    require!(namespaces, agent);
+    let mut lan = Lan::new(&v4(), LINES);
+    let host = &lan.topology.backends[0];
+    let _server = serve::echo(host, ECHO_PORT);
+    let backends = vec![Backend::v4(host, ECHO_PORT)];
+    let config = lan.config.clone().pool("echo", &[], backends);
+    lan.config = config.service("echo", ECHO, "tcp", "echo");
+    lan.agent.reload(&lan.config);
+    lan.agent.wait_for_available("echo", 1);
+    lan.wait_for_adc();
+    lan.assert_served();
+    let held = HeldConnections::open(&lan.topology.client, ECHO, 10);
+
+    let (old, new) = (format!("vrid = {VRID}\n"), format!("vrid = {}\n", VRID + 1));
+    lan.config.extra = lan.config.extra.replace(&old, &new);
+    lan.agent.reload(&lan.config);
+    let name = format!("adc4-{}-", VRID + 1);
+    eventually(LONG, "the VIP is at the MAC of the other router", || {
+        let here = devices(&lan.adc.namespace);
+        here.len() == 1 && here[0].contains(&name) && lan.adc_has_all()
+    });
+    held.wait_for_rounds(5);
+    held.assert_all_alive();
+
+    let without = "virtual_mac = false";
+    lan.config.extra = lan.config.extra.replace("virtual_mac = true", without);
+    lan.agent.reload(&lan.config);
+    eventually(LONG, "the VIP is on the interface", || {
+        let here = lan.adc.addresses();
+        devices(&lan.adc.namespace).is_empty() && here.contains(&VIP_V4.into())
+    });
+    held.wait_for_rounds(5);
+    held.assert_all_alive();
+    held.close();
 }
 
 #[test]

@@ -66,11 +66,16 @@ impl Agent {
             interfaces,
             bfd: bfd::wanted(&self.config).into_iter().collect(),
         };
-        self.write_virtual_routers();
+        self.add_virtual_routers();
         let configured = self.ha.configure(&place, settings).await;
         match &configured {
-            Ok(()) if self.config.ha.groups.is_empty() => self.remove_kept_addresses().await,
-            Ok(()) => {}
+            Ok(()) => {
+                if self.config.ha.groups.is_empty() {
+                    self.remove_kept_addresses().await;
+                }
+                self.remove_virtual_routers();
+            }
+            // The keeper may still have what it was told before.
             Err(error) => tracing::error!("HA: {}", error.what),
         }
         self.troubles.ha = configured.as_ref().err().map(|error| error.what.clone());

@@ -23,7 +23,8 @@ pub(super) struct Interface {
     pub(super) mode: AttachMode,
     /// Whether its attachment was taken over from an earlier agent.
     pub(super) adopted: bool,
-    /// Virtual routers whose MACs the tables say are ours there.
+    /// Virtual routers whose MACs the tables say are ours there: also those of an earlier configuration, until the keeper has taken
+    /// their devices away.
     pub(super) routers: BTreeSet<Vrid>,
     /// Why it could not be put to use; tried again at every sweep.
     pub(super) trouble: Option<String>,
@@ -44,6 +45,10 @@ impl Agent {
             self.forget_device(name, id, old);
         }
         if new.is_some() {
+            if self.troubles.ha.is_none() {
+                // The keeper has what is configured: what is too much here was on a device that is elsewhere now.
+                self.forget_routers(name);
+            }
             self.mend_interface(name);
             if self.carried.wanted.contains_key(name) {
                 // A new device has none of them, and one that was down has lost its IPv6 ones.
@@ -65,6 +70,7 @@ impl Agent {
         }
         if let Some(interface) = self.interfaces.get_mut(name) {
             interface.adopted = false;
+            interface.routers.clear();
             interface.trouble = trouble;
         }
     }
@@ -107,7 +113,7 @@ impl Agent {
         interface.trouble = trouble;
     }
 
-    /// Writes an interface to the tables, if it exists.
+    /// Writes an interface to the tables, if it exists. Virtual routers that are in the tables stay there.
     pub(super) fn write_interface(&mut self, name: &str) -> Result<()> {
         let Some(interface) = self.interfaces.get(name) else {
             return Ok(());
@@ -123,14 +129,15 @@ impl Agent {
                 facts.other_macs.len()
             );
         }
-        let routers = self.config.ha.virtual_routers(&facts.stack);
-        if routers.len() > VIRTUAL_ROUTERS {
+        let wanted = self.config.ha.virtual_routers(&facts.stack);
+        if wanted.len() > VIRTUAL_ROUTERS {
             tracing::warn!(
                 interface = name,
                 "{} HA groups on it, or on devices on top of it, have a virtual MAC, and adc forwards frames to {VIRTUAL_ROUTERS} of them only: take `virtual_mac` from the others",
-                routers.len()
+                wanted.len()
             );
         }
+        let routers = fitting(&wanted, &interface.routers);
         let row = row.with_routers(&routers);
         self.dataplane.pins.note_interface(interface.id, name)?;
         self.dataplane.interfaces.put(interface.id, row)?;
@@ -140,17 +147,46 @@ impl Agent {
         Ok(())
     }
 
-    /// Writes the interfaces whose virtual routers are others by the running configuration. Before groups can have their addresses,
-    /// so that no frame to a virtual MAC is left to the kernel, which would refuse what belongs to a flow.
-    pub(super) fn write_virtual_routers(&mut self) {
-        let ha = &self.config.ha;
-        let changed = self.interfaces.iter().filter(|(_, interface)| {
-            let facts = interface.facts.as_ref();
-            facts.is_some_and(|facts| ha.virtual_routers(&facts.stack) != interface.routers)
-        });
-        let changed: Vec<_> = changed.map(|(name, _)| name.clone()).collect();
-        for name in changed {
+    /// Writes virtual routers that are new by the running configuration to the tables. Before the keeper is told of them, so that no
+    /// frame to a virtual MAC is left to the kernel, which would refuse what belongs to a flow. Those that the keeper still has
+    /// devices for stay in the tables for the same reason.
+    pub(super) fn add_virtual_routers(&mut self) {
+        for name in self.interfaces_where(|wanted, there| !wanted.is_subset(there)) {
             self.mend_interface(&name);
+        }
+    }
+
+    /// Takes virtual routers out of the tables that are none by the running configuration. After the keeper has taken their devices
+    /// away.
+    pub(super) fn remove_virtual_routers(&mut self) {
+        for name in self.interfaces_where(|wanted, there| !there.is_subset(wanted)) {
+            self.forget_routers(&name);
+            self.mend_interface(&name);
+        }
+    }
+
+    /// The interfaces that exist and of which that is true, given the virtual routers by the running configuration and those in the
+    /// tables.
+    fn interfaces_where(
+        &self,
+        is_it: impl Fn(&BTreeSet<Vrid>, &BTreeSet<Vrid>) -> bool,
+    ) -> Vec<String> {
+        let ha = &self.config.ha;
+        let found = self.interfaces.iter().filter(|(_, interface)| {
+            let facts = interface.facts.as_ref();
+            facts.is_some_and(|facts| is_it(&ha.virtual_routers(&facts.stack), &interface.routers))
+        });
+        found.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// No longer keeps virtual routers in the tables that the running configuration has not on this interface; to be written.
+    fn forget_routers(&mut self, name: &str) {
+        let Some(interface) = self.interfaces.get_mut(name) else {
+            return;
+        };
+        if let Some(facts) = &interface.facts {
+            let wanted = self.config.ha.virtual_routers(&facts.stack);
+            interface.routers.retain(|router| wanted.contains(router));
         }
     }
 
@@ -176,5 +212,29 @@ impl Agent {
             interface.mode = mode;
         }
         Ok(())
+    }
+}
+
+/// As many virtual routers as the tables have room for: those that are wanted, then those that are there already.
+fn fitting(wanted: &BTreeSet<Vrid>, there: &BTreeSet<Vrid>) -> BTreeSet<Vrid> {
+    let left = there.difference(wanted);
+    let all = wanted.iter().chain(left);
+    all.take(VIRTUAL_ROUTERS).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn virtual_routers_that_are_there_stay_as_long_as_there_is_room() {
+        let set =
+            |routers: &[u8]| -> BTreeSet<Vrid> { routers.iter().copied().map(Vrid).collect() };
+        assert_eq!(fitting(&set(&[]), &set(&[51])), set(&[51]));
+        assert_eq!(fitting(&set(&[52]), &set(&[51])), set(&[51, 52]));
+        assert_eq!(fitting(&set(&[51]), &set(&[51])), set(&[51]));
+        assert_eq!(fitting(&set(&[7, 9]), &set(&[1])), set(&[7, 9]));
+        assert_eq!(fitting(&set(&[9]), &set(&[1, 2])), set(&[1, 9]));
+        assert_eq!(fitting(&set(&[1, 2, 3]), &set(&[3])), set(&[1, 2]));
     }
 }

@@ -1,7 +1,7 @@
 //! From nothing, or from what an earlier agent left, to forwarding.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::File,
     path::Path,
     time::{Duration, Instant, SystemTime},
@@ -313,12 +313,13 @@ fn interfaces(
             facts: facts.get(&name).cloned(),
             mode: config.dataplane.attach,
             adopted: false,
-            routers: BTreeSet::new(),
+            // The keeper may go on with what it was told before.
+            routers: dataplane.interfaces.routers(id)?,
             trouble: None,
         };
-        (name, interface)
+        Ok((name, interface))
     });
-    Ok(interfaces.collect())
+    interfaces.collect()
 }
 
 /// Waits until every backend has a next hop, or for a moment if some have none: an agent that says it forwards

@@ -110,6 +110,15 @@ impl InterfaceTables {
             .map_err(|error| DataplaneError::map("reading", "INTERFACE_INDEX", error))
     }
 
+    /// The virtual routers under an id: after a start, those of the earlier agent.
+    pub fn routers(&self, id: InterfaceId) -> Result<BTreeSet<Vrid>, DataplaneError> {
+        let entry = self.entries.get(&u32::from(id.0), 0);
+        let Mapped(entry) =
+            entry.map_err(|error| DataplaneError::map("reading", "INTERFACES", error))?;
+        let routers = entry.virtual_routers.into_iter();
+        Ok(routers.filter(|router| *router != Vrid(0)).collect())
+    }
+
     /// Writes an interface under an id, target of redirection first, so that nobody is sent to a port that
     /// is not there yet.
     pub fn put(&mut self, id: InterfaceId, row: InterfaceRow) -> Result<(), DataplaneError> {

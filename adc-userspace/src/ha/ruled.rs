@@ -121,6 +121,9 @@ impl Ruled {
             }
             Input::Timing(timing) => {
                 self.timing = timing;
+                if self.role == Role::Active {
+                    self.announcements.go_on(now, &self.timing.announcing);
+                }
                 self.tell();
             }
             Input::Timer => {
@@ -192,7 +195,9 @@ fn explain(why: Why, silent: Option<Duration>, fault: Option<&str>) -> String {
         Why::Unheard => "the peer has it and does not hear this node".into(),
         Why::Unfit => match fault {
             Some(fault) => fault.to_owned(),
-            None => "the keeper's own task hung, and looked after nothing".into(),
+            None => {
+                "what is tracked was not well for a moment, or the keeper's own task hung".into()
+            }
         },
         Why::Fit => "what kept this node back is well again".into(),
         Why::Isolated => "neither the peer nor the witness is reached".into(),

@@ -1,7 +1,7 @@
 //! The HA thread: everything that happens to groups, one thing after the other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     api::proto::{ApiError, ErrorCode, HaView},
     model::{GroupName, Ha},
-    neighbours::LocalWatch,
+    neighbours::{LocalWatch, virtual_mac::VirtualDevice},
 };
 
 /// How often what is shown is made anew, and devices are looked at although nothing was said of them.
@@ -57,6 +57,8 @@ pub(super) struct Task {
     pub(super) ports: Ports,
     pub(super) known: Known,
     pub(super) bursts: Bursts,
+    /// Devices with virtual MACs that this process has made, or found and told all that they must do.
+    pub(super) made: BTreeSet<VirtualDevice>,
     /// What it was told.
     pub(super) settings: Settings,
     reports: mpsc::Sender<Verdict>,
@@ -86,6 +88,7 @@ impl Task {
             ports,
             known: Known::default(),
             bursts: Bursts::default(),
+            made: BTreeSet::new(),
             settings: Settings::default(),
             reports,
             generation: 0,

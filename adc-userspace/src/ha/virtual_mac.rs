@@ -24,45 +24,65 @@ pub(super) struct Carried {
     pub(super) addresses: BTreeMap<IpAddr, u8>,
 }
 
+/// Where an address is put.
+struct Place {
+    /// Name of the device.
+    name: String,
+    /// The device, if it is there for such addresses alone.
+    device: Option<VirtualDevice>,
+    /// Length of the prefix that the address has there.
+    length: u8,
+}
+
+/// What a device is needed for.
+struct Wanted {
+    group: GroupName,
+    /// Up or down; `None` = as it is.
+    up: Option<bool>,
+}
+
 impl Router {
-    /// Which devices carry its addresses, by name.
+    /// Which devices carry its addresses, by name. Addresses at a virtual MAC on an interface that is not there are left out.
     pub(super) fn carriers(&self, devices: &Devices) -> BTreeMap<String, Carried> {
         let mut carriers: BTreeMap<String, Carried> = BTreeMap::new();
         for vip in &self.group.vips {
-            let device = self.device_of(vip, devices);
-            let name = match device {
-                Some(device) => device.name(),
-                None => self.group.interface_of(vip).to_owned(),
+            let Some(place) = self.place_of(vip, devices) else {
+                continue;
             };
-            let carried = carriers.entry(name).or_default();
-            carried.device = device;
-            let lower = devices.get(self.group.interface_of(vip));
-            let length = match (device, lower) {
-                (Some(_), Some(lower)) => length_beside(vip, lower),
-                (Some(_) | None, _) => vip.prefix_length(),
-            };
-            carried.addresses.insert(vip.address, length);
+            let carried = carriers.entry(place.name).or_default();
+            carried.device = place.device;
+            carried.addresses.insert(vip.address, place.length);
         }
         carriers
     }
 
-    /// Whether its addresses are on, by adc.
+    /// Whether its addresses are on, by adc: all of them.
     pub(super) fn has_addresses(&self, devices: &Devices) -> bool {
-        self.carriers(devices).iter().all(|(name, carried)| {
-            let there = devices.get(name);
-            let is_on = |address| there.is_some_and(|device| device.carried.contains(address));
-            carried.addresses.keys().all(is_on)
+        self.group.vips.iter().all(|vip| {
+            let place = self.place_of(vip, devices);
+            let device = place.and_then(|place| devices.get(&place.name));
+            device.is_some_and(|device| device.carried.contains(&vip.address))
         })
     }
 
-    /// The device for an address alone, if it is to have one and its interface is there.
-    fn device_of(&self, vip: &GroupVip, devices: &Devices) -> Option<VirtualDevice> {
+    /// Where an address belongs. `None` = on a device of its own, on an interface that is not there: never on the interface itself,
+    /// which may be about to come, and whose MAC hosts must not learn for it.
+    fn place_of(&self, vip: &GroupVip, devices: &Devices) -> Option<Place> {
+        let interface = self.group.interface_of(vip);
         if !self.group.virtual_mac {
-            return None;
+            return Some(Place {
+                name: interface.to_owned(),
+                device: None,
+                length: vip.prefix_length(),
+            });
         }
-        let lower = devices.get(self.group.interface_of(vip))?;
-        let router = self.group.router();
-        Some(VirtualDevice::carrying(&vip.address, router, lower.index))
+        let lower = devices.get(interface)?;
+        let device = VirtualDevice::carrying(&vip.address, self.group.router(), lower.index);
+        Some(Place {
+            name: device.name(),
+            device: Some(device),
+            length: length_beside(vip, lower),
+        })
     }
 
     /// The frame that carries an advert to all routers, and the index of the interface that it leaves by: it comes from the
@@ -100,6 +120,29 @@ impl Task {
             // Told nothing yet: what is there may be of groups that this keeper is about to be told of.
             return false;
         }
+        let devices = &self.known.devices;
+        let is_there = |device: &VirtualDevice| {
+            let there = devices.get(&device.name());
+            there.is_some_and(|there| there.virtual_mac == Some(*device))
+        };
+        self.made.retain(is_there);
+        let wanted = self.wanted_devices();
+        let mut changed = self.remove_unwanted(&wanted).await;
+        let mut refused = BTreeMap::new();
+        for (device, Wanted { group, up }) in wanted {
+            match self.keep_device(device, up).await {
+                Ok(did) => changed |= did,
+                Err(why) => {
+                    refused.insert(group, why);
+                }
+            }
+        }
+        self.note_refusals(refused);
+        changed
+    }
+
+    /// The devices that groups need.
+    fn wanted_devices(&self) -> BTreeMap<VirtualDevice, Wanted> {
         let mut wanted = BTreeMap::new();
         for (name, router) in &self.routers {
             let up = match router.machine.role() {
@@ -109,42 +152,42 @@ impl Task {
             };
             let carriers = router.carriers(&self.known.devices).into_values();
             for device in carriers.filter_map(|carried| carried.device) {
-                wanted.insert(device, (name.clone(), up));
+                let group = name.clone();
+                wanted.insert(device, Wanted { group, up });
             }
         }
-        let mut changed = self
-            .remove_unwanted(|device| wanted.contains_key(device))
-            .await;
-        let mut refused: BTreeMap<GroupName, String> = BTreeMap::new();
-        for (device, (group, up)) in wanted {
-            match self.keep_device(device, up).await {
-                Ok(did) => changed |= did,
-                Err(why) => {
-                    refused.insert(group, why);
-                }
-            }
-        }
+        wanted
+    }
+
+    /// Notes for each group why it can not have its devices, if it can not: a fault for as long as that is so.
+    fn note_refusals(&mut self, mut refused: BTreeMap<GroupName, String>) {
         for (name, router) in &mut self.routers {
             let why = refused.remove(name);
-            if let Some(why) = why.as_ref().filter(|_| why != router.no_virtual_mac) {
-                tracing::error!(group = %name, "{why}; trying again");
+            if let Some(new) = &why
+                && router.no_virtual_mac != why
+            {
+                tracing::error!(group = %name, "{new}; trying again");
             }
             router.no_virtual_mac = why;
         }
-        changed
     }
 
-    /// Keeps one; true = something was to do.
-    async fn keep_device(&self, device: VirtualDevice, up: Option<bool>) -> Result<bool, String> {
-        let there = self.known.devices.get(&device.name());
-        let made = there.is_none();
-        if made {
+    /// Keeps one; true = something was to do. One that another process left, or that was left half made, is completed.
+    async fn keep_device(
+        &mut self,
+        device: VirtualDevice,
+        up: Option<bool>,
+    ) -> Result<bool, String> {
+        let is_made = self.made.contains(&device);
+        if !is_made {
             let done = virtual_mac::make(device).await;
             done.map_err(|error| error.to_string())?;
+            self.made.insert(device);
         }
+        let there = self.known.devices.get(&device.name());
         let is_up = there.is_some_and(|there| there.up);
         let Some(up) = up.filter(|up| *up != is_up) else {
-            return Ok(made);
+            return Ok(!is_made);
         };
         let done = virtual_mac::set_up(device, up).await;
         done.map(|()| true).map_err(|error| error.to_string())
@@ -152,16 +195,22 @@ impl Task {
 
     /// Takes away all devices, as all groups are at their end.
     pub(super) async fn remove_devices(&mut self) {
-        self.remove_unwanted(|_| false).await;
+        self.remove_unwanted(&BTreeMap::new()).await;
     }
 
-    async fn remove_unwanted(&self, is_wanted: impl Fn(&VirtualDevice) -> bool) -> bool {
+    async fn remove_unwanted(&mut self, wanted: &BTreeMap<VirtualDevice, Wanted>) -> bool {
         let there = self.known.devices.values();
-        let unwanted = there.filter_map(|device| device.virtual_mac);
+        let there = there.filter_map(|device| device.virtual_mac);
+        let unwanted: Vec<_> = there
+            .filter(|device| !wanted.contains_key(device))
+            .collect();
         let mut removed = false;
-        for device in unwanted.filter(|device| !is_wanted(device)) {
+        for device in unwanted {
             match virtual_mac::remove(device).await {
-                Ok(()) => removed = true,
+                Ok(()) => {
+                    self.made.remove(&device);
+                    removed = true;
+                }
                 Err(error) => tracing::warn!("virtual MAC: {error}; trying again"),
             }
         }

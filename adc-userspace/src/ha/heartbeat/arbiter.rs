@@ -237,6 +237,10 @@ impl Arbiter {
 
     /// As a backup: is it time to become active?
     fn consider(&mut self, local: &Local, seen: &Seen, now: Instant) {
+        let deaf = matches!(seen.verdict, Verdict::Present(presence) if !presence.hears_us);
+        if self.held || !deaf {
+            self.deaf_since = None;
+        }
         if self.held {
             return;
         }
@@ -301,10 +305,10 @@ impl Arbiter {
         self.unheard_since = None;
         if let Some(since) = self.yields {
             let waited = now.saturating_duration_since(since);
-            if waited >= self.rules.handover() || rules::taker(seen, false).is_err() {
+            if waited >= self.rules.handover() || rules::taker(seen, rules::Demand::Able).is_err() {
                 (self.yields, self.resting) = (None, false);
             }
-        } else if claim.wants && rules::taker(seen, true).is_ok() {
+        } else if claim.wants && rules::taker(seen, rules::Demand::Alike).is_ok() {
             self.begin_to_yield(now);
         }
     }
@@ -351,6 +355,7 @@ impl Arbiter {
         self.role = Role::Backup;
         self.why = why;
         self.lease = None;
-        (self.given, self.yields, self.unheard_since) = (None, None, None);
+        (self.given, self.yields) = (None, None);
+        (self.unheard_since, self.deaf_since) = (None, None);
     }
 }

@@ -68,6 +68,9 @@ impl Follower {
             }
             Event::Peer { heard } => {
                 self.view.heard = *heard;
+                if !heard {
+                    self.view.agent_ok = None;
+                }
                 self.view.since = Some(Timestamp(SystemTime::now()));
                 if *heard {
                     tracing::info!("heartbeat: the peer is there");

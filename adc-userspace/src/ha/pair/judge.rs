@@ -23,7 +23,7 @@ use crate::{
         heartbeat::{
             arbiter::{Arbiter, Command, CommandError, Local, Rules, Seen},
             detector::Verdict,
-            packet::{GroupId, NodeId, SyncState},
+            packet::{Claim, GroupId, NodeId, SyncState},
             runner::{Judge, Judgement, Statement, View},
         },
         leases::Leases,
@@ -83,8 +83,8 @@ impl Judge for PairJudge {
                 node: self.own,
                 priority: case.brief.priority,
                 // What the agent found of the data plane is among what is tracked, and nobody tracks anything if the HA thread
-                // hangs.
-                fit: case.brief.fit && attended,
+                // hangs: the peer is better off then, if there is one. Alone, this node serves as it did.
+                fit: case.brief.fit && (attended || !can_serve(&seen)),
                 in_sync: view.statement.sync != SyncState::Pulling,
                 witness,
             };
@@ -247,6 +247,13 @@ impl PairJudge {
             gives: None,
         });
     }
+}
+
+/// Whether the peer is there, and could have the group.
+fn can_serve(seen: &Seen) -> bool {
+    let works = matches!(seen.verdict, Verdict::Present(presence) if presence.data_plane_ok);
+    let takes = |claim: &Claim| matches!(claim.role, Role::Backup | Role::Active) && !claim.held;
+    works && seen.claim.as_ref().is_some_and(takes)
 }
 
 fn seen(view: &View<'_>, peer: NodeId, group: GroupId) -> Seen {

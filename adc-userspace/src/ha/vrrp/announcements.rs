@@ -32,6 +32,12 @@ impl Announcements {
         announcing.count
     }
 
+    /// It is active still, and is to announce otherwise: what was to come comes, and after that what is asked for now.
+    pub(crate) fn go_on(&mut self, now: Instant, announcing: &Announcing) {
+        let refresh = announcing.refresh.map(|every| (now + every, 1));
+        self.next = self.next.or(refresh);
+    }
+
     /// It is active no longer.
     pub(crate) fn end(&mut self) {
         self.next = None;

@@ -290,6 +290,9 @@ impl Instance {
 
     fn retime(&mut self, now: Instant, timing: Timing) {
         self.timing = timing;
+        if self.role == Role::Active {
+            self.announce.go_on(now, &self.timing.announcing);
+        }
         self.advert_at = self.advert_at.min(now + self.timing.interval);
         let ours = self.priority();
         for wire in &mut self.wires {

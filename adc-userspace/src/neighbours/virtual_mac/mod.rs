@@ -21,7 +21,7 @@ use rtnetlink::{LinkMacVlan, LinkMessageBuilder, LinkUnspec};
 use self::settings::Arp;
 use super::{
     Link, LinkKind, NeighbourError, decode,
-    kernel::{Kernel, answered},
+    kernel::{Kernel, answered, errno},
 };
 
 pub(crate) use device::VirtualDevice;
@@ -29,7 +29,8 @@ pub(crate) use device::VirtualDevice;
 /// Every device of the machine, as the kernel tells of it.
 struct Seen(Vec<LinkMessage>);
 
-/// Makes a device, down, and the interface below ready for it. One that is there is told again what it must do.
+/// Makes a device, down, and the interface below ready for it. One that is there is told what it does not do yet, so whoever was
+/// interrupted can begin anew; nothing else, as all that is told wakes those who follow devices, who may be trying again.
 ///
 /// # Errors
 /// The interface can not have one, which the error explains, or the kernel refuses something.
@@ -39,24 +40,23 @@ pub(crate) async fn make(device: VirtualDevice) -> Result<(), NeighbourError> {
     let lower = seen.by_index(device.lower);
     let (message, link) = lower.ok_or_else(|| gone(device))?;
     fits(&link)?;
+    let now = Arp::of(message)
+        .ok_or_else(|| refused(&link.name, "the kernel does not tell how it does ARP"))?;
+    let before = seen.before(device.lower).unwrap_or(now);
     let name = device.name();
-    let before = seen.before(device.lower).or_else(|| Arp::of(message));
-    let before =
-        before.ok_or_else(|| refused(&link.name, "the kernel does not tell how it does ARP"))?;
-    let arp = Arp::of(message).unwrap_or(before).below_virtual();
-    set(&kernel, link.index, &link.name, vec![arp.attribute()]).await?;
-    if seen.by_name(&name).is_none() {
-        let wanted = LinkMacVlan::new(&name, device.lower, MacVlanMode::Vepa)
-            .address(device.mac.0.to_vec())
-            .build();
-        let added = kernel.handle().link().add(wanted).execute();
-        answered(&format!("put {name} on {}", link.name), added).await?;
+    let index = there_or_added(&kernel, &seen, device, &link).await?;
+    // The note first: whatever happens from here on, somebody will know what the interface was like.
+    let there = seen.by_name(&name).map(|(message, _)| message);
+    let note = before.note(&link.name);
+    if there.and_then(alias) != Some(note.as_str()) {
+        set(&kernel, index, &name, vec![LinkAttribute::IfAlias(note)]).await?;
     }
-    let made = kernel.link(&name).await?;
-    let mut told = settings::of_device(message);
-    told.push(LinkAttribute::IfAlias(before.note(&link.name)));
-    for attribute in told {
-        set(&kernel, made.index, &name, vec![attribute]).await?;
+    let raised = now.below_virtual();
+    if raised != now {
+        set(&kernel, link.index, &link.name, vec![raised.attribute()]).await?;
+    }
+    for attribute in settings::of_device(message, there) {
+        set(&kernel, index, &name, vec![attribute]).await?;
     }
     settings::write_files(device, &link.name).map_err(|error| {
         refused(
@@ -77,10 +77,8 @@ pub(crate) async fn set_up(device: VirtualDevice, up: bool) -> Result<(), Neighb
     if link.up == up {
         return Ok(());
     }
-    let change = LinkUnspec::new_with_index(link.index);
-    let change = if up { change.up() } else { change.down() };
-    let request = kernel.handle().link().set(change.build()).execute();
     let what = if up { "up" } else { "down" };
+    let request = switch(&kernel, link.index, up);
     answered(&format!("set {name} {what}"), request).await
 }
 
@@ -92,19 +90,18 @@ pub(crate) async fn remove(device: VirtualDevice) -> Result<(), NeighbourError> 
     let kernel = Kernel::connect()?;
     let seen = Seen::look(&kernel).await?;
     let name = device.name();
-    let Some((_, link)) = seen.by_name(&name) else {
+    let there = seen.by_name(&name);
+    let Some((_, link)) = there.filter(|(_, link)| VirtualDevice::of(link) == Some(device)) else {
         return Ok(());
     };
-    let before = seen.before(device.lower);
-    let request = kernel.handle().link().del(link.index).execute();
-    answered(&format!("take {name} away"), request).await?;
-    let others = seen.virtual_on(device.lower);
-    let others = others.into_iter().filter(|(other, _)| *other != device);
-    let lower = seen.by_index(device.lower);
-    if let (0, Some(before), Some((_, lower))) = (others.count(), before, lower) {
-        set(&kernel, lower.index, &lower.name, vec![before.attribute()]).await?;
+    if link.up {
+        let request = unless_gone(switch(&kernel, link.index, false));
+        answered(&format!("set {name} down"), request).await?;
     }
-    Ok(())
+    // While the device is there, which knows what they were: somebody who is interrupted here can begin anew.
+    restore(&kernel, &seen, device).await?;
+    let request = kernel.handle().link().del(link.index).execute();
+    answered(&format!("take {name} away"), unless_gone(request)).await
 }
 
 /// Takes all such devices away: what a keeper left that runs no more. Gives their names.
@@ -157,16 +154,20 @@ impl Seen {
     /// How an interface dealt with ARP before it had such devices.
     fn before(&self, lower: u32) -> Option<Arp> {
         let devices = self.virtual_on(lower);
-        devices.into_iter().find_map(|(_, message)| {
-            message.attributes.iter().find_map(|attribute| {
-                if let LinkAttribute::IfAlias(note) = attribute {
-                    Arp::noted(note)
-                } else {
-                    None
-                }
-            })
-        })
+        let mut notes = devices.iter().filter_map(|(_, message)| alias(message));
+        notes.find_map(Arp::noted)
     }
+}
+
+/// What is noted at a device.
+fn alias(message: &LinkMessage) -> Option<&str> {
+    message.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::IfAlias(note) = attribute {
+            Some(note.as_str())
+        } else {
+            None
+        }
+    })
 }
 
 /// Whether a virtual MAC can be had on an interface.
@@ -202,6 +203,74 @@ fn is_wireless(name: &str) -> bool {
         .join(name)
         .join("phy80211")
         .exists()
+}
+
+/// Index of a device, which is made if it is not there.
+async fn there_or_added(
+    kernel: &Kernel,
+    seen: &Seen,
+    device: VirtualDevice,
+    lower: &Link,
+) -> Result<u32, NeighbourError> {
+    let name = device.name();
+    if let Some((_, there)) = seen.by_name(&name) {
+        if VirtualDevice::of(&there) == Some(device) {
+            return Ok(there.index);
+        }
+        let why = format!(
+            "there is another device called {name}, or somebody changed it: `ip link delete {name}`"
+        );
+        return Err(refused(&lower.name, &why));
+    }
+    let wanted = LinkMacVlan::new(&name, device.lower, MacVlanMode::Vepa)
+        .address(device.mac.0.to_vec())
+        .build();
+    let added = kernel.handle().link().add(wanted).execute();
+    answered(&format!("put {name} on {}", lower.name), added).await?;
+    Ok(kernel.link(&name).await?.index)
+}
+
+/// Gives the interface below a device its settings back, unless there are other devices on it.
+async fn restore(
+    kernel: &Kernel,
+    seen: &Seen,
+    device: VirtualDevice,
+) -> Result<(), NeighbourError> {
+    let there = seen.virtual_on(device.lower);
+    if there.iter().any(|(other, _)| *other != device) {
+        return Ok(());
+    }
+    let lower = seen.by_index(device.lower);
+    let (Some(before), Some((message, link))) = (seen.before(device.lower), lower) else {
+        return Ok(());
+    };
+    let Some(now) = Arp::of(message) else {
+        return Ok(());
+    };
+    let restored = before.after_virtual(now);
+    if restored == now {
+        return Ok(());
+    }
+    set(kernel, link.index, &link.name, vec![restored.attribute()]).await
+}
+
+/// Asks to set a device up or down.
+async fn switch(kernel: &Kernel, index: u32, up: bool) -> Result<(), rtnetlink::Error> {
+    let change = LinkUnspec::new_with_index(index);
+    let change = if up { change.up() } else { change.down() };
+    let request = kernel.handle().link().set(change.build());
+    request.execute().await
+}
+
+/// Does what is asked of a device; that it has gone meanwhile is no error.
+async fn unless_gone(
+    request: impl Future<Output = Result<(), rtnetlink::Error>>,
+) -> Result<(), rtnetlink::Error> {
+    match request.await {
+        Ok(()) => Ok(()),
+        Err(error) if errno(&error) == Some(libc::ENODEV) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn set(

@@ -11,6 +11,9 @@ use rtnetlink::packet_core::{DefaultNla, Emitable};
 
 use super::VirtualDevice;
 
+/// Settings of IPv6 by device; not there in a kernel that was started without (`ipv6.disable=1`).
+const IPV6_CONF: &str = "/proc/sys/net/ipv6/conf";
+
 /// `IFLA_INET_CONF` (linux/if_link.h), nested.
 const INET_CONF: u16 = 1 | 1 << 15;
 
@@ -22,6 +25,9 @@ const ARP_IGNORE: u16 = 19;
 
 /// Answers ARP requests for the addresses of the device that they came by, and for no others.
 const OWN_ONLY: i32 = 1;
+/// What is stricter: 2 asks for a sender of the same subnet, too, and 8 never answers. 3 is not, it looks at the scope of the address
+/// and not at the device; what is between means nothing (Documentation/networking/ip-sysctl.rst).
+const STRICTER: [i32; 2] = [2, 8];
 /// Asks in the name of an address of the device, whatever address the packet has that makes it ask.
 const AS_ITSELF: i32 = 2;
 /// Takes packets from whoever can be reached by any interface. The kernel reads the larger of this and the setting for all
@@ -48,9 +54,24 @@ impl Arp {
     /// As it must be below a device that has addresses which are not its own: it neither answers for them, nor tells other hosts
     /// its own MAC for them by what it asks. Whatever is stricter stays.
     pub(super) fn below_virtual(self) -> Self {
+        let ignore = if STRICTER.contains(&self.ignore) {
+            self.ignore
+        } else {
+            OWN_ONLY
+        };
         Self {
-            ignore: self.ignore.max(OWN_ONLY),
+            ignore,
             announce: self.announce.max(AS_ITSELF),
+        }
+    }
+
+    /// What it goes back to from `now`, as the last such device goes. What is not as adc has set it is somebody else's, and stays.
+    pub(super) fn after_virtual(self, now: Self) -> Self {
+        let set = self.below_virtual();
+        let back = |before: i32, set: i32, now: i32| if now == set { before } else { now };
+        Self {
+            ignore: back(self.ignore, set.ignore, now.ignore),
+            announce: back(self.announce, set.announce, now.announce),
         }
     }
 
@@ -81,26 +102,54 @@ impl Arp {
     }
 }
 
-/// What a device with a virtual MAC is told by netlink. `lower` = what the kernel says of the interface that it is on.
-pub(super) fn of_device(lower: &LinkMessage) -> Vec<LinkAttribute> {
+/// What a device with a virtual MAC is to be told by netlink, and does not do yet. `lower` = what the kernel says of the interface
+/// that it is on, `there` = what it said of the device itself, if that was there already.
+pub(super) fn of_device(lower: &LinkMessage, there: Option<&LinkMessage>) -> Vec<LinkAttribute> {
     let forwarding = conf(lower).map_or(0, |conf| conf.forwarding);
-    vec![
-        inet(&[
-            (ARP_IGNORE, OWN_ONLY),
-            (ARP_ANNOUNCE, AS_ITSELF),
-            (RP_FILTER, LOOSE),
-            (FORWARDING, forwarding),
-        ]),
-        LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
-            In6AddrGenMode::None,
-        )])]),
-    ]
+    let settings = [
+        (ARP_IGNORE, OWN_ONLY),
+        (ARP_ANNOUNCE, AS_ITSELF),
+        (RP_FILTER, LOOSE),
+        (FORWARDING, forwarding),
+    ];
+    let now = there.and_then(conf).map(|conf| {
+        [
+            conf.arp_ignore,
+            conf.arp_announce,
+            conf.rp_filter,
+            conf.forwarding,
+        ]
+    });
+    let mut told = Vec::new();
+    if now != Some(settings.map(|(_, value)| value)) {
+        told.push(inet(&settings));
+    }
+    // Without IPv6 the kernel refuses whatever is said of it (EAFNOSUPPORT).
+    if Path::new(IPV6_CONF).exists() && !there.is_some_and(has_no_addresses) {
+        let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+        let families = vec![AfSpecUnspec::Inet6(vec![none])];
+        told.push(LinkAttribute::AfSpecUnspec(families));
+    }
+    told
+}
+
+/// Whether a device gets no IPv6 addresses by itself.
+fn has_no_addresses(message: &LinkMessage) -> bool {
+    let none = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    message.attributes.iter().any(|attribute| {
+        let LinkAttribute::AfSpecUnspec(families) = attribute else {
+            return false;
+        };
+        families
+            .iter()
+            .any(|family| matches!(family, AfSpecUnspec::Inet6(parts) if parts.contains(&none)))
+    })
 }
 
 /// What it is told by files, as netlink has no words for it: no routers are learned by it, and it is a router as far as the
 /// interface is one. On that for IPv4 there is no IPv6 at all.
 pub(super) fn write_files(device: VirtualDevice, lower: &str) -> io::Result<()> {
-    let all = Path::new("/proc/sys/net/ipv6/conf");
+    let all = Path::new(IPV6_CONF);
     if !all.exists() {
         // Without IPv6 there is nothing to say.
         return Ok(());
@@ -109,6 +158,8 @@ pub(super) fn write_files(device: VirtualDevice, lower: &str) -> io::Result<()> 
     if !device.is_v6() {
         return write(&own.join("disable_ipv6"), "1");
     }
+    // New devices may be without by default.
+    write(&own.join("disable_ipv6"), "0")?;
     write(&own.join("accept_ra"), "0")?;
     let forwarding = fs::read_to_string(all.join(lower).join("forwarding"))?;
     write(&own.join("forwarding"), forwarding.trim())
@@ -174,6 +225,21 @@ mod tests {
     fn what_is_stricter_stays() {
         let arp = |ignore, announce| Arp { ignore, announce };
         assert_eq!(arp(0, 0).below_virtual(), arp(1, 2));
+        assert_eq!(arp(1, 2).below_virtual(), arp(1, 2));
         assert_eq!(arp(2, 1).below_virtual(), arp(2, 2));
+        assert_eq!(arp(8, 0).below_virtual(), arp(8, 2));
+        for ignore in [3, 4, 7, 9] {
+            let below = arp(ignore, 0).below_virtual();
+            assert_eq!(below, arp(1, 2), "{ignore} answers for others");
+        }
+    }
+
+    #[test]
+    fn only_what_adc_has_set_goes_back() {
+        let arp = |ignore, announce| Arp { ignore, announce };
+        let before = arp(3, 0);
+        assert_eq!(before.after_virtual(before.below_virtual()), before);
+        assert_eq!(before.after_virtual(arp(2, 2)), arp(2, 0));
+        assert_eq!(before.after_virtual(arp(1, 1)), arp(3, 1));
     }
 }

@@ -80,6 +80,75 @@ fn the_interface_gets_its_settings_back_with_the_last_device() {
 }
 
 #[test]
+fn what_somebody_else_set_on_the_interface_meanwhile_stays() {
+    if !is_root("what_somebody_else_set_on_the_interface_meanwhile_stays") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    let device = of(&node, "192.0.2.1", 51);
+    node.block_on(|| async move { make(device).await.expect("root may") });
+    node.sysctl("net/ipv4/conf/a0/arp_ignore", "2");
+    node.block_on(|| async move { remove(device).await.expect("root may") });
+    assert_eq!(setting(&node, "ipv4", "a0", "arp_ignore"), "2");
+    assert_eq!(setting(&node, "ipv4", "a0", "arp_announce"), "0");
+}
+
+#[test]
+fn one_that_was_left_half_made_is_completed_and_gone_without_a_trace() {
+    if !is_root("one_that_was_left_half_made_is_completed_and_gone_without_a_trace") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    let device = of(&node, "192.0.2.1", 51);
+    let name = device.name();
+    node.ip(&format!(
+        "link add {name} link a0 address 00:00:5e:00:01:33 type macvlan mode vepa"
+    ));
+    node.block_on(|| async move { make(device).await.expect("root may") });
+    assert_eq!(setting(&node, "ipv4", "a0", "arp_ignore"), "1");
+    assert_eq!(setting(&node, "ipv4", &name, "rp_filter"), "2");
+    node.block_on(|| async move {
+        set_up(device, true).await.expect("it is there");
+        remove(device).await.expect("root may");
+        remove(device).await.expect("it has gone already");
+    });
+    assert_eq!(setting(&node, "ipv4", "a0", "arp_ignore"), "0");
+    assert_eq!(setting(&node, "ipv4", "a0", "arp_announce"), "0");
+}
+
+#[test]
+fn another_device_of_that_name_is_not_taken_for_it() {
+    if !is_root("another_device_of_that_name_is_not_taken_for_it") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    let device = of(&node, "192.0.2.1", 51);
+    let name = device.name();
+    node.ip(&format!("link add {name} link a0 type macvlan mode vepa"));
+    let refused = node.block_on(|| async move { make(device).await });
+    let why = refused.expect_err("it has another MAC").to_string();
+    assert!(why.contains(&format!("ip link delete {name}")), "{why}");
+    assert_eq!(setting(&node, "ipv4", "a0", "arp_ignore"), "0");
+}
+
+#[test]
+fn it_has_ipv6_where_new_devices_have_none() {
+    if !is_root("it_has_ipv6_where_new_devices_have_none") {
+        return;
+    }
+    let (node, peer) = (Namespace::new(), Namespace::new());
+    node.cable("a0", &peer, "b0");
+    node.sysctl("net/ipv6/conf/default/disable_ipv6", "1");
+    let device = of(&node, "::1", 51);
+    node.block_on(|| async move { make(device).await.expect("root may") });
+    assert_eq!(setting(&node, "ipv6", &device.name(), "disable_ipv6"), "0");
+    assert_eq!(setting(&node, "ipv6", &device.name(), "accept_ra"), "0");
+}
+
+#[test]
 fn devices_of_others_are_left_alone() {
     if !is_root("devices_of_others_are_left_alone") {
         return;

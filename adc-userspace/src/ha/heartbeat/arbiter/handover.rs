@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Arbiter, Seen, Why, rules};
+use super::{
+    Arbiter, Seen, Why,
+    rules::{self, Demand},
+};
 use crate::ha::Role;
 
 /// What people ask for.
@@ -46,24 +49,25 @@ impl Arbiter {
             Command::Hold => self.held = true,
             Command::Release => (self.held, self.resting) = (false, false),
             Command::Failover => {
-                self.give(seen, now, true)?;
+                self.give(seen, now, Demand::Alike)?;
                 self.resting = true;
             }
-            Command::Part => self.give(seen, now, true)?,
+            // Groups that belong together are better off with a peer that is configured otherwise than on two nodes.
+            Command::Part => self.give(seen, now, Demand::InSync)?,
             Command::Leave => {
-                self.give(seen, now, false)?;
+                self.give(seen, now, Demand::Able)?;
                 self.resting = true;
             }
         }
         Ok(())
     }
 
-    /// Begins to give the group away; if it is `picky`, only to a peer that has this node's flows and is configured alike.
-    fn give(&mut self, seen: &Seen, now: Instant, picky: bool) -> Result<(), CommandError> {
+    /// Begins to give the group away, if the peer is what is demanded.
+    fn give(&mut self, seen: &Seen, now: Instant, demand: Demand) -> Result<(), CommandError> {
         if self.role != Role::Active {
             return Err(CommandError::NotActive);
         }
-        rules::taker(seen, picky).map_err(CommandError::PeerUnable)?;
+        rules::taker(seen, demand).map_err(CommandError::PeerUnable)?;
         self.begin_to_yield(now);
         Ok(())
     }

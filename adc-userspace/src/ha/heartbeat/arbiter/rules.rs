@@ -80,6 +80,17 @@ impl Rules {
     }
 }
 
+/// What a peer must be to be given a group; each demands what those before it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Demand {
+    /// It can serve: anything is better than nobody.
+    Able,
+    /// It has this node's flows.
+    InSync,
+    /// And it is configured alike.
+    Alike,
+}
+
 /// Why this backup should be active though the peer is there.
 pub(super) fn succeeds(local: &Local, seen: &Seen, presence: Presence) -> Option<Why> {
     match &seen.claim {
@@ -105,12 +116,11 @@ pub(super) fn rank(priority: u8, node: NodeId) -> (u8, NodeId) {
     (priority, node)
 }
 
-/// Whether the peer would take the group if it were given to it; if this node is `picky`, with this node's flows and to serve
-/// it alike.
+/// Whether the peer would take the group if it were given to it, and is what is demanded.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn taker(seen: &Seen, picky: bool) -> Result<(), &'static str> {
+pub(super) fn taker(seen: &Seen, demand: Demand) -> Result<(), &'static str> {
     let Verdict::Present(presence) = seen.verdict else {
         return Err("it is not heard");
     };
@@ -120,10 +130,12 @@ pub(super) fn taker(seen: &Seen, picky: bool) -> Result<(), &'static str> {
         Some(claim) if claim.role != Role::Backup => Err("it is no backup"),
         Some(_) if !presence.hears_us => Err("it does not hear this node"),
         Some(_) if !presence.data_plane_ok => Err("its data plane does not work"),
-        Some(_) if picky && presence.sync == SyncState::Pulling => {
+        Some(_) if demand >= Demand::InSync && presence.sync == SyncState::Pulling => {
             Err("it does not have this node's flows yet")
         }
-        Some(_) if picky && seen.config_differs => Err("it is configured otherwise than this node"),
+        Some(_) if demand >= Demand::Alike && seen.config_differs => {
+            Err("it is configured otherwise than this node")
+        }
         Some(_) => Ok(()),
     }
 }

@@ -276,7 +276,8 @@ impl<J: Judge, E: Fn(Event) -> bool> Turn<'_, J, E> {
             self.tell(Event::Peer { heard: peer });
         }
         let (statement, _) = self.shared.said();
-        let newest = self.detector.newest();
+        // Of a peer that is gone there is nothing to be said.
+        let newest = self.detector.newest().filter(|_| peer);
         let differs = newest.is_some_and(|peer| statement.differs_from(peer));
         if differs != self.told_differs {
             self.told_differs = differs;
