@@ -15,8 +15,9 @@ use crate::{net::Namespace, wait::eventually};
 
 /// Time between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
-/// An echo that takes longer counts as a break. More than two retransmission timeouts.
-const ECHO_TIMEOUT: Duration = Duration::from_secs(3);
+/// An echo that takes longer counts as a break. What is lost at the beginning of an outage of less than three seconds is sent again
+/// three seconds after it (retransmission timeouts of 0.2 s, 0.4 s, 0.8 s, 1.6 s), and one of six after six.
+const ECHO_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Connections to an echo service. In every round each of them sends a message of its own and
 /// reads it back.
