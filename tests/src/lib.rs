@@ -31,6 +31,7 @@ pub mod sync_bench;
 pub mod sync_pair;
 pub mod systemd;
 pub mod topology;
+mod until_dropped;
 pub mod virtual_mac;
 pub mod wait;
 pub mod walk;

@@ -3,11 +3,7 @@
 use std::{
     net::{Ipv4Addr, UdpSocket},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,6 +17,7 @@ use super::instruments::Recorder;
 use crate::{
     keepalived::{Keepalived, Router},
     net::Link,
+    until_dropped::UntilDropped,
     wait::eventually,
 };
 
@@ -40,13 +37,7 @@ pub(super) enum Outsider {
     /// It is a router of its own.
     Router { _keepalived: Keepalived },
     /// It sends the same again and again.
-    Repeater { _repeater: Repeater },
-}
-
-/// Sends until it is dropped.
-pub(super) struct Repeater {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    Repeater { _thread: UntilDropped },
 }
 
 impl Outsider {
@@ -89,38 +80,14 @@ impl Outsider {
     }
 
     fn repeating(send: impl Fn(usize) + Send + 'static) -> Self {
-        Self::Repeater {
-            _repeater: Repeater::start(send),
-        }
-    }
-}
-
-impl Repeater {
-    fn start(send: impl Fn(usize) + Send + 'static) -> Self {
-        let stop = Arc::<AtomicBool>::default();
-        let told = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            let (mut due, mut number) = (Instant::now(), 0);
-            while !told.load(Ordering::Relaxed) {
-                send(number);
-                number += 1;
-                due += INTERVAL;
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-            }
+        let (mut due, mut number) = (Instant::now(), 0);
+        let thread = UntilDropped::start(move || {
+            send(number);
+            number += 1;
+            due += INTERVAL;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
         });
-        Self {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Repeater {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
+        Self::Repeater { _thread: thread }
     }
 }
 

@@ -5,11 +5,7 @@ use std::{
     io::{IoSlice, IoSliceMut},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     os::fd::AsRawFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,6 +19,7 @@ use crate::{
     net::Link,
     packets::{Envelope, MacAddress, Segment},
     topology::BackendHost,
+    until_dropped::UntilDropped,
 };
 
 /// Packets by one system call. A virtual interface has room for 256 (`VETH_RING_SIZE`, drivers/net/veth.c, Linux 6.18).
@@ -87,8 +84,7 @@ impl Openers {
 
 /// A UDP server that sends the beginning of each datagram back.
 pub(super) struct Mirror {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: UntilDropped,
 }
 
 impl Mirror {
@@ -104,25 +100,8 @@ impl Mirror {
         socket
             .set_read_timeout(Some(STOP_CHECK))
             .expect("a timeout");
-        let stop = Arc::<AtomicBool>::default();
-        let shared = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            while !shared.load(Ordering::Relaxed) {
-                mirror(&socket);
-            }
-        });
         Self {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Mirror {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
+            _thread: UntilDropped::start(move || mirror(&socket)),
         }
     }
 }

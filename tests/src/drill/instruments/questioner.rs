@@ -2,11 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,8 +10,7 @@ use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Hea
 use socket2::SockFilter;
 
 use super::filter::RETURN;
-use crate::drive::PacketSocket;
-use crate::{net::Link, topology::VIP_V4};
+use crate::{drive::PacketSocket, net::Link, topology::VIP_V4, until_dropped::UntilDropped};
 
 /// Between two questions.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -24,8 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
 /// [taps](super::Tap) see it.
 #[derive(Debug)]
 pub struct Questioner {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: UntilDropped,
 }
 
 impl Questioner {
@@ -36,36 +30,16 @@ impl Questioner {
         let nothing = SockFilter::new(RETURN, 0, 0, 0);
         let socket = PacketSocket::open(link, &[nothing]);
         let frame = question(link.mac().0, own);
-        let stop = Arc::<AtomicBool>::default();
-        let thread = {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || ask(&socket, &frame, &stop))
-        };
-        Self {
-            stop,
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Questioner {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
-}
-
-fn ask(socket: &PacketSocket, frame: &[u8], stop: &AtomicBool) {
-    let mut due = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
-        socket.send(frame).ok();
-        due += INTERVAL;
-        let now = Instant::now();
-        // Questions that were not asked in time are of no use later.
-        due = due.max(now);
-        thread::sleep(due - now);
+        let mut due = Instant::now();
+        let thread = UntilDropped::start(move || {
+            socket.send(&frame).ok();
+            due += INTERVAL;
+            let now = Instant::now();
+            // Questions that were not asked in time are of no use later.
+            due = due.max(now);
+            thread::sleep(due - now);
+        });
+        Self { _thread: thread }
     }
 }
 
