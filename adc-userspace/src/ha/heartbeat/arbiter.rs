@@ -14,7 +14,7 @@ mod why;
 use std::time::Instant;
 
 use super::{
-    detector::{Presence, Verdict},
+    detector::Verdict,
     packet::{Claim, GroupId, NodeId},
 };
 use crate::ha::Role;
@@ -237,10 +237,7 @@ impl Arbiter {
 
     /// As a backup: is it time to become active?
     fn consider(&mut self, local: &Local, seen: &Seen, now: Instant) {
-        let deaf = matches!(seen.verdict, Verdict::Present(presence) if !presence.hears_us);
-        if self.held || !deaf {
-            self.deaf_since = None;
-        }
+        let stuck = self.is_stuck(seen, now) && self.rules.witness_allows(local, now);
         if self.held {
             return;
         }
@@ -254,7 +251,6 @@ impl Arbiter {
                 }
             }
             Verdict::Present(presence) => {
-                let stuck = self.is_stuck(local, seen, presence, now);
                 let stuck = stuck.then_some(Why::PeerUnable);
                 if let Some(why) = rules::succeeds(local, seen, presence).or(stuck) {
                     self.become_active(why, now);
@@ -265,15 +261,15 @@ impl Arbiter {
 
     /// Whether the peer, a backup that does not hear this node, does not become active either: it reaches no witness. It would
     /// have by now: its silence was noticed, and this node's lease is over.
-    fn is_stuck(&mut self, local: &Local, seen: &Seen, presence: Presence, now: Instant) -> bool {
+    fn is_stuck(&mut self, seen: &Seen, now: Instant) -> bool {
         let is_backup = |claim: &Claim| claim.role == Role::Backup;
-        if presence.hears_us || !seen.claim.as_ref().is_some_and(is_backup) {
+        let deaf = matches!(seen.verdict, Verdict::Present(presence) if !presence.hears_us);
+        if !deaf || !seen.claim.as_ref().is_some_and(is_backup) {
             self.deaf_since = None;
             return false;
         }
         let since = *self.deaf_since.get_or_insert(now);
         now.saturating_duration_since(since) >= self.rules.handover()
-            && self.rules.witness_allows(local, now)
     }
 
     /// As the active one: is there a reason to stop?
